@@ -1,0 +1,190 @@
+"""Runs a step: a plain function, given the paths and parameters that its rule declares.
+
+A script of this workflow holds one function that knows nothing of Snakemake, and two
+lines at its end that hand it to `run`. Here lives what every step needs and none should
+repeat: binding, seeds, logging, provenance.
+"""
+
+import builtins
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+import platform
+import random
+import sys
+import time
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+TRACKED_PACKAGES = (
+    "torch transformers peft trl datasets tokenizers gguf llama-cpp-python "
+    "chromadb sentence-transformers pandas numpy snakemake"
+).split()
+
+
+class UserError(Exception):
+    """A mistake in configuration or data: shown as a message, without a traceback."""
+
+
+def bind(function, snakemake):
+    """Match the rule's named input, output and params to the function's arguments.
+
+    Args:
+        function: the step; each of its arguments is a name in exactly one of the rule's
+            input, output and params, or `threads`.
+        snakemake: the object that Snakemake gives to a script.
+
+    Returns:
+        dict of keyword arguments; paths are `pathlib.Path`, lists stay lists.
+
+    Raises:
+        TypeError: a name is missing, unknown or declared twice.
+    """
+    given, wanted = {}, inspect.signature(function).parameters
+    for section in ("input", "output", "params"):
+        for name, value in getattr(snakemake, section).items():
+            if name in given:
+                raise TypeError(f"{function.__name__}: '{name}' is declared twice in its rule")
+            given[name] = value if section == "params" else _paths(value)
+    # `code` only tells Snakemake when to rerun a step; see specialist/code.py.
+    given.pop("code", None)
+    if "threads" in wanted:
+        given["threads"] = snakemake.threads
+    inspect.signature(function).bind(**given)
+    return given
+
+
+def _paths(value):
+    return Path(value) if isinstance(value, str) else [Path(item) for item in value]
+
+
+@contextlib.contextmanager
+def import_clock():
+    """Seconds spent in imports while the block runs, in the one-item list it yields."""
+    spent, depth, original = [0.0], [0], builtins.__import__
+
+    def timed(*args, **kwargs):
+        depth[0] += 1
+        start = time.perf_counter()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            depth[0] -= 1
+            if depth[0] == 0:
+                spent[0] += time.perf_counter() - start
+
+    builtins.__import__ = timed
+    try:
+        yield spent
+    finally:
+        builtins.__import__ = original
+
+
+class Tee:
+    """Writes to several text streams; a carriage return (a progress bar) becomes a line in files."""
+
+    def __init__(self, terminal, log):
+        self.terminal, self.log = terminal, log
+
+    def write(self, text):
+        self.terminal.write(text)
+        self.log.write(text.replace("\r", "\n"))
+
+    def flush(self):
+        self.terminal.flush()
+        self.log.flush()
+
+    def isatty(self):
+        return False
+
+    def fileno(self):
+        return self.terminal.fileno()
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seed_everything(seed):
+    """Seed Python's generator, and NumPy's and torch's where the step has loaded them."""
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def provenance(snakemake, clock):
+    """What made the outputs: parameters, hashes, versions, hardware, and what it cost."""
+    versions = {}
+    for name in TRACKED_PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    files = [p for p in _flat(snakemake.input) if Path(p).is_file()]
+    made = [p for p in _flat(snakemake.output) if Path(p).is_file()]
+    return {
+        "rule": snakemake.rule,
+        "params": dict(snakemake.params.items()),
+        "inputs": {p: sha256(p) for p in files},
+        "outputs": {p: sha256(p) for p in made},
+        "packages": versions,
+        "hardware": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
+        "threads": snakemake.threads,
+        **clock,
+    }
+
+
+def _flat(values):
+    for value in values:
+        yield from [str(value)] if isinstance(value, (str, Path)) else _flat(value)
+
+
+def peak_memory_mb():
+    """Largest resident size of this process so far, in MB (10**6 bytes)."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
+
+
+def process_age():
+    """Seconds since this process started: the interpreter's start and Snakemake's preamble."""
+    import psutil
+
+    return time.time() - psutil.Process().create_time()
+
+
+def run(function, snakemake):
+    """Call a step for its rule: log, seed, time it, and write provenance beside its first output."""
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    started = process_age()
+    # Hub clients must not look at the network unless a base says so.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with open(log, "w", buffering=1) as file, import_clock() as imports:
+        tee = Tee(sys.stderr, file)
+        with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
+            begin = time.perf_counter()
+            try:
+                function(**bind(function, snakemake))
+            except UserError as error:
+                print(f"\nError in {snakemake.rule}: {error}\n")
+                sys.exit(1)
+            except Exception:
+                traceback.print_exc()
+                sys.exit(1)
+            wall = time.perf_counter() - begin
+    clock = {
+        "start_s": round(started, 2),
+        "import_s": round(imports[0], 2),
+        "compute_s": round(wall - imports[0], 2),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    first = next(_flat(snakemake.output))
+    Path(f"{first}.provenance.json").write_text(
+        json.dumps(provenance(snakemake, clock), indent=1, default=str) + "\n"
+    )
