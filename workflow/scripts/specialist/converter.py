@@ -1,0 +1,96 @@
+"""llama.cpp's own converter, taken from the sources that the runtime was built from."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from specialist.step import UserError
+
+# Llama 3's pre-tokenizer: words, figures in groups of up to three digits, punctuation, blanks.
+# llama.cpp calls it "llama-bpe" and splits by it with merges ignored for whole-word tokens.
+LLAMA_BPE = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def convert(folder, gguf, name):
+    """Write an F16 GGUF of a Hugging Face model.
+
+    A tokenizer trained here is unknown to the converter, which knows tokenizers by a hash
+    of the ids they give; it is taken for "llama-bpe" if it splits text in the same way.
+
+    Args:
+        folder: holds config.json, model.safetensors and the tokenizer's files.
+        gguf: file to write; its bytes follow from the folder's contents and `name` alone.
+        name: the model's name in the metadata.
+
+    Raises:
+        UserError: llama.cpp knows neither the architecture nor the tokenizer, or the
+            converter is missing.
+    """
+    import torch
+
+    conversion = _conversion()
+    gguf_py = importlib.import_module("gguf")
+    conversion.logger.setLevel("ERROR")
+    hparams = conversion.ModelBase.load_hparams(folder, False)
+    architecture = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
+    try:
+        known = conversion.get_model_class(architecture)
+    except NotImplementedError:
+        raise UserError(
+            f"config.json: architectures: llama.cpp does not know {architecture!r}; use a base "
+            "of an architecture that it runs, such as LlamaForCausalLM or Qwen3ForCausalLM"
+        ) from None
+
+    class Converter(known):
+        model_arch = known.model_arch
+
+        def get_vocab_base_pre(self, tokenizer):
+            # What llama.cpp adds around a text is written down, not left to its defaults:
+            # "llama-bpe" alone would mean a start token.
+            self.adds_tokens = bool(tokenizer("")["input_ids"])
+            try:
+                return super().get_vocab_base_pre(tokenizer)
+            except NotImplementedError:
+                _require_llama_bpe(folder / "tokenizer.json")
+                return "llama-bpe"
+
+        def set_vocab(self):
+            super().set_vocab()
+            if not self.adds_tokens:
+                self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_BOS)
+                self.gguf_writer.add_add_bos_token(False)
+
+    with torch.inference_mode():
+        Converter(folder, gguf_py.LlamaFileType.MOSTLY_F16, gguf, model_name=name).write()
+
+
+def _conversion():
+    """llama.cpp's `conversion` package."""
+    home = Path(sys.prefix) / "share" / "llama.cpp"
+    if not (home / "conversion" / "__init__.py").is_file():
+        raise UserError(
+            f"{home}: llama.cpp's converter is not there; `make .venv` puts it there, so run "
+            "this in the environment that it makes (source .venv/bin/activate)"
+        )
+    if str(home) not in sys.path:
+        sys.path.append(str(home))
+    return importlib.import_module("conversion")
+
+
+def _require_llama_bpe(tokenizer):
+    """Raise UserError unless a tokenizer.json splits text as llama.cpp's "llama-bpe" does."""
+    split = json.loads(tokenizer.read_text(encoding="utf-8")).get("pre_tokenizer") or {}
+    found = [
+        part.get("pattern", {}).get("Regex", part["type"])
+        for part in split.get("pretokenizers", [split] if split else [])
+    ]
+    if found != [LLAMA_BPE, "ByteLevel"]:
+        raise UserError(
+            f"tokenizer.json: pre_tokenizer: llama.cpp does not know this tokenizer, and it "
+            f"splits text by {found}; expected a Split by {LLAMA_BPE!r} and then ByteLevel. "
+            "Train the tokenizer with that pre-tokenizer, or use one that llama.cpp knows"
+        )

@@ -1,0 +1,283 @@
+"""The one place that opens a GGUF: tokens, logits and greedy decoding through llama.cpp.
+
+The low-level interface of llama-cpp-python is used, as its `Llama` class copies the logits
+and rebuilds its sampler for each token, which costs a small model most of its speed.
+"""
+
+import ctypes
+import functools
+import logging
+import time
+from dataclasses import dataclass
+
+from specialist.step import UserError
+
+BATCH = 512  # most tokens evaluated in one call; bounds the memory for logits
+
+
+class ContextOverflow(Exception):
+    """A prompt leaves no room in the context for a single new token."""
+
+
+@dataclass
+class Usage:
+    """What a `Runtime` has evaluated so far; tokens found in the cache are not counted."""
+
+    prompt_tokens: int = 0
+    prompt_seconds: float = 0.0
+    generated_tokens: int = 0
+    generated_seconds: float = 0.0
+
+
+@functools.cache
+def library():
+    """The llama.cpp bindings, initialised once, with only errors in their log."""
+    import llama_cpp
+
+    logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
+    llama_cpp.llama_backend_init()
+    return llama_cpp
+
+
+class Runtime:
+    """A GGUF model with one sequence of cached keys and values.
+
+    Decoding is greedy, so equal calls give equal tokens for a given file, library and
+    number of threads. Results may depend on how a sequence was cut into batches, in the
+    last bits of the logits: `start` makes a conversation independent of those before it.
+
+    Args:
+        path: the GGUF file.
+        context: most tokens in a sequence; None takes what the model was trained for.
+        threads: CPU threads.
+
+    Raises:
+        UserError: the file cannot be loaded, or the context is longer than trained for.
+    """
+
+    def __init__(self, path, context=None, threads=1):
+        self._lib = lib = library()
+        self._model = self._context = None
+        self._grammars = {}
+        params = lib.llama_model_default_params()
+        self._model = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not self._model:
+            raise UserError(f"{path}: llama.cpp cannot load this file; is it a complete GGUF?")
+        trained = lib.llama_model_n_ctx_train(self._model)
+        self.context = context or trained
+        if self.context > trained:
+            raise UserError(
+                f"{path}: a context of {context} tokens is asked for, but the model was "
+                f"trained for {trained}; set the context to at most {trained}"
+            )
+        self._vocab = lib.llama_model_get_vocab(self._model)
+        self.vocabulary = lib.llama_vocab_n_tokens(self._vocab)
+        params = lib.llama_context_default_params()
+        params.n_ctx = self.context
+        params.n_batch = params.n_ubatch = min(BATCH, self.context)
+        params.n_threads = params.n_threads_batch = threads
+        self._batch_size = params.n_batch
+        self._context = lib.llama_init_from_model(self._model, params)
+        if not self._context:
+            raise UserError(f"{path}: no memory for a context of {self.context} tokens")
+        self._memory = lib.llama_get_memory(self._context)
+        self._tokens = (lib.llama_token * self._batch_size)()
+        self._cached = []  # the ids whose keys and values are in the cache
+        self._prefix = []  # the ids that `start` evaluated on their own
+        self.usage = Usage()
+
+    def close(self):
+        """Free the model; a second call does nothing."""
+        for sampler in self._grammars.values():
+            self._lib.llama_sampler_free(sampler)
+        self._grammars = {}
+        if self._context:
+            self._lib.llama_free(self._context)
+        if self._model:
+            self._lib.llama_model_free(self._model)
+        self._context = self._model = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    __del__ = close
+
+    def tokenize(self, text, special=True):
+        """Token ids of `text`, nothing added.
+
+        Args:
+            text: str.
+            special: whether "<|im_end|>" and its kin become control tokens; False for text
+                from outside, which must not end a turn or open another.
+        """
+        data = text.encode()
+        # No token is shorter than a byte.
+        ids = (self._lib.llama_token * max(1, len(data)))()
+        count = self._lib.llama_tokenize(
+            self._vocab, data, len(data), ids, len(ids), False, special
+        )
+        return ids[:count]
+
+    def detokenize(self, ids):
+        """Text of token ids, control tokens included; a split character becomes U+FFFD."""
+        tokens = (self._lib.llama_token * len(ids))(*ids)
+        size = 0
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = self._lib.llama_detokenize(
+                self._vocab, tokens, len(ids), buffer, size, False, True
+            )
+            if count >= 0:
+                return buffer.raw[:count].decode(errors="replace")
+            size = -count
+
+    def logits(self, ids):
+        """Logits after each token of a sequence of its own: float32 array [len(ids), vocabulary].
+
+        Raises:
+            ContextOverflow: more ids than the context holds.
+        """
+        import numpy as np
+
+        if len(ids) > self.context:
+            raise ContextOverflow(f"{len(ids)} tokens, context {self.context}")
+        lib, out = self._lib, np.empty((len(ids), self.vocabulary), np.float32)
+        self._keep(0)
+        batch = lib.llama_batch_init(self._batch_size, 0, 1)
+        try:
+            for start in range(0, len(ids), self._batch_size):
+                part = ids[start : start + self._batch_size]
+                batch.n_tokens = len(part)
+                for i, token in enumerate(part):
+                    batch.token[i], batch.pos[i], batch.logits[i] = token, start + i, True
+                    batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
+                self._decode(batch)
+                shape = (len(part), self.vocabulary)
+                out[start : start + len(part)] = np.ctypeslib.as_array(
+                    lib.llama_get_logits(self._context), shape
+                )
+        finally:
+            lib.llama_batch_free(batch)
+        self._cached = list(ids)
+        return out
+
+    def start(self, prefix):
+        """Begin a conversation that opens with `prefix`, evaluated once and on its own.
+
+        Later conversations with the same prefix start from the very same cached state, so
+        none depends on those before it.
+        """
+        if self._prefix != prefix or self._cached[: len(prefix)] != prefix:
+            self._keep(0)
+            self._evaluate(prefix)
+            self._prefix = list(prefix)
+        self._keep(len(prefix))
+
+    def generate(self, ids, grammar=None, max_tokens=256, stop_ids=()):
+        """Greedy continuation of a prompt.
+
+        What the prompt has in common with the sequence evaluated before is not evaluated
+        again.
+
+        Args:
+            ids: the whole prompt.
+            grammar: GBNF with a rule `root`, which the continuation must follow, or None.
+            max_tokens: most tokens to generate; the end of the context stops as well.
+            stop_ids: tokens to stop at, besides the model's own end-of-generation tokens.
+
+        Returns:
+            The new ids; the last is a stop token unless a limit came first.
+
+        Raises:
+            ContextOverflow: the prompt fills the context.
+            ValueError: the grammar cannot be parsed.
+        """
+        lib, usage, begin = self._lib, self.usage, time.perf_counter()
+        if len(ids) >= self.context:
+            raise ContextOverflow(f"{len(ids)} tokens in the prompt, context {self.context}")
+        sampler = self._grammar(grammar) if grammar else None
+        # The last token is evaluated in any case: its logits are needed.
+        kept = self._keep(min(_common(self._cached, ids), len(ids) - 1))
+        self._evaluate(ids[kept:])
+        # Reading the logits waits for the evaluation, so the clock is right on a GPU too.
+        token = self._choose(sampler)
+        usage.prompt_tokens += len(ids) - kept
+        usage.prompt_seconds += time.perf_counter() - begin
+        begin, new = time.perf_counter(), [token]
+        limit = min(max_tokens, self.context - len(ids))
+        while token not in stop_ids and not lib.llama_vocab_is_eog(self._vocab, token):
+            if len(new) >= limit:
+                break
+            if sampler:
+                lib.llama_sampler_accept(sampler, token)
+            self._evaluate([token])
+            token = self._choose(sampler)
+            new.append(token)
+        if sampler:
+            lib.llama_sampler_free(sampler)
+        usage.generated_tokens += len(new)
+        usage.generated_seconds += time.perf_counter() - begin
+        return new
+
+    def _grammar(self, text):
+        """A sampler at the start of the grammar; parsed once, copied for each call."""
+        if text not in self._grammars:
+            sampler = self._lib.llama_sampler_init_grammar(self._vocab, text.encode(), b"root")
+            if not sampler:
+                raise ValueError(f"llama.cpp cannot parse this grammar:\n{text}")
+            self._grammars[text] = sampler
+        return self._lib.llama_sampler_clone(self._grammars[text])
+
+    def _choose(self, sampler):
+        """The likeliest next token that the grammar allows."""
+        import numpy as np
+
+        logits = np.ctypeslib.as_array(
+            self._lib.llama_get_logits_ith(self._context, -1), (self.vocabulary,)
+        )
+        best = int(logits.argmax())
+        # A trained model nearly always follows the grammar: asking for its first choice
+        # alone spares a pass over the vocabulary.
+        if sampler is None or self._allowed(sampler, [best], logits)[0]:
+            return best
+        allowed = self._allowed(sampler, range(self.vocabulary), logits)
+        return int(np.where(allowed, logits, -np.inf).argmax())
+
+    def _allowed(self, sampler, ids, logits):
+        """Which of the candidate ids the grammar accepts next."""
+        lib = self._lib
+        data = (lib.llama_token_data * len(ids))(*((i, logits[i], 0.0) for i in ids))
+        array = lib.llama_token_data_array(data=data, size=len(ids), selected=-1, sorted=False)
+        lib.llama_sampler_apply(sampler, ctypes.byref(array))
+        return [item.logit > float("-inf") for item in data]
+
+    def _keep(self, count):
+        """Cut the cache to its first `count` tokens, to none if the model cannot; its new size."""
+        if count < len(self._cached):
+            if not self._lib.llama_memory_seq_rm(self._memory, 0, count, -1):
+                self._lib.llama_memory_clear(self._memory, True)
+                count = 0
+            del self._cached[count:]
+        return count
+
+    def _evaluate(self, ids):
+        for start in range(0, len(ids), self._batch_size):
+            part = ids[start : start + self._batch_size]
+            self._tokens[: len(part)] = part
+            self._decode(self._lib.llama_batch_get_one(self._tokens, len(part)))
+            self._cached += part
+
+    def _decode(self, batch):
+        if code := self._lib.llama_decode(self._context, batch):
+            raise RuntimeError(f"llama_decode failed with code {code}")
+
+
+def _common(first, second):
+    """Length of the longest common prefix."""
+    for i, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return i
+    return min(len(first), len(second))
