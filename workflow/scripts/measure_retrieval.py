@@ -1,0 +1,109 @@
+"""Measures how well the knowledge base is searched, with the exact search as oracle."""
+
+import json
+
+from specialist.step import UserError
+
+DEPTH = 10  # ranks looked at; a right article further down counts as not found
+SMALL = 1000  # chunks up to which Chroma must find exactly what the exact search finds
+LARGE_LIMIT = 0.05  # share of queries that may differ in a larger store, which is approximate
+TIE = 1e-5  # difference in similarity below which two chunks are equally near
+
+
+def measure_retrieval(queries, chunks, embeddings, settings, store, retrieval, gate, *, threads):
+    """Search with the message of each task for the articles that the task names.
+
+    Args:
+        queries: JSONL of tasks: "message", and "kb", the file names of the articles that
+            answer it; a task without "kb" only counts for the agreement.
+        chunks: JSONL of chunk_kb.
+        embeddings: .npy of embed_chunks.
+        settings: JSON of embed_chunks.
+        store: folder of build_chroma.
+        retrieval: JSON to write: recall_at_1 and recall_at_3 (mean share of a task's
+            articles among the sources of the first chunks), mrr (mean reciprocal rank of
+            the first right chunk, 0 if not among the first 10), all null without a task
+            that names articles; n (tasks that do); agreement_with_exact_search (share of
+            all messages whose first 3 chunks are as near as the exact search's).
+        gate: JSON to write: retrieval_disagreement with value, limit and passed.
+        threads: CPU threads.
+
+    Raises:
+        UserError: a task names an article that is not there, or the gate failed.
+    """
+    import numpy as np
+
+    from specialist.gates import check
+    from specialist.retrieval import Searcher, read_chunks
+
+    records, vectors = read_chunks(chunks), np.load(embeddings, allow_pickle=False)
+    tasks = _tasks(queries, {record["source"] for record in records})
+    messages = [task["message"] for task in tasks]
+    with Searcher(store, settings, top_k=DEPTH, threads=threads) as searcher:
+        found = searcher.search_all(messages)
+        similarity = searcher.embedder.queries(messages) @ vectors.T
+    row = {record["id"]: i for i, record in enumerate(records)}
+    nearest = -np.sort(-similarity, axis=1)
+    agreed = [
+        np.allclose([score[row[hit["id"]]] for hit in hits[:3]], best[:3], rtol=0, atol=TIE)
+        for hits, score, best in zip(found, similarity, nearest, strict=True)
+    ]
+    judged = [
+        ([hit["source"] for hit in hits], set(task["kb"]))
+        for task, hits in zip(tasks, found, strict=True)
+        if task.get("kb")
+    ]
+    result = {
+        "recall_at_1": _mean(_recall(sources[:1], right) for sources, right in judged),
+        "recall_at_3": _mean(_recall(sources[:3], right) for sources, right in judged),
+        "mrr": _mean(_reciprocal_rank(sources, right) for sources, right in judged),
+        "n": len(judged),
+        "agreement_with_exact_search": _mean(agreed),
+    }
+    gates = check(
+        "Chroma against exact search",
+        "The store does not hold the embeddings it was built from, or finds them badly.",
+        retrieval_disagreement=(
+            1 - result["agreement_with_exact_search"],
+            0 if len(records) <= SMALL else LARGE_LIMIT,
+        ),
+    )
+    retrieval.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    gate.write_text(json.dumps(gates, indent=1, sort_keys=True) + "\n")
+
+
+def _tasks(path, sources):
+    import difflib
+
+    with open(path, encoding="utf-8") as lines:
+        tasks = [json.loads(line) for line in lines if line.strip()]
+    if not tasks:
+        raise UserError(f"{path}: no tasks to measure the retrieval on")
+    for task in tasks:
+        for name in task.get("kb") or ():
+            if name not in sources:
+                near = difflib.get_close_matches(name, sources, 1)
+                raise UserError(
+                    f"{path}, task {task['id']}, field kb: no article '{name}' in the knowledge "
+                    f"base{f'; did you mean {near[0]!r}?' if near else ''}"
+                )
+    return tasks
+
+
+def _recall(sources, right):
+    return len(right.intersection(sources)) / len(right)
+
+
+def _reciprocal_rank(sources, right):
+    return next((1 / rank for rank, source in enumerate(sources, 1) if source in right), 0)
+
+
+def _mean(values):
+    values = list(values)
+    return sum(values) / len(values) if values else None
+
+
+if "snakemake" in globals():
+    from specialist.step import run
+
+    run(measure_retrieval, snakemake)
