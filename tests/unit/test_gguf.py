@@ -6,6 +6,8 @@ import pytest
 
 import tiny_models
 from convert_gguf import convert_gguf
+from quantize import quantize
+from specialist.gguf_info import bits_per_weight, tensors
 from specialist.step import UserError
 
 CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -100,3 +102,46 @@ def test_missing_converter_is_told_with_the_remedy(model, text, tmp_path, monkey
     monkeypatch.setattr("sys.prefix", str(tmp_path / "elsewhere"))
     with pytest.raises(UserError, match="make .venv"):
         convert(model(), tmp_path, text)
+
+
+@pytest.fixture(scope="module")
+def f16(model, text, tmp_path_factory):
+    return convert(model(), tmp_path_factory.mktemp("f16"), text)[0]
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("Q8_0", 8.5), ("Q4_K_M", 5.0)])
+def test_quantised_file_has_the_bits_of_its_type(kind, bits, f16, tmp_path):
+    gguf = tmp_path / "out.gguf"
+    quantize(f16, gguf, type=kind, threads=1)
+    assert bits_per_weight(gguf) == pytest.approx(bits, abs=0.6)
+    matrices = [t for t in tensors(gguf) if len(t["shape"]) > 1]
+    assert len(matrices) == 15
+    assert {t["type"][:2] for t in matrices} <= {kind[:2], "Q6"}
+    for tensor in matrices:
+        assert (
+            tensor["bits_per_weight"] == {"Q8_0": 8.5, "Q4_K": 4.5, "Q6_K": 6.5625}[tensor["type"]]
+        )
+
+
+def test_quantised_bytes_do_not_depend_on_threads(f16, tmp_path):
+    quantize(f16, tmp_path / "1.gguf", type="Q4_K_M", threads=1)
+    quantize(f16, tmp_path / "2.gguf", type="Q4_K_M", threads=2)
+    assert (tmp_path / "1.gguf").read_bytes() == (tmp_path / "2.gguf").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("Q4_X", "'Q4_X' is unknown .*Q4_K_M"), ("IQ1_S", "requires an imatrix")]
+)
+def test_type_that_cannot_be_made_is_refused(kind, message, f16, tmp_path, capfd):
+    with pytest.raises(UserError, match=message):
+        quantize(f16, tmp_path / "out.gguf", type=kind, threads=1)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
+
+
+def test_rows_that_a_type_cannot_take_are_refused(model, text, tmp_path):
+    narrow, _ = convert(model(hidden=192), tmp_path, text)
+    with pytest.raises(UserError, match="rows of 192 .*Q4_K_M, which takes multiples of 256"):
+        quantize(narrow, tmp_path / "out.gguf", type="Q4_K_M", threads=1)
+    assert not (tmp_path / "out.gguf").exists()
+    quantize(narrow, tmp_path / "out.gguf", type="Q8_0", threads=1)

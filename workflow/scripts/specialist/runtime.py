@@ -6,7 +6,6 @@ and rebuilds its sampler for each token, which costs a small model most of its s
 
 import ctypes
 import functools
-import logging
 import time
 from dataclasses import dataclass
 
@@ -29,14 +28,30 @@ class Usage:
     generated_seconds: float = 0.0
 
 
+_errors = []  # llama.cpp's error messages since the last `reason`
+_callbacks = []  # ctypes does not keep them alive
+
+
 @functools.cache
 def library():
-    """The llama.cpp bindings, initialised once, with only errors in their log."""
+    """The llama.cpp bindings, initialised once; their log is silent, for `reason`."""
     import llama_cpp
 
-    logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
+    def note(level, text, _):
+        if level == 4:  # GGML_LOG_LEVEL_ERROR of ggml.h
+            _errors.append(text.decode(errors="replace").strip())
+
+    _callbacks.append(llama_cpp.llama_log_callback(note))
+    llama_cpp.llama_log_set(_callbacks[0], None)
     llama_cpp.llama_backend_init()
     return llama_cpp
+
+
+def reason():
+    """What llama.cpp has said about errors since the last call, as one line."""
+    said = "; ".join(_errors) or "no reason given"
+    _errors.clear()
+    return said
 
 
 class Runtime:
@@ -62,7 +77,7 @@ class Runtime:
         params = lib.llama_model_default_params()
         self._model = lib.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
-            raise UserError(f"{path}: llama.cpp cannot load this file; is it a complete GGUF?")
+            raise UserError(f"{path}: llama.cpp cannot load this file: {reason()}")
         trained = lib.llama_model_n_ctx_train(self._model)
         self.context = context or trained
         if self.context > trained:
@@ -79,7 +94,7 @@ class Runtime:
         self._batch_size = params.n_batch
         self._context = lib.llama_init_from_model(self._model, params)
         if not self._context:
-            raise UserError(f"{path}: no memory for a context of {self.context} tokens")
+            raise UserError(f"{path}: llama.cpp makes no context of {self.context}: {reason()}")
         self._memory = lib.llama_get_memory(self._context)
         self._tokens = (lib.llama_token * self._batch_size)()
         self._cached = []  # the ids whose keys and values are in the cache
@@ -102,8 +117,6 @@ class Runtime:
 
     def __exit__(self, *_):
         self.close()
-
-    __del__ = close
 
     def tokenize(self, text, special=True):
         """Token ids of `text`, nothing added.
@@ -227,7 +240,7 @@ class Runtime:
         if text not in self._grammars:
             sampler = self._lib.llama_sampler_init_grammar(self._vocab, text.encode(), b"root")
             if not sampler:
-                raise ValueError(f"llama.cpp cannot parse this grammar:\n{text}")
+                raise ValueError(f"llama.cpp cannot parse a grammar: {reason()}\n{text}")
             self._grammars[text] = sampler
         return self._lib.llama_sampler_clone(self._grammars[text])
 
@@ -272,7 +285,7 @@ class Runtime:
 
     def _decode(self, batch):
         if code := self._lib.llama_decode(self._context, batch):
-            raise RuntimeError(f"llama_decode failed with code {code}")
+            raise RuntimeError(f"llama_decode failed with code {code}: {reason()}")
 
 
 def _common(first, second):
