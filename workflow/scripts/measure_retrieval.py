@@ -8,9 +8,14 @@ DEPTH = 10  # ranks looked at; a right article further down counts as not found
 SMALL = 1000  # chunks up to which Chroma must find exactly what the exact search finds
 LARGE_LIMIT = 0.05  # share of queries that may differ in a larger store, which is approximate
 TIE = 1e-5  # difference in similarity below which two chunks are equally near
+# Cosine distance between the two runtimes' vectors of a chunk: 1e-6 is usual, 0.003 where a
+# text is longer than the model reads (llama.cpp cuts off its end token), 0.1 a wrong pooling.
+ENCODER_LIMIT = 0.01
 
 
-def measure_retrieval(queries, chunks, embeddings, settings, store, retrieval, gate, *, threads):
+def measure_retrieval(
+    queries, chunks, embeddings, settings, store, encoder, retrieval, gate, *, threads
+):
     """Search with the message of each task for the articles that the task names.
 
     Args:
@@ -20,28 +25,34 @@ def measure_retrieval(queries, chunks, embeddings, settings, store, retrieval, g
         embeddings: .npy of embed_chunks.
         settings: JSON of embed_chunks.
         store: folder of build_chroma.
+        encoder: GGUF of convert_encoder that embeds the messages, or an empty list to
+            embed them by sentence-transformers.
         retrieval: JSON to write: recall_at_1 and recall_at_3 (mean share of a task's
             articles among the sources of the first chunks), mrr (mean reciprocal rank of
             the first right chunk, 0 if not among the first 10), all null without a task
             that names articles; n (tasks that do); agreement_with_exact_search (share of
             all messages whose first 3 chunks are as near as the exact search's).
-        gate: JSON to write: retrieval_disagreement with value, limit and passed.
+        gate: JSON to write: retrieval_disagreement (share of messages for which the two
+            searches differ) and encoder_distance (largest cosine distance between a
+            chunk's embedding and its vector from the encoder in use), each with value,
+            limit and passed.
         threads: CPU threads.
 
     Raises:
-        UserError: a task names an article that is not there, or the gate failed.
+        UserError: a task names an article that is not there, or a gate failed.
     """
     import numpy as np
 
     from specialist.gates import check
-    from specialist.retrieval import Searcher, read_chunks
+    from specialist.retrieval import Searcher, embedded_text, read_chunks
 
     records, vectors = read_chunks(chunks), np.load(embeddings, allow_pickle=False)
     tasks = _tasks(queries, {record["source"] for record in records})
     messages = [task["message"] for task in tasks]
-    with Searcher(store, settings, top_k=DEPTH, threads=threads) as searcher:
+    with Searcher(store, settings, encoder or None, top_k=DEPTH, threads=threads) as searcher:
         found = searcher.search_all(messages)
-        similarity = searcher.embedder.queries(messages) @ vectors.T
+        similarity = searcher.embed(messages) @ vectors.T
+        encoded = searcher.encoder.documents([embedded_text(record) for record in records])
     row = {record["id"]: i for i, record in enumerate(records)}
     nearest = -np.sort(-similarity, axis=1)
     agreed = [
@@ -67,6 +78,11 @@ def measure_retrieval(queries, chunks, embeddings, settings, store, retrieval, g
             1 - result["agreement_with_exact_search"],
             0 if len(records) <= SMALL else LARGE_LIMIT,
         ),
+    ) | check(
+        "the embedding model under sentence-transformers against llama.cpp",
+        "llama.cpp does not run this model faithfully: set `encoder: sentence-transformers` "
+        "for the index.",
+        encoder_distance=(float(1 - (encoded * vectors).sum(axis=1).min()), ENCODER_LIMIT),
     )
     retrieval.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     gate.write_text(json.dumps(gates, indent=1, sort_keys=True) + "\n")

@@ -14,6 +14,11 @@ from specialist.step import UserError
 COLLECTION = "chunks"
 
 
+def embedded_text(chunk):
+    """What is embedded of a chunk: its title and its text below it."""
+    return f"{chunk['title']}\n{chunk['text']}"
+
+
 def read_chunks(path):
     """The records that chunk_kb wrote: list of {"id", "source", "title", "text"}."""
     with open(path, encoding="utf-8") as lines:
@@ -89,8 +94,8 @@ def weights_sha256(folder):
     return digest.hexdigest()
 
 
-class Embedder:
-    """A sentence-transformers model, loaded when the first text must be embedded.
+class SentenceEncoder:
+    """An embedding model run by sentence-transformers, loaded when it is first needed.
 
     Args:
         model: see `locate_model`.
@@ -100,10 +105,9 @@ class Embedder:
 
     def __init__(self, model, *, threads=1, device="cpu"):
         self.model, self.threads, self.device = model, threads, device
-        self._vectors = {}
 
     @cached_property
-    def encoder(self):
+    def transformer(self):
         """The `SentenceTransformer`."""
         folder = locate_model(self.model)
         import torch
@@ -122,23 +126,55 @@ class Embedder:
 
     def documents(self, texts):
         """Vectors of passages: float32 [len(texts), dimension], of length 1."""
-        return self.encoder.encode_document(
+        return self.transformer.encode_document(
             texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
         )
 
     def queries(self, texts):
-        """Vectors of questions: float32 [len(texts), dimension], of length 1.
+        """Vectors of questions: float32 [len(texts), dimension], of length 1."""
+        return self.transformer.encode_query(
+            texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
 
-        Each distinct text is embedded once in the life of this object.
-        """
+
+class LlamaEncoder:
+    """The same embedding model run by llama.cpp, which starts in a fraction of the time.
+
+    Args:
+        gguf: the model, written by convert_encoder.
+        settings: dict of the settings that embed_chunks wrote.
+        threads: CPU threads.
+    """
+
+    def __init__(self, gguf, settings, *, threads=1):
+        from llama_cpp import Llama
+
+        self._prompts, size = settings["prompts"], settings["max_tokens"]
+        self._llama = Llama(
+            str(gguf),
+            embedding=True,
+            n_ctx=size,
+            n_batch=size,
+            n_ubatch=size,
+            n_threads=threads,
+            n_threads_batch=threads,
+            verbose=False,
+        )
+
+    def documents(self, texts):
+        """Vectors of passages: float32 [len(texts), dimension], of length 1."""
+        return self._embed(self._prompts["document"], texts)
+
+    def queries(self, texts):
+        """Vectors of questions: float32 [len(texts), dimension], of length 1."""
+        return self._embed(self._prompts["query"], texts)
+
+    def _embed(self, prompt, texts):
         import numpy as np
 
-        if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
-            vectors = self.encoder.encode_query(
-                new, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-            )
-            self._vectors.update(zip(new, vectors, strict=True))
-        return np.stack([self._vectors[text] for text in texts])
+        # One by one: a vector does not depend on what else is embedded.
+        vectors = [self._llama.embed(prompt + text, normalize=True) for text in texts]
+        return np.array(vectors, dtype=np.float32)
 
 
 def chroma(path):
@@ -156,18 +192,33 @@ class Searcher:
         store: folder of the Chroma store (build_chroma). A private copy is opened, as
             Chroma writes to a store even when it only reads.
         settings: JSON of the embeddings in the store (embed_chunks); names their model.
+        encoder: GGUF of that model (convert_encoder), or None to run it by
+            sentence-transformers, whose import takes seconds.
         top_k: chunks a search returns, fewer if there are not so many.
         threads: CPU threads for the embedding model.
     """
 
-    def __init__(self, store, settings, *, top_k=1, threads=1):
-        self.top_k = top_k
-        self.embedder = Embedder(json.loads(Path(settings).read_text())["model"], threads=threads)
+    def __init__(self, store, settings, encoder=None, *, top_k=1, threads=1):
+        self.top_k, self._vectors = top_k, {}
+        made = json.loads(Path(settings).read_text())
+        self.encoder = (
+            LlamaEncoder(encoder, made, threads=threads)
+            if encoder
+            else SentenceEncoder(made["model"], threads=threads)
+        )
         self._open = contextlib.ExitStack()
         copy = Path(self._open.enter_context(tempfile.TemporaryDirectory())) / "store"
         shutil.copytree(store, copy)
         client = self._open.enter_context(contextlib.closing(chroma(copy)))
         self._collection = client.get_collection(COLLECTION, embedding_function=None)
+
+    def embed(self, queries):
+        """Vectors of queries: float32 [len(queries), dimension]; each text is embedded once."""
+        import numpy as np
+
+        if new := [text for text in dict.fromkeys(queries) if text not in self._vectors]:
+            self._vectors.update(zip(new, self.encoder.queries(new), strict=True))
+        return np.stack([self._vectors[text] for text in queries])
 
     def search(self, query):
         """The best chunks for one query, best first; see `search_all`."""
@@ -185,7 +236,7 @@ class Searcher:
             is the cosine similarity, from -1 to 1.
         """
         found = self._collection.query(
-            query_embeddings=self.embedder.queries(queries),
+            query_embeddings=self.embed(queries),
             n_results=top_k or self.top_k,
             include=["documents", "metadatas", "distances"],
         )
