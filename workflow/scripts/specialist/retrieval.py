@@ -140,13 +140,15 @@ class SentenceEncoder:
 class LlamaEncoder:
     """The same embedding model run by llama.cpp, which starts in a fraction of the time.
 
+    It runs on one thread: a query is too short to gain from more, and threads that wait
+    for each other are slow on a busy machine.
+
     Args:
         gguf: the model, written by convert_encoder.
         settings: dict of the settings that embed_chunks wrote.
-        threads: CPU threads.
     """
 
-    def __init__(self, gguf, settings, *, threads=1):
+    def __init__(self, gguf, settings):
         from llama_cpp import Llama
 
         self._prompts, size = settings["prompts"], settings["max_tokens"]
@@ -156,8 +158,8 @@ class LlamaEncoder:
             n_ctx=size,
             n_batch=size,
             n_ubatch=size,
-            n_threads=threads,
-            n_threads_batch=threads,
+            n_threads=1,
+            n_threads_batch=1,
             verbose=False,
         )
 
@@ -195,14 +197,14 @@ class Searcher:
         encoder: GGUF of that model (convert_encoder), or None to run it by
             sentence-transformers, whose import takes seconds.
         top_k: chunks a search returns, fewer if there are not so many.
-        threads: CPU threads for the embedding model.
+        threads: CPU threads for sentence-transformers.
     """
 
     def __init__(self, store, settings, encoder=None, *, top_k=1, threads=1):
         self.top_k, self._vectors = top_k, {}
         made = json.loads(Path(settings).read_text())
         self.encoder = (
-            LlamaEncoder(encoder, made, threads=threads)
+            LlamaEncoder(encoder, made)
             if encoder
             else SentenceEncoder(made["model"], threads=threads)
         )
