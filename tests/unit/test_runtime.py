@@ -95,7 +95,7 @@ def test_grammar_is_followed_afresh_in_each_call(runtime):
     texts = []
     for _ in range(2):
         new = runtime.generate(ids, grammar, max_tokens=60)
-        texts.append(runtime.detokenize(new).removesuffix("<|im_end|>"))
+        texts.append(runtime.detokenize(new).split("<|")[0])
     assert texts[0] == texts[1]
     assert texts[0] == "Answer" or texts[0].startswith("Action: ")
     free = runtime.generate(ids, max_tokens=20)

@@ -71,9 +71,11 @@ def save_model(folder, kind="qwen3", *, hidden=256, split=LLAMA3_SPLIT):
     )
     torch.manual_seed(0)
     model = model_class(config)
-    # A freshly initialised model is almost indifferent between tokens; sharper logits make
-    # comparisons of logits and of greedy tokens mean something.
-    model.get_input_embeddings().weight.data.mul_(10)
+    # With its initial weights a model repeats its input token; larger ones make it choose,
+    # so that comparing logits and greedy tokens means something.
+    for name, weights in model.named_parameters():
+        if weights.dim() == 2:
+            weights.data.mul_(3 if "embed" in name else 5)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -235,6 +235,21 @@ class Runtime:
         usage.generated_seconds += time.perf_counter() - begin
         return new
 
+    def time(self, prompt, continuation):
+        """Seconds to evaluate a prompt, and to go on by given tokens one at a time.
+
+        A given continuation makes models comparable: none stops early.
+        """
+        self._keep(0)
+        begin = time.perf_counter()
+        self._evaluate(prompt)
+        self._choose(None)
+        middle = time.perf_counter()
+        for token in continuation:
+            self._evaluate([token])
+            self._choose(None)
+        return middle - begin, time.perf_counter() - middle
+
     def _grammar(self, text):
         """A sampler at the start of the grammar; parsed once, copied for each call."""
         if text not in self._grammars:
