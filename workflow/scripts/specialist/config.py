@@ -1,0 +1,319 @@
+"""The configuration: checked against its schema and in itself, with defaults filled in."""
+
+import copy
+import functools
+import json
+from pathlib import Path
+
+from specialist.step import UserError
+
+SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
+UNQUANTIZED = "F16"
+# llama.cpp stores these types in blocks of 32 weights and all others in blocks of 256, which
+# must divide the rows of every matrix.
+SMALL_BLOCKS = {"Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"}
+
+
+@functools.cache
+def schema():
+    """The schema of the configuration as a dict, references to its "$defs" put in place."""
+    import yaml
+
+    tree = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    definitions = tree.pop("$defs")
+
+    def expand(node):
+        if isinstance(node, list):
+            return [expand(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        node = {key: expand(value) for key, value in node.items()}
+        if reference := node.pop("$ref", None):
+            node = {**definitions[reference.rsplit("/", 1)[1]], **node}
+        return node
+
+    return expand(tree)
+
+
+def load(config):
+    """Check a configuration and complete it.
+
+    Args:
+        config: dict, as Snakemake read it; it is not changed. An entry of a section of
+            names (adapters, systems, ...) that is None is left out: so an overlay can
+            remove one.
+
+    Returns:
+        A new dict with every key of the schema that has a default. Every base, adapter and
+        index has a "dataset", and every system with a model a "quantization".
+
+    Raises:
+        UserError: lists every mistake by its place, with what is allowed there.
+    """
+    import jsonschema
+
+    config, tree = copy.deepcopy(dict(config)), schema()
+    for section in _named_sections():
+        if isinstance(config.get(section), dict):
+            config[section] = {k: v for k, v in config[section].items() if v is not None}
+    errors = list(jsonschema.Draft202012Validator(tree).iter_errors(config))
+    mistakes = {mistake for error in errors for mistake in _explain(error)}
+    for error in errors:
+        _drop(config, error)
+    _fill(config, tree)
+    _fill_from_others(config)
+    for check in (_check_names, _check_datasets, _check_models, _check_systems, _check_rows):
+        for path, text in check(config):
+            # A value that was refused already has left its surroundings incomplete.
+            if not any(place[: len(path)] == path for place, _ in mistakes):
+                mistakes.add((path, text))
+    if mistakes:
+        lines = sorted(f"{'.'.join(map(str, path))}: {text}" for path, text in mistakes)
+        raise UserError("\n  ".join([f"config: {len(lines)} mistake(s)", *lines]))
+    return config
+
+
+def _named_sections():
+    """The sections whose keys are names that users give: section -> schema of an entry."""
+    return {
+        section: part["additionalProperties"]
+        for section, part in schema()["properties"].items()
+        if part.get("additionalProperties")
+    }
+
+
+def describe(part):
+    """What a part of the schema allows, in words."""
+    if "anyOf" in part:
+        return " or ".join(map(describe, part["anyOf"]))
+    if "const" in part:
+        return part["const"]
+    if "enum" in part:
+        return "one of " + ", ".join(part["enum"])
+    kind = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "array": "list",
+        "object": "group of keys" if "properties" in part else "entries by name",
+    }[part["type"]]
+    bounds = {
+        "minimum": ", at least {}",
+        "exclusiveMinimum": ", above {}",
+        "maximum": ", at most {}",
+        "exclusiveMaximum": ", below {}",
+        "minItems": ", at least {}",
+        "minProperties": ", at least {}",
+        "pattern": " of the form `{}`",
+    }
+    limits = "".join(text.format(part[key]) for key, text in bounds.items() if key in part)
+    return kind + limits + (f", each {describe(part['items'])}" if "items" in part else "")
+
+
+def _near(name, names):
+    """The nearest of some names as a question, or nothing."""
+    import difflib
+
+    found = difflib.get_close_matches(str(name), list(map(str, names)), 1, cutoff=0.4)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _explain(error):
+    """Yield (path, what is wrong) for an error of jsonschema."""
+    path, found, part = tuple(error.absolute_path), error.instance, error.schema
+    if error.validator == "additionalProperties":
+        known = part["properties"]
+        for key in found:
+            if key not in known:
+                yield (
+                    (*path, key),
+                    f"unknown key, expected one of {', '.join(known)}{_near(key, known)}",
+                )
+    elif error.validator == "required":
+        for key in part["required"]:
+            if key not in found:
+                yield (*path, key), f"is missing, expected {describe(part['properties'][key])}"
+    elif "propertyNames" in error.absolute_schema_path:
+        quote = "" if isinstance(found, str) else "; put the name in quotes"
+        near = _near(found, part.get("enum", ()))
+        yield (*path, found), f"found this as a name, expected {describe(part)}{near}{quote}"
+    elif deeper := [item for item in error.context or () if item.path]:
+        for item in deeper:
+            yield from _explain(item)
+    elif error.validator == "uniqueItems":
+        yield path, f"found {json.dumps(found)}, expected no item twice"
+    else:
+        choices = [*part.get("enum", ()), *(item.get("const") for item in part.get("anyOf", ()))]
+        yield (
+            path,
+            f"found {json.dumps(found, default=str)}, expected {describe(part)}"
+            f"{_near(found, filter(None, choices))}{_number_hint(found, part)}",
+        )
+
+
+def _number_hint(found, part):
+    """YAML 1.1 takes 1e-3 for text."""
+    if isinstance(found, str) and part.get("type") in ("integer", "number"):
+        try:
+            return f"; this is text in YAML, write {float(found):g} without quotes"
+        except ValueError:
+            pass
+    return ""
+
+
+def _drop(config, error):
+    """Remove the value that an error is about, so that the rest can still be checked."""
+    path = list(error.absolute_path)
+    whole = ("additionalProperties", "required", "minProperties", "uniqueItems")
+    if not path or error.validator in whole or "propertyNames" in error.absolute_schema_path:
+        return
+    parent = config
+    for key in path[:-1]:
+        parent = parent[key]
+    if isinstance(parent, list):
+        parent[path[-1]] = None
+    elif len(path) == 2 and path[0] in _named_sections():
+        parent[path[-1]] = {}  # what refers to the entry is right
+    else:
+        parent.pop(path[-1], None)
+
+
+def _fill(value, part):
+    """Set the defaults of a part of the schema in place."""
+    if not isinstance(value, dict):
+        return
+    for key, child in part.get("properties", {}).items():
+        if key not in value and "default" in child:
+            value[key] = copy.deepcopy(child["default"])
+        _fill(value.get(key), child)
+    if isinstance(part.get("additionalProperties"), dict):
+        for child in value.values():
+            _fill(child, part["additionalProperties"])
+
+
+def _fill_from_others(config):
+    """Set the defaults that are the value of another key in place."""
+    for section, part in _named_sections().items():
+        for entry in config.get(section, {}).values():
+            if "dataset" in part["properties"] and "dataset" in config:
+                entry.setdefault("dataset", config["dataset"])
+            if section == "systems" and "policy" not in entry:
+                entry.setdefault("quantization", UNQUANTIZED)
+
+
+def _unknown(path, name, names):
+    """Yield a mistake if a key names something that is not there."""
+    if name is not None and name not in names:
+        allowed = ", ".join(map(str, names)) or "nothing, as there is none"
+        yield path, f"found {name}, expected one of {allowed}{_near(name, names)}"
+
+
+def _check_names(config):
+    """Every name that refers to an entry, and the entries' names themselves."""
+    entries = {section: config.get(section, {}) for section in _named_sections()}
+    yield from _unknown(("dataset",), config.get("dataset"), entries["datasets"])
+    yield from _unknown(("headline",), config.get("headline"), entries["systems"])
+    target = {"dataset": "datasets", "base": "bases", "adapter": "adapters", "index": "indexes"}
+    for section, named in entries.items():
+        seen = {}
+        for name, entry in named.items():
+            if (other := seen.setdefault(str(name).lower(), name)) != name:
+                yield (section, name), f"differs from {other} in case alone; rename one of them"
+            for key, names in target.items():
+                # A wrong `dataset` at the top is one mistake, not one for each that inherits it.
+                if key != "dataset" or entry.get(key) != config.get("dataset"):
+                    yield from _unknown((section, name, key), entry.get(key), entries[names])
+
+
+def _check_datasets(config):
+    for name, entry in config.get("datasets", {}).items():
+        given = [key for key in ("simulate", "path") if key in entry]
+        if len(given) != 1:
+            yield ("datasets", name), "expected either simulate or path, with a folder"
+        for key in given:
+            folder = Path(entry[key])
+            if not folder.is_dir():
+                beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+                near = _near(folder, [path for path in beside if path.is_dir()])
+                yield (
+                    ("datasets", name, key),
+                    f"found {folder}, expected a folder that exists{near}",
+                )
+        if "simulate" in given and entry["columns"]:
+            yield ("datasets", name, "columns"), "is only for files under path; remove it"
+
+
+def _check_models(config):
+    """Sizes of bases, adapters and indexes against each other."""
+    bases = config.get("bases", {})
+    for name, entry in bases.items():
+        found, context = entry["batch_tokens"], entry["context"]
+        if found < context:
+            yield (
+                ("bases", name, "batch_tokens"),
+                f"found {found}, expected at least context, {context}",
+            )
+    for name, entry in config.get("adapters", {}).items():
+        context = bases.get(entry.get("base"), {}).get("context", entry["max_length"])
+        if entry["max_length"] > context:
+            yield (
+                ("adapters", name, "max_length"),
+                f"found {entry['max_length']}, expected at most the context of its base, {context}",
+            )
+    for name, entry in config.get("indexes", {}).items():
+        found, size = entry["overlap_words"], entry["max_words"]
+        if found >= size:
+            yield (
+                ("indexes", name, "overlap_words"),
+                f"found {found}, expected less than max_words, {size}",
+            )
+
+
+def _check_systems(config):
+    """What the systems are made of, and whether the agent fits them."""
+    bases, adapters = config.get("bases", {}), config.get("adapters", {})
+    types, agent = [UNQUANTIZED, *filter(None, config["quantizations"])], config["agent"]
+    for name, entry in config.get("systems", {}).items():
+        given = [key for key in ("policy", "base", "adapter") if key in entry]
+        if len(given) != 1:
+            yield (
+                ("systems", name),
+                f"found {' and '.join(given) or 'none'}, expected one of policy, base, adapter",
+            )
+        elif given == ["policy"] and "quantization" in entry:
+            yield ("systems", name, "quantization"), "a policy has no model; remove it"
+        yield from _unknown(("systems", name, "quantization"), entry.get("quantization"), types)
+        base = entry.get("base") or adapters.get(entry.get("adapter"), {}).get("base")
+        if base in bases and agent["context"] > bases[base]["context"]:
+            yield (
+                ("agent", "context"),
+                f"found {agent['context']}, expected at most the context of {base}, "
+                f"{bases[base]['context']}, as {name} runs it",
+            )
+    if agent["max_new_tokens"] >= agent["context"]:
+        yield (
+            ("agent", "max_new_tokens"),
+            f"found {agent['max_new_tokens']}, expected less than context, {agent['context']}",
+        )
+
+
+def _check_rows(config):
+    """Every matrix of a base must have rows that the quantised types can store."""
+    from specialist.model_shape import shape
+
+    def misfits(base, depth, block):
+        sizes = shape(depth, base["vocab_size"])
+        keys = ("hidden_size", "intermediate_size")
+        return [f"{key} {sizes[key]}" for key in keys if sizes[key] % block]
+
+    for name, base in config.get("bases", {}).items():
+        for kind in filter(None, config["quantizations"]):
+            block = 32 if kind in SMALL_BLOCKS else 256
+            if bad := misfits(base, base["depth"], block):
+                fitting = [depth for depth in range(1, 65) if not misfits(base, depth, block)]
+                nearest = min(fitting, key=lambda depth: abs(depth - base["depth"]), default=None)
+                yield (
+                    ("bases", name, "depth"),
+                    f"found {base['depth']}, which gives {' and '.join(bad)}, but {kind} takes "
+                    f"multiples of {block}; the nearest depth is {nearest}",
+                )
