@@ -8,7 +8,7 @@ from pathlib import Path
 LOGIT_TOKENS = 512
 # Rounding the weights of a trained model to F16 moves a logit by a hundredth of the logits'
 # standard deviation at most; a tensor or a setting converted wrongly, by more than a half.
-LOGIT_LIMIT = 0.1
+LOGIT_LIMIT = 0.05
 
 
 def convert_gguf(

@@ -47,6 +47,7 @@ def convert(folder, gguf, name):
 
     class Converter(known):
         model_arch = known.model_arch
+        adds_tokens = True  # unless found otherwise; a SentencePiece model says itself
 
         def get_vocab_base_pre(self, tokenizer):
             # What llama.cpp adds around a text is written down, not left to its defaults:

@@ -1,0 +1,65 @@
+# make          sets up .venv and runs the main job: results/agent_eval.json
+# make test     sets up .venv and runs the tests
+# make lint     sets up .venv and checks style
+#
+# CORES=2              how many cores the job uses (all)
+# ACCEL=cuda|metal     builds llama.cpp for an accelerator (processor only)
+# PYTHON=python3.12    the interpreter that .venv is made of (python3)
+
+CORES  ?= all
+ACCEL  ?=
+PYTHON ?= python3
+
+VENV := .venv
+PIP  := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+
+# A stamp's name holds a checksum of the files that define what was installed.
+sum   = $(firstword $(shell cat $(1) | cksum))
+RUNS := envs/workflow.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/report.txt
+LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(ACCEL)
+MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
+TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/constraints.txt)
+
+.PHONY: run test lint
+run: $(MAIN)
+	$(VENV)/bin/snakemake --cores $(CORES) results/agent_eval.json
+
+test: $(MAIN) $(TEST)
+	$(VENV)/bin/python -m pytest tests
+
+lint: $(MAIN) $(TEST)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
+	$(VENV)/bin/snakemake --lint
+
+$(VENV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# llama.cpp: the runtime, its gguf package and its converter, all of one source.
+$(LLAMA): SOURCE := $(VENV)/llama-cpp-python
+$(LLAMA): | $(VENV)
+	@command -v $${CXX:-c++} > /dev/null || \
+	  { echo "A C and C++ compiler is needed to build llama.cpp (gcc, clang)"; exit 1; }
+	@echo "Building llama.cpp; this takes some minutes, once"
+	rm -rf $(SOURCE) $(VENV)/share/llama.cpp $(VENV)/.stamps/llama-*
+	mkdir -p $(SOURCE) $(VENV)/share/llama.cpp $(VENV)/.stamps
+	$(PIP) download --no-deps --no-binary llama-cpp-python --dest $(SOURCE) \
+	  $$(grep -o '^llama-cpp-python==[0-9.]*' envs/gguf.txt)
+	tar -xzf $(SOURCE)/*.tar.gz -C $(SOURCE) --strip-components 1
+	CMAKE_ARGS="$$CMAKE_ARGS -DCMAKE_PROJECT_INCLUDE='$(CURDIR)/envs/llama-cpp.cmake' \
+	  $(if $(ACCEL),-DGGML_$(shell echo $(ACCEL) | tr a-z A-Z)=ON)" \
+	  $(PIP) install --no-deps --force-reinstall $(SOURCE) $(SOURCE)/vendor/llama.cpp/gguf-py
+	mv $(SOURCE)/vendor/llama.cpp/conversion $(VENV)/share/llama.cpp
+	rm -rf $(SOURCE)
+	touch $@
+
+$(MAIN): $(LLAMA)
+	$(PIP) install --constraint envs/constraints.txt $(RUNS:%=--requirement %)
+	touch $@
+
+$(TEST): $(MAIN)
+	$(PIP) install --constraint envs/constraints.txt --requirement envs/test.txt
+	touch $@
