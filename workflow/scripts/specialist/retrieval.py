@@ -178,6 +178,10 @@ class LlamaEncoder:
         vectors = [self._llama.embed(prompt + text, normalize=True) for text in texts]
         return np.array(vectors, dtype=np.float32)
 
+    def close(self):
+        """Free the model, which llama-cpp-python does not manage when Python itself ends."""
+        self._llama.close()
+
 
 def chroma(path):
     """A client for the Chroma store in a folder, without telemetry; close it after use."""
@@ -203,12 +207,11 @@ class Searcher:
     def __init__(self, store, settings, encoder=None, *, top_k=1, threads=1):
         self.top_k, self._vectors = top_k, {}
         made = json.loads(Path(settings).read_text())
-        self.encoder = (
-            LlamaEncoder(encoder, made)
-            if encoder
-            else SentenceEncoder(made["model"], threads=threads)
-        )
         self._open = contextlib.ExitStack()
+        if encoder:
+            self.encoder = self._open.enter_context(contextlib.closing(LlamaEncoder(encoder, made)))
+        else:
+            self.encoder = SentenceEncoder(made["model"], threads=threads)
         copy = Path(self._open.enter_context(tempfile.TemporaryDirectory())) / "store"
         shutil.copytree(store, copy)
         client = self._open.enter_context(contextlib.closing(chroma(copy)))
@@ -257,7 +260,7 @@ class Searcher:
         ]
 
     def close(self):
-        """Close the store and delete the private copy."""
+        """Free the model, close the store and delete the private copy of it."""
         self._open.close()
 
     def __enter__(self):
