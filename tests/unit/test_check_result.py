@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+
 from check_result import problems
 from test_agent_eval_schema import VALID
 
