@@ -127,6 +127,7 @@ MISTAKES = [
     ("adapters.rank 8", {"adapters/rank 8": {"base": "small"}}, "found this as a name"),
     ("systems.7", {"systems": {**DEFAULT["systems"], 7: {"policy": "random"}}}, "in quotes"),
     ("bases.Small", {"bases/Small": {}}, "differs from small in case alone"),
+    ("datasets.x.tasks", {"datasets/x": {"path": "tests", "tasks": 9}}, "simulated", "remove it"),
     ("datasets.x.columns.mesages", {"datasets/x": {"path": "tests", "columns": {"mesages": "a"}}}),
     # references
     ("dataset", {"dataset": "food-delivry"}, "found food-delivry", "did you mean food-delivery?"),

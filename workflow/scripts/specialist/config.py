@@ -241,6 +241,10 @@ def _check_datasets(config):
                 )
         if "simulate" in given and entry["columns"]:
             yield ("datasets", name, "columns"), "is only for files under path; remove it"
+        defaults = schema()["properties"]["datasets"]["additionalProperties"]["properties"]
+        for key in ("documents", "episodes", "tasks"):
+            if "path" in given and entry[key] != defaults[key]["default"]:
+                yield ("datasets", name, key), "is only for a simulated dataset; remove it"
 
 
 def _check_models(config):

@@ -12,21 +12,35 @@ import sqlite3
 SEARCH = {
     "name": "search",
     "description": "Search the handbook.",
-    "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+    "parameters": {
+        "type": "object",
+        "properties": {"query": {"type": "string"}},
+        "required": ["query"],
+    },
 }
 
 
 def open_database(script):
-    """SQLite database in memory, made by an SQL script (schema and rows)."""
+    """SQLite database in memory, made by an SQL script (schema and rows).
+
+    No statement on it, now or later, can reach a file.
+    """
     connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.set_authorizer(_in_memory)
     connection.executescript(script)
     return connection
 
 
+def _in_memory(action, *_):
+    # VACUUM INTO attaches the file that it writes.
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+
+
 def dump(connection):
     """Every row of every table, as {table: [row as a dict, ...]} in a fixed order."""
-    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-    return {table: _rows(connection.execute(f'SELECT * FROM "{table}" ORDER BY rowid')) for table in tables}
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    tables = [name for (name,) in connection.execute(query)]
+    return {table: _rows(connection.execute(f'SELECT * FROM "{table}"')) for table in tables}
 
 
 def _rows(cursor):
@@ -44,7 +58,10 @@ def changes(before, after):
         old, new = _keys(before[table]), _keys(rows)
         removed, added = sorted(old - new), sorted(new - old)
         if removed or added:
-            result[table] = {"removed": [json.loads(key) for key, _ in removed], "added": [json.loads(key) for key, _ in added]}
+            result[table] = {
+                "removed": [json.loads(key) for key, _ in removed],
+                "added": [json.loads(key) for key, _ in added],
+            }
     return result
 
 
