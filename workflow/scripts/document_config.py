@@ -34,7 +34,7 @@ YAML takes `1e-3` for text: write `1.0e-3` or `0.001`.
 
 def document(schema):
     """The text of config/README.md for a schema without references."""
-    from specialist.config import describe
+    from specialist.schema_errors import describe
 
     def rows(part, path):
         for key, child in part.get("properties", {}).items():

@@ -2,9 +2,9 @@
 
 import copy
 import functools
-import json
 from pathlib import Path
 
+from specialist.schema_errors import explain, near
 from specialist.step import UserError
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
@@ -57,7 +57,7 @@ def load(config):
         if isinstance(config.get(section), dict):
             config[section] = {k: v for k, v in config[section].items() if v is not None}
     errors = list(jsonschema.Draft202012Validator(tree).iter_errors(config))
-    mistakes = {mistake for error in errors for mistake in _explain(error)}
+    mistakes = {mistake for error in errors for mistake in explain(error)}
     for error in errors:
         _drop(config, error)
     _fill(config, tree)
@@ -80,85 +80,6 @@ def _named_sections():
         for section, part in schema()["properties"].items()
         if part.get("additionalProperties")
     }
-
-
-def describe(part):
-    """What a part of the schema allows, in words."""
-    if "anyOf" in part:
-        return " or ".join(map(describe, part["anyOf"]))
-    if "const" in part:
-        return part["const"]
-    if "enum" in part:
-        return "one of " + ", ".join(part["enum"])
-    kind = {
-        "string": "text",
-        "integer": "whole number",
-        "number": "number",
-        "array": "list",
-        "object": "group of keys" if "properties" in part else "entries by name",
-    }[part["type"]]
-    bounds = {
-        "minimum": ", at least {}",
-        "exclusiveMinimum": ", above {}",
-        "maximum": ", at most {}",
-        "exclusiveMaximum": ", below {}",
-        "minItems": ", at least {}",
-        "minProperties": ", at least {}",
-        "pattern": " of the form `{}`",
-    }
-    limits = "".join(text.format(part[key]) for key, text in bounds.items() if key in part)
-    return kind + limits + (f", each {describe(part['items'])}" if "items" in part else "")
-
-
-def _near(name, names):
-    """The nearest of some names as a question, or nothing."""
-    import difflib
-
-    found = difflib.get_close_matches(str(name), list(map(str, names)), 1, cutoff=0.4)
-    return f"; did you mean {found[0]}?" if found else ""
-
-
-def _explain(error):
-    """Yield (path, what is wrong) for an error of jsonschema."""
-    path, found, part = tuple(error.absolute_path), error.instance, error.schema
-    if error.validator == "additionalProperties":
-        known = part["properties"]
-        for key in found:
-            if key not in known:
-                yield (
-                    (*path, key),
-                    f"unknown key, expected one of {', '.join(known)}{_near(key, known)}",
-                )
-    elif error.validator == "required":
-        for key in part["required"]:
-            if key not in found:
-                yield (*path, key), f"is missing, expected {describe(part['properties'][key])}"
-    elif "propertyNames" in error.absolute_schema_path:
-        quote = "" if isinstance(found, str) else "; put the name in quotes"
-        near = _near(found, part.get("enum", ()))
-        yield (*path, found), f"found this as a name, expected {describe(part)}{near}{quote}"
-    elif deeper := [item for item in error.context or () if item.path]:
-        for item in deeper:
-            yield from _explain(item)
-    elif error.validator == "uniqueItems":
-        yield path, f"found {json.dumps(found)}, expected no item twice"
-    else:
-        choices = [*part.get("enum", ()), *(item.get("const") for item in part.get("anyOf", ()))]
-        yield (
-            path,
-            f"found {json.dumps(found, default=str)}, expected {describe(part)}"
-            f"{_near(found, filter(None, choices))}{_number_hint(found, part)}",
-        )
-
-
-def _number_hint(found, part):
-    """YAML 1.1 takes 1e-3 for text."""
-    if isinstance(found, str) and part.get("type") in ("integer", "number"):
-        try:
-            return f"; this is text in YAML, write {float(found):g} without quotes"
-        except ValueError:
-            pass
-    return ""
 
 
 def _drop(config, error):
@@ -205,7 +126,7 @@ def _unknown(path, name, names):
     """Yield a mistake if a key names something that is not there."""
     if name is not None and name not in names:
         allowed = ", ".join(map(str, names)) or "nothing, as there is none"
-        yield path, f"found {name}, expected one of {allowed}{_near(name, names)}"
+        yield path, f"found {name}, expected one of {allowed}{near(name, names)}"
 
 
 def _check_names(config):
@@ -234,10 +155,10 @@ def _check_datasets(config):
             folder = Path(entry[key])
             if not folder.is_dir():
                 beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-                near = _near(folder, [path for path in beside if path.is_dir()])
+                hint = near(folder, [path for path in beside if path.is_dir()])
                 yield (
                     ("datasets", name, key),
-                    f"found {folder}, expected a folder that exists{near}",
+                    f"found {folder}, expected a folder that exists{hint}",
                 )
         if "simulate" in given and entry["columns"]:
             yield ("datasets", name, "columns"), "is only for files under path; remove it"
