@@ -1,0 +1,125 @@
+"""Checks of a suite of tasks and of the knowledge base."""
+
+import json
+
+import jsonschema
+
+from specialist.dataset import check_text, read_jsonl, read_text
+from specialist.environment import SEARCH, dump
+from specialist.schema_errors import near
+from specialist.toolbox import fits, schema
+
+
+def read_tasks(path, mistakes):
+    """Tasks that fit their schema, with its defaults: list of (place, task)."""
+    found, ids = [], {}
+    for place, task in read_jsonl(path, mistakes):
+        if not fits(task, "task", mistakes, place):
+            continue
+        _fill(task, schema("task"))
+        task["message"] = check_text(task["message"], mistakes, place, "message")
+        if (other := ids.setdefault(task["id"], place)) != place:
+            mistakes.add(place, "id", text=f"{task['id']} is the id of {other} too; rename it")
+        found.append((place, task))
+    if not found and not mistakes.found:
+        mistakes.add(path, text="there are no tasks; write one JSON object on each line")
+    return found
+
+
+def _fill(value, part):
+    """Set the defaults of a part of the schema in place."""
+    for key, child in part.get("properties", {}).items():
+        if key not in value and "default" in child:
+            value[key] = json.loads(json.dumps(child["default"]))
+        if isinstance(value.get(key), dict):
+            _fill(value[key], child)
+    if isinstance(part.get("additionalProperties"), dict):
+        for child in value.values():
+            if isinstance(child, dict):
+                _fill(child, part["additionalProperties"])
+    if "items" in part:
+        for child in value:
+            _fill(child, part["items"])
+
+
+def check_tasks(tasks, tools, database, articles, mistakes):
+    """Note what tasks name that is not there: articles, tables, rows, tools, arguments.
+
+    Args:
+        tasks: list of (place, task).
+        tools: what `read_tools` returned.
+        database: the database that every task starts from.
+        articles: names of the files of the knowledge base.
+    """
+    before = dump(database)
+    rows = {table: {_key(row) for row in rows} for table, rows in before.items()}
+    columns = {
+        table: [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]
+        for table in before
+    }
+    needed = {name: tool for tool, (_, names) in tools.items() for name in names}
+    for place, task in tasks:
+        for number, name in enumerate(task["kb"]):
+            if name not in articles:
+                expected = f"the file name of an article{near(name, articles)}"
+                mistakes.add(place, "kb", number, text=f"found {name}, expected {expected}")
+        for name in sorted(needed.keys() - task["session"].keys()):
+            text = f"is missing, the tool {needed[name]} takes it; add it"
+            mistakes.add(place, "session", name, text=text)
+        for table, change in task["expect"]["database"].items():
+            path = ("expect", "database", table)
+            if table not in columns:
+                known = ", ".join(columns) or "none, as there is no database.sql"
+                text = f"unknown table, expected one of {known}{near(table, columns)}"
+                mistakes.add(place, *path, text=text)
+                continue
+            changed = [(side, *pair) for side in change for pair in enumerate(change[side])]
+            for side, number, row in changed:
+                where = (*path, side, number)
+                if row.keys() != set(columns[table]):
+                    expected = f"all columns of the table and no other: {', '.join(columns[table])}"
+                    mistakes.add(place, *where, text=f"found {', '.join(row)}, expected {expected}")
+                elif side == "removed" and _key(row) not in rows[table]:
+                    mistakes.add(
+                        place,
+                        *where,
+                        text=f"found {json.dumps(row)}, expected a row that the database holds "
+                        "before the task",
+                    )
+        _check_solution(task.get("solution", []), tools, mistakes, place)
+
+
+def _key(row):
+    return json.dumps(row, sort_keys=True)
+
+
+def _check_solution(steps, tools, mistakes, place):
+    known = {SEARCH["name"]: SEARCH, **{name: tool for name, (tool, _) in tools.items()}}
+    for number, step in enumerate(steps):
+        path = ("solution", number)
+        last = number == len(steps) - 1
+        if ("answer" in step) != last or ("call" in step) == last:
+            expected = (
+                "answer, as it is the last step" if last else "call, and only the last step answers"
+            )
+            mistakes.add(place, *path, text=f"found {', '.join(step)}, expected {expected}")
+        elif not last and step["call"] not in known:
+            expected = f"one of {', '.join(known)}{near(step['call'], known)}"
+            text = f"found the unknown tool {step['call']}, expected {expected}"
+            mistakes.add(place, *path, "call", text=text)
+        elif not last:
+            form = {**known[step["call"]]["parameters"], "additionalProperties": False}
+            for error in jsonschema.Draft202012Validator(form).iter_errors(step["arguments"]):
+                text = f"{error.message}; the tool {step['call']} cannot take it"
+                mistakes.add(place, *path, "arguments", *error.absolute_path, text=text)
+
+
+def check_articles(paths, mistakes):
+    """Note articles of a knowledge base that are no text or empty."""
+    for path in paths:
+        if path.suffix not in (".md", ".txt"):
+            mistakes.add(path, text="expected *.md or *.txt; convert the article or remove it")
+            continue
+        text = read_text(path, mistakes)
+        if text is not None and check_text(text, mistakes, path) == "":
+            mistakes.add(path, text="the article is empty; write it or remove the file")
