@@ -55,6 +55,8 @@ def changes(before, after):
     """
     result = {}
     for table, rows in after.items():
+        if rows == before[table]:
+            continue
         old, new = _keys(before[table]), _keys(rows)
         removed, added = sorted(old - new), sorted(new - old)
         if removed or added:

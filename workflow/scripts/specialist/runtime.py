@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from specialist.step import UserError
 
+# The layout of llama_token_data in llama.h.
+TOKEN_DATA = [("id", "i4"), ("logit", "f4"), ("p", "f4")]
 BATCH = 512  # most tokens evaluated in one call; bounds the memory for logits
 
 
@@ -71,7 +73,8 @@ class Runtime:
     """
 
     def __init__(self, path, context=None, threads=1):
-        self._lib = lib = library()
+        self._lib, self._path = library(), path
+        lib = self._lib
         self._model = self._context = None
         self._grammars = {}
         params = lib.llama_model_default_params()
@@ -87,6 +90,9 @@ class Runtime:
             )
         self._vocab = lib.llama_model_get_vocab(self._model)
         self.vocabulary = lib.llama_vocab_n_tokens(self._vocab)
+        # Ids of the tokens that begin and end a text; -1 for none.
+        self.bos = lib.llama_vocab_bos(self._vocab)
+        self.eos = lib.llama_vocab_eos(self._vocab)
         params = lib.llama_context_default_params()
         params.n_ctx = self.context
         params.n_batch = params.n_ubatch = min(BATCH, self.context)
@@ -117,6 +123,34 @@ class Runtime:
 
     def __exit__(self, *_):
         self.close()
+
+    @functools.cached_property
+    def chat_template(self):
+        """The Jinja template that the GGUF carries for conversations.
+
+        Raises:
+            UserError: it carries none.
+        """
+        if not (template := self._lib.llama_model_chat_template(self._model, None)):
+            raise UserError(
+                f"{self._path}: the model carries no chat template, which the agent needs; "
+                "convert it from a folder with chat_template.jinja"
+            )
+        return template.decode()
+
+    @functools.cached_property
+    def control_tokens(self):
+        """The tokens that structure text, such as "<|im_end|>": text -> id."""
+        lib, vocab = self._lib, self._vocab
+        return {
+            lib.llama_vocab_get_text(vocab, token).decode(): token
+            for token in range(self.vocabulary)
+            if lib.llama_vocab_is_control(vocab, token)
+        }
+
+    def ends(self, token):
+        """Whether a token ends generation."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
 
     def tokenize(self, text, special=True):
         """Token ids of `text`, nothing added.
@@ -221,7 +255,7 @@ class Runtime:
         usage.prompt_seconds += time.perf_counter() - begin
         begin, new = time.perf_counter(), [token]
         limit = min(max_tokens, self.context - len(ids))
-        while token not in stop_ids and not lib.llama_vocab_is_eog(self._vocab, token):
+        while token not in stop_ids and not self.ends(token):
             if len(new) >= limit:
                 break
             if sampler:
@@ -266,21 +300,23 @@ class Runtime:
         logits = np.ctypeslib.as_array(
             self._lib.llama_get_logits_ith(self._context, -1), (self.vocabulary,)
         )
-        best = int(logits.argmax())
+        best = logits.argmax()
         # A trained model nearly always follows the grammar: asking for its first choice
         # alone spares a pass over the vocabulary.
-        if sampler is None or self._allowed(sampler, [best], logits)[0]:
-            return best
-        allowed = self._allowed(sampler, range(self.vocabulary), logits)
-        return int(np.where(allowed, logits, -np.inf).argmax())
+        if sampler and not np.isfinite(self._constrained(sampler, logits, [best])):
+            best = self._constrained(sampler, logits, np.arange(self.vocabulary)).argmax()
+        return int(best)
 
-    def _allowed(self, sampler, ids, logits):
-        """Which of the candidate ids the grammar accepts next."""
-        lib = self._lib
-        data = (lib.llama_token_data * len(ids))(*((i, logits[i], 0.0) for i in ids))
-        array = lib.llama_token_data_array(data=data, size=len(ids), selected=-1, sorted=False)
+    def _constrained(self, sampler, logits, ids):
+        """Logits of the candidates `ids`, minus infinity for those that the grammar refuses."""
+        import numpy as np
+
+        lib, data = self._lib, np.zeros(len(ids), TOKEN_DATA)
+        data["id"], data["logit"] = ids, logits[ids]
+        pointer = data.ctypes.data_as(ctypes.POINTER(lib.llama_token_data))
+        array = lib.llama_token_data_array(data=pointer, size=len(ids), selected=-1, sorted=False)
         lib.llama_sampler_apply(sampler, ctypes.byref(array))
-        return [item.logit > float("-inf") for item in data]
+        return data["logit"]
 
     def _keep(self, count):
         """Cut the cache to its first `count` tokens, to none if the model cannot; its new size."""

@@ -1,0 +1,43 @@
+"""What several test modules share: the default tools, and a tiny model that can chat."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tiny_models
+
+RESOURCES = Path(__file__).resolve().parents[2] / "resources"
+
+
+@pytest.fixture(scope="session")
+def resources():
+    """The folder resources/."""
+    return RESOURCES
+
+
+@pytest.fixture(scope="session")
+def tools():
+    """The entries of the default dataset's tools.yaml."""
+    return yaml.safe_load((RESOURCES / "datasets/food-delivery/tools.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def chat_model(tmp_path_factory):
+    """Folder of a random model with the project's chat template, and its GGUF (f16.gguf)."""
+    from specialist.converter import convert
+
+    folder = tiny_models.save_model(tmp_path_factory.mktemp("chat"))
+    shutil.copy(RESOURCES / "prompts/chat_template.jinja", folder)
+    convert(folder, folder / "f16.gguf", "tiny")
+    return folder
+
+
+@pytest.fixture
+def runtime(chat_model):
+    """That model, opened."""
+    from specialist.runtime import Runtime
+
+    with Runtime(chat_model / "f16.gguf") as opened:
+        yield opened

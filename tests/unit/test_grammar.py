@@ -1,0 +1,162 @@
+"""The grammar takes what the protocol writes, refuses other forms, and knows no values."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from specialist import react
+from specialist.environment import SEARCH
+from specialist.grammar import turn_grammar
+from specialist.simulation import Spec, tasks
+
+RELAXED = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+GENERAL = {
+    "name": "book",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "who": {"type": "string", "maxLength": 2, "pattern": "^x$", "enum": ["x"]},
+            "price": {"type": "number", "minimum": 5},
+            "urgent": {"type": "boolean"},
+            "seats": {"type": "array", "items": {"type": "integer", "enum": [1]}},
+            "note": {"type": ["string", "null"]},
+            "where": {"type": "object", "properties": {"a": {"type": "string"}}},
+        },
+        "required": ["who", "price"],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def grammar(tools):
+    return turn_grammar([SEARCH, *tools])
+
+
+def accepts(runtime, grammar, text):
+    """Whether llama.cpp could have generated the text, and ended there."""
+    lib, sampler = runtime._lib, runtime._grammar(grammar)
+    logits = np.zeros(runtime.vocabulary, np.float32)
+    try:
+        for token in [*runtime.tokenize(text, special=False), runtime.eos]:
+            if np.isinf(runtime._constrained(sampler, logits, [token])[0]):
+                return False
+            if token != runtime.eos:
+                lib.llama_sampler_accept(sampler, token)
+        return True
+    finally:
+        lib.llama_sampler_free(sampler)
+
+
+def test_every_step_of_the_oracle_is_accepted(runtime, grammar, resources):
+    found, _ = tasks(Spec(resources / "datasets/food-delivery"), 130, 1)
+    called = set()
+    for step in (step for task in found for step in task["solution"]):
+        if "answer" in step:
+            text = react.write_answer(step["thought"], step["answer"])
+        else:
+            text = react.write_action(step["thought"], step["call"], step["arguments"])
+            called.add(step["call"])
+        assert accepts(runtime, grammar, text), text
+    assert len(called) >= 10
+
+
+LINE = st.text(st.characters(codec="utf-8", min_codepoint=0x20), min_size=1, max_size=20)
+STRING = st.text(
+    st.characters(codec="utf-8", min_codepoint=0x20) | st.sampled_from('\n\r\t"\\'), max_size=20
+)
+
+
+@RELAXED
+@given(thought=LINE, order=STRING, percent=st.integers(-(10**15), 10**15))
+def test_any_values_of_the_right_types_are_accepted(runtime, grammar, thought, order, percent):
+    arguments = {"order_id": order, "percent": percent}
+    text = react.write_action(thought, "give_refund", arguments)
+    assert accepts(runtime, grammar, text)
+    assert react.parse(text)["arguments"] == arguments
+
+
+@RELAXED
+@given(thought=LINE, answer=LINE)
+def test_any_line_is_an_answer(runtime, grammar, thought, answer):
+    assert accepts(runtime, grammar, react.write_answer(thought, answer))
+
+
+GOOD = 'Thought: x\nAction: {"name": "find_order", "arguments": {"order_id": "A1"}}'
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Thought: ", ""),
+        ("Thought: x\n", ""),
+        ("Thought: x", "Thought: "),
+        ("\n", "\n\n"),
+        ("\n", " "),
+        ("Action", "Act"),
+        ("find_order", "find_orders"),
+        ("find_order", "drop_table"),
+        ('"name": ', '"name":'),
+        ('"name": ', '"name" : '),
+        ('", "arguments', '","arguments'),
+        ('{"name"', '{ "name"'),
+        ("}}", "} }"),
+        ("}}", "}"),
+        ("}}", "}} "),
+        ("}}", "}}\nObservation: done"),
+        ('"A1"', "17"),
+        ('"A1"', '"A1", "percent": 3'),
+        ('"order_id": "A1"', ""),
+        ("order_id", "order"),
+        ("A1", "A\n1"),
+        ("A1", "\\ud800"),
+        ('{"order_id": "A1"}', '"A1"'),
+    ],
+)
+def test_other_forms_are_refused(runtime, grammar, old, new):
+    assert accepts(runtime, grammar, GOOD)
+    assert GOOD.replace(old, new) != GOOD
+    assert not accepts(runtime, grammar, GOOD.replace(old, new))
+
+
+@pytest.mark.parametrize("percent", ["2.5", '"20"', "true", "", "-", "007", "1" * 40])
+def test_whole_numbers_are_whole_numbers(runtime, grammar, percent):
+    call = '{"name": "give_refund", "arguments": {"order_id": "A1", "percent": %s}}'
+    assert accepts(runtime, grammar, "Thought: x\nAction: " + call % "20")
+    assert not accepts(runtime, grammar, "Thought: x\nAction: " + call % percent)
+
+
+def test_types_of_json_schema_are_known_and_values_are_not(runtime):
+    grammar = turn_grammar([GENERAL])
+    full = {
+        "who": "Ann",
+        "price": 2.5,
+        "urgent": True,
+        "seats": [3, 4],
+        "note": None,
+        "where": {"a": "b"},
+    }
+    for arguments in (full, {"who": "Ann", "price": -1}, {**full, "seats": [], "where": {}}):
+        assert accepts(runtime, grammar, react.write_action("x", "book", arguments))
+    for wrong in ({"who": 1}, {"price": "2"}, {"urgent": 1}, {"seats": ["a"]}, {"note": 3}):
+        assert not accepts(runtime, grammar, react.write_action("x", "book", full | wrong))
+
+
+def test_without_tools_there_is_only_an_answer(runtime):
+    grammar = turn_grammar([])
+    assert accepts(runtime, grammar, react.write_answer("x", "y"))
+    assert not accepts(runtime, grammar, GOOD)
+
+
+def test_a_random_model_is_well_formed_under_it(runtime, grammar):
+    ids = runtime.tokenize("<|im_start|>assistant\n")
+    new = runtime.generate(ids, grammar, max_tokens=300)
+    assert runtime.detokenize(new).startswith("Thought: ")
+
+
+def test_a_tool_that_is_not_offered_cannot_be_called(runtime, tools):
+    action = react.write_action("x", "search", {"query": "rules"})
+    assert accepts(runtime, turn_grammar([SEARCH, *tools]), action)
+    assert not accepts(runtime, turn_grammar(tools), action)

@@ -1,0 +1,98 @@
+"""Runs every task with one system: a model or a policy, with or without a knowledge base."""
+
+import contextlib
+
+
+def run_agent(
+    tasks,
+    tools,
+    database,
+    gguf,
+    store,
+    settings,
+    encoder,
+    prompt,
+    traces,
+    *,
+    policy,
+    max_steps,
+    context,
+    max_new_tokens,
+    top_k,
+    seed,
+    threads,
+):
+    """Write one trace for each task, in their order; see `specialist.agent.Trace`.
+
+    Args:
+        tasks: JSONL of tasks: "id", "kind", "message", perhaps "session" (what the tools'
+            SQL may use by name) and "solution" (steps of the scripted policy).
+        tools: tools.yaml, or an empty list.
+        database: SQL script of the database, or an empty list.
+        gguf: the model, or an empty list for a policy without one.
+        store, settings: folder of build_chroma and JSON of embed_chunks; or empty lists:
+            there is no search then, in the prompt, the grammar and the environment.
+        encoder: GGUF of convert_encoder that embeds queries, or an empty list to embed
+            them by sentence-transformers.
+        prompt: Jinja template of the system message.
+        traces: JSONL to write; all of it but "times" is the same in each run with the same
+            number of threads.
+        policy: "model", "scripted" or "random".
+        max_steps: most turns in a task.
+        context: most tokens in a task.
+        max_new_tokens: most tokens in a turn.
+        top_k: passages that a search brings.
+        seed: of the random policy.
+        threads: CPU threads.
+    """
+    import yaml
+
+    from specialist.agent import Agent
+    from specialist.environment import SEARCH, dump, open_database
+    from specialist.progress import Progress
+    from specialist.prompt import system_message
+    from specialist.text import read_rows
+
+    todo = list(read_rows(tasks))
+    offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []
+    original = open_database(database.read_text(encoding="utf-8") if database else "")
+    before, search = dump(original), None
+    with contextlib.ExitStack() as opened:
+        if store:
+            from specialist.retrieval import Searcher
+
+            searcher = Searcher(store, settings, encoder or None, top_k=top_k, threads=threads)
+            search, offered = opened.enter_context(searcher).search, [SEARCH, *offered]
+        system = system_message(prompt, offered)
+        chosen = _policy(
+            policy, gguf, offered, system, context, max_new_tokens, seed, threads, opened
+        )
+        agent = Agent(chosen, system, offered, max_steps, search)
+        file = opened.enter_context(open(traces, "w", encoding="utf-8"))
+        progress = Progress("agent", len(todo))
+        for number, task in enumerate(todo, 1):
+            # Copied from memory: running the script anew would take longer than the task.
+            with contextlib.closing(open_database("")) as copy:
+                original.backup(copy)
+                file.write(agent.run(task, copy, before).to_json() + "\n")
+            progress(number)
+
+
+def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, opened):
+    from specialist import policies
+
+    if name == "scripted":
+        return policies.Scripted()
+    if name == "random":
+        return policies.Random(tools, seed)
+    from specialist.grammar import turn_grammar
+    from specialist.runtime import Runtime
+
+    runtime = opened.enter_context(Runtime(gguf, context, threads))
+    return policies.Model(runtime, system, turn_grammar(tools), max_new_tokens)
+
+
+if "snakemake" in globals():
+    from specialist.step import run
+
+    run(run_agent, snakemake)
