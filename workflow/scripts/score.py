@@ -1,0 +1,79 @@
+"""Scores the traces of one system. No model is run."""
+
+import json
+from collections import Counter
+
+
+def score(traces, tasks, gguf, scores):
+    """Write how well a system did.
+
+    Args:
+        traces: JSONL of run_agent.
+        tasks: the JSONL of tasks that it ran.
+        gguf: the model, for its size and hash, or an empty list for a policy without one.
+        scores: JSON to write: n, success, success_rate; by_kind; turns_on_kb (of the tasks
+            that turn on a figure of the knowledge base); failures, by the classes of
+            `specialist.scoring`; outcomes (task -> class of its failure, or null);
+            valid_action_rate (share of the turns that are an answer or a call that fits its
+            tool's schema); steps_mean; prompt_tokens (evaluated, not those in the cache)
+            and generated_tokens, of all tasks together; model (sha256, bytes,
+            bits_per_weight); traces (the path); and under times what differs from run to
+            run: tokens_per_second and latency_s, the p50 and p95 of seconds for a task.
+    """
+    import numpy as np
+
+    from specialist.gguf_info import bits_per_weight
+    from specialist.scoring import failure
+    from specialist.step import sha256
+    from specialist.text import read_rows
+
+    suite, runs = list(read_rows(tasks)), list(read_rows(traces))
+    if [task["id"] for task in suite] != [run["id"] for run in runs]:
+        raise ValueError(f"{traces} is not of the tasks in {tasks}")
+    outcomes = {task["id"]: failure(task, run) for task, run in zip(suite, runs, strict=True)}
+    steps = [step for run in runs for step in run["steps"]]
+    generated = sum(step["generated_tokens"] for step in steps)
+    seconds = [run["times"]["total"] for run in runs]
+    p50, p95 = np.percentile(seconds, [50, 95]).tolist()
+    result = {
+        **_rate(suite, outcomes),
+        "by_kind": {
+            kind: _count([task for task in suite if task["kind"] == kind], outcomes)
+            for kind in sorted({task["kind"] for task in suite})
+        },
+        "turns_on_kb": _count([task for task in suite if task["turns_on_kb"]], outcomes),
+        "failures": Counter(filter(None, outcomes.values())),
+        "outcomes": outcomes,
+        "valid_action_rate": sum(step["valid"] for step in steps) / len(steps),
+        "steps_mean": len(steps) / len(runs),
+        "prompt_tokens": sum(step["prompt_tokens"] for step in steps),
+        "generated_tokens": generated,
+        "model": None,
+        "traces": traces.as_posix(),
+        "times": {"tokens_per_second": None, "latency_s": {"p50": p50, "p95": p95}},
+    }
+    if gguf:
+        result["model"] = {
+            "sha256": sha256(gguf),
+            "bytes": gguf.stat().st_size,
+            "bits_per_weight": bits_per_weight(gguf),
+        }
+        generating = sum(run["times"]["generated"] for run in runs)
+        result["times"]["tokens_per_second"] = generated / generating if generating else 0.0
+    scores.write_text(json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    print(f"{result['success']} of {result['n']} tasks solved; {dict(result['failures'])}")
+
+
+def _count(tasks, outcomes):
+    return {"n": len(tasks), "success": sum(outcomes[task["id"]] is None for task in tasks)}
+
+
+def _rate(tasks, outcomes):
+    counts = _count(tasks, outcomes)
+    return counts | {"success_rate": counts["success"] / counts["n"]}
+
+
+if "snakemake" in globals():
+    from specialist.step import run
+
+    run(score, snakemake)
