@@ -172,12 +172,12 @@ def _check_models(config):
     """Sizes of bases, adapters and indexes against each other."""
     bases = config.get("bases", {})
     for name, entry in bases.items():
-        found, context = entry["batch_tokens"], entry["context"]
-        if found < context:
-            yield (
-                ("bases", name, "batch_tokens"),
-                f"found {found}, expected at least context, {context}",
-            )
+        for smaller, larger in (("sequence", "batch_tokens"), ("sequence", "context")):
+            if entry[larger] < entry[smaller]:
+                yield (
+                    ("bases", name, larger),
+                    f"found {entry[larger]}, expected at least {smaller}, {entry[smaller]}",
+                )
     for name, entry in config.get("adapters", {}).items():
         context = bases.get(entry.get("base"), {}).get("context", entry["max_length"])
         if entry["max_length"] > context:

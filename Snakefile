@@ -1,0 +1,49 @@
+# From plain text to a private specialist: results/agent_eval.json.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.27")
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+from specialist.code import digest
+from specialist.config import load
+from specialist.layout import Layout
+from specialist.step import UserError
+
+
+configfile: "config/config.yaml"
+
+
+try:
+    config = load(config)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+files = Layout(config)
+
+
+wildcard_constraints:
+    dataset="|".join(config["datasets"]),
+    base="|".join(config["bases"]),
+    adapter="|".join(config["adapters"]),
+    model="|".join([*config["bases"], *config["adapters"]]),
+    quantization="|".join(config["quantizations"]),
+    index="|".join(config["indexes"]),
+    system="|".join(config["systems"]),
+
+
+rule all:
+    default_target: True
+    input:
+        "results/agent_eval.json",
+
+
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/adapt.smk"
+include: "workflow/rules/gguf.smk"
+include: "workflow/rules/index.smk"
+include: "workflow/rules/agent.smk"

@@ -1,0 +1,136 @@
+# A dataset: simulated from a spec or the user's folder, checked, normalised and split.
+
+
+rule simulate_corpus:
+    input:
+        spec=lambda w: files.spec(w.dataset, "corpus"),
+    output:
+        corpus="results/{dataset}/data/corpus/corpus.jsonl",
+    log:
+        "results/logs/{dataset}/simulate_corpus.log",
+    params:
+        documents=lookup("datasets/{dataset}/documents", within=config),
+        seed=config["seeds"]["simulate"],
+        code=digest("simulate_corpus.py"),
+    script:
+        "../scripts/simulate_corpus.py"
+
+
+rule simulate_sft:
+    input:
+        spec=lambda w: files.spec(w.dataset, "sft"),
+    output:
+        sft="results/{dataset}/data/sft.jsonl",
+    log:
+        "results/logs/{dataset}/simulate_sft.log",
+    params:
+        episodes=lookup("datasets/{dataset}/episodes", within=config),
+        seed=config["seeds"]["simulate"],
+        code=digest("simulate_sft.py"),
+    script:
+        "../scripts/simulate_sft.py"
+
+
+# One rule for each simulated dataset, because the articles' names are the spec's.
+for name, entry in config["datasets"].items():
+    if "simulate" in entry:
+
+        rule:
+            name:
+                f"simulate_kb_{name}"
+            input:
+                spec=files.spec(name, "kb"),
+            output:
+                articles=files.part(name, "kb"),
+            log:
+                f"results/logs/{name}/simulate_kb.log",
+            params:
+                seed=config["seeds"]["simulate"],
+                code=digest("simulate_kb.py"),
+            script:
+                "../scripts/simulate_kb.py"
+
+
+rule simulate_tasks:
+    input:
+        spec=lambda w: files.spec(w.dataset, "tasks"),
+    output:
+        suite="results/{dataset}/data/tasks.jsonl",
+        database="results/{dataset}/data/database.sql",
+        tools="results/{dataset}/data/tools.yaml",
+    log:
+        "results/logs/{dataset}/simulate_tasks.log",
+    params:
+        tasks=lookup("datasets/{dataset}/tasks", within=config),
+        seed=config["seeds"]["simulate"],
+        code=digest("simulate_tasks.py"),
+    script:
+        "../scripts/simulate_tasks.py"
+
+
+rule prepare_corpus:
+    input:
+        sources=lambda w: files.needed(w.dataset, "corpus"),
+    output:
+        train="results/{dataset}/prepared/corpus.train.jsonl",
+        validation="results/{dataset}/prepared/corpus.validation.jsonl",
+        stats="results/{dataset}/prepared/corpus.json",
+    log:
+        "results/logs/{dataset}/prepare_corpus.log",
+    params:
+        validation_share=0.02,
+        seed=config["seeds"]["prepare"],
+        code=digest("prepare_corpus.py"),
+    script:
+        "../scripts/prepare_corpus.py"
+
+
+rule prepare_sft:
+    input:
+        sources=lambda w: files.needed(w.dataset, "sft"),
+    output:
+        train="results/{dataset}/prepared/sft.train.jsonl",
+        validation="results/{dataset}/prepared/sft.validation.jsonl",
+        stats="results/{dataset}/prepared/sft.json",
+    log:
+        "results/logs/{dataset}/prepare_sft.log",
+    params:
+        columns=lookup("datasets/{dataset}/columns", within=config),
+        validation_share=0.05,
+        seed=config["seeds"]["prepare"],
+        code=digest("prepare_sft.py"),
+    script:
+        "../scripts/prepare_sft.py"
+
+
+rule prepare_tasks:
+    input:
+        suite=lambda w: files.needed(w.dataset, "tasks"),
+        tools=lambda w: files.part(w.dataset, "tools"),
+        database=lambda w: files.part(w.dataset, "database"),
+        articles=lambda w: files.part(w.dataset, "kb"),
+        training=files.training(),
+    output:
+        tasks="results/{dataset}/prepared/tasks.jsonl",
+        leakage="results/{dataset}/prepared/leakage.json",
+    log:
+        "results/logs/{dataset}/prepare_tasks.log",
+    params:
+        max_leaking_tasks=0,
+        code=digest("prepare_tasks.py"),
+    script:
+        "../scripts/prepare_tasks.py"
+
+
+rule render_prompt:
+    input:
+        template=config["agent"]["prompt"],
+        tools=lambda w: files.part(w.dataset, "tools"),
+    output:
+        prompt="results/{dataset}/prepared/system_prompt.txt",
+    log:
+        "results/logs/{dataset}/render_prompt.log",
+    params:
+        code=digest("render_prompt.py"),
+    script:
+        "../scripts/render_prompt.py"

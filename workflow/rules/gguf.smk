@@ -1,0 +1,54 @@
+# GGUF files of a base or an adapter: converted, quantised, measured against F16.
+
+
+rule convert_gguf:
+    input:
+        model=lambda w: f"{files.model_folder(w.model)}/model.safetensors",
+        config=lambda w: f"{files.model_folder(w.model)}/config.json",
+        tokenizer=lambda w: f"{files.base_folder(w.model)}/tokenizer/tokenizer.json",
+        tokenizer_config=lambda w: f"{files.base_folder(w.model)}/tokenizer/tokenizer_config.json",
+        chat_template=lambda w: f"{files.base_folder(w.model)}/tokenizer/chat_template.jinja",
+        text="results/{dataset}/gguf/{model}/held_out.jsonl",
+    output:
+        gguf="results/{dataset}/gguf/{model}/F16.gguf",
+        gate="results/{dataset}/gguf/{model}/convert_gate.json",
+    log:
+        "results/logs/{dataset}/convert_gguf/{model}.log",
+    params:
+        name="{dataset}-{model}",
+        code=digest("convert_gguf.py", "gguf"),
+    script:
+        "../scripts/convert_gguf.py"
+
+
+rule quantize:
+    input:
+        f16="results/{dataset}/gguf/{model}/F16.gguf",
+    output:
+        gguf="results/{dataset}/gguf/{model}/{quantization}.gguf",
+    log:
+        "results/logs/{dataset}/quantize/{model}.{quantization}.log",
+    params:
+        type="{quantization}",
+        code=digest("quantize.py", "gguf"),
+    script:
+        "../scripts/quantize.py"
+
+
+rule measure_gguf:
+    input:
+        f16="results/{dataset}/gguf/{model}/F16.gguf",
+        gguf="results/{dataset}/gguf/{model}/{quantization}.gguf",
+        text="results/{dataset}/gguf/{model}/held_out.jsonl",
+    output:
+        measures="results/{dataset}/gguf/{model}/measures/{quantization}.json",
+    wildcard_constraints:
+        quantization="|".join(["F16", *config["quantizations"]]),
+    log:
+        "results/logs/{dataset}/measure_gguf/{model}.{quantization}.log",
+    params:
+        tokens=4096,
+        rounds=5,
+        code=digest("measure_gguf.py", "gguf"),
+    script:
+        "../scripts/measure_gguf.py"

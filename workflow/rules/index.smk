@@ -1,0 +1,76 @@
+# A search index of a knowledge base: chunks, canonical embeddings, Chroma store, its measure.
+
+
+rule chunk_kb:
+    input:
+        articles=lambda w: files.needed(w.dataset, "kb"),
+    output:
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+    log:
+        "results/logs/{dataset}/chunk_kb/{index}.log",
+    params:
+        max_words=lookup("indexes/{index}/max_words", within=config),
+        overlap_words=lookup("indexes/{index}/overlap_words", within=config),
+        code=digest("chunk_kb.py", "rag"),
+    script:
+        "../scripts/chunk_kb.py"
+
+
+rule embed_chunks:
+    input:
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+    output:
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/embeddings.json",
+    log:
+        "results/logs/{dataset}/embed_chunks/{index}.log",
+    params:
+        model=lookup("indexes/{index}/embedding", within=config),
+        code=digest("embed_chunks.py", "rag"),
+    script:
+        "../scripts/embed_chunks.py"
+
+
+rule convert_encoder:
+    output:
+        encoder="results/{dataset}/index/{index}/encoder.gguf",
+    log:
+        "results/logs/{dataset}/convert_encoder/{index}.log",
+    params:
+        model=lookup("indexes/{index}/embedding", within=config),
+        code=digest("convert_encoder.py", "rag", "gguf"),
+    script:
+        "../scripts/convert_encoder.py"
+
+
+rule build_chroma:
+    input:
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+    output:
+        store=directory("results/{dataset}/index/{index}/chroma"),
+    log:
+        "results/logs/{dataset}/build_chroma/{index}.log",
+    params:
+        code=digest("build_chroma.py", "rag"),
+    script:
+        "../scripts/build_chroma.py"
+
+
+rule measure_retrieval:
+    input:
+        queries=f"results/{config['dataset']}/prepared/tasks.jsonl",
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/embeddings.json",
+        store="results/{dataset}/index/{index}/chroma",
+        encoder=lambda w: files.encoder(w.index),
+    output:
+        retrieval="results/{dataset}/index/{index}/retrieval.json",
+        gate="results/{dataset}/index/{index}/gate.json",
+    log:
+        "results/logs/{dataset}/measure_retrieval/{index}.log",
+    params:
+        code=digest("measure_retrieval.py", "rag"),
+    script:
+        "../scripts/measure_retrieval.py"

@@ -1,0 +1,71 @@
+# A base model: tokenizer, tokens, pretraining from scratch.
+
+
+rule train_tokenizer:
+    input:
+        corpus="results/{dataset}/prepared/corpus.train.jsonl",
+        template="resources/prompts/chat_template.jinja",
+    output:
+        tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
+        tokenizer_config="results/{dataset}/base/{base}/tokenizer/tokenizer_config.json",
+        chat_template="results/{dataset}/base/{base}/tokenizer/chat_template.jinja",
+    log:
+        "results/logs/{dataset}/train_tokenizer/{base}.log",
+    params:
+        vocab_size=lookup("bases/{base}/vocab_size", within=config),
+        code=digest("train_tokenizer.py", "train"),
+    script:
+        "../scripts/train_tokenizer.py"
+
+
+rule tokenize_corpus:
+    input:
+        corpus="results/{dataset}/prepared/corpus.train.jsonl",
+        held_out="results/{dataset}/prepared/corpus.validation.jsonl",
+        tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
+        template="resources/prompts/chat_template.jinja",
+    output:
+        tokens="results/{dataset}/base/{base}/tokens/train.npy",
+        held_out_tokens="results/{dataset}/base/{base}/tokens/validation.npy",
+        stats="results/{dataset}/base/{base}/tokens/stats.json",
+    log:
+        "results/logs/{dataset}/tokenize_corpus/{base}.log",
+    params:
+        code=digest("tokenize_corpus.py", "train"),
+    script:
+        "../scripts/tokenize_corpus.py"
+
+
+rule pretrain:
+    input:
+        tokens="results/{dataset}/base/{base}/tokens/train.npy",
+        held_out_tokens="results/{dataset}/base/{base}/tokens/validation.npy",
+        stats="results/{dataset}/base/{base}/tokens/stats.json",
+        tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
+    output:
+        model="results/{dataset}/base/{base}/model/model.safetensors",
+        config="results/{dataset}/base/{base}/model/config.json",
+        curve=report(
+            "results/{dataset}/base/{base}/loss.csv",
+            category="Training",
+            caption="../report/loss.rst",
+        ),
+        figures="results/{dataset}/base/{base}/pretraining.json",
+    log:
+        "results/logs/{dataset}/pretrain/{base}.log",
+    params:
+        depth=lookup("bases/{base}/depth", within=config),
+        context=lookup("bases/{base}/context", within=config),
+        sequence=lookup("bases/{base}/sequence", within=config),
+        batch_tokens=lookup("bases/{base}/batch_tokens", within=config),
+        train_tokens=lookup("bases/{base}/train_tokens", within=config),
+        learning_rate=lookup("bases/{base}/learning_rate", within=config),
+        muon_learning_rate=lookup("bases/{base}/muon_learning_rate", within=config),
+        weight_decay=lookup("bases/{base}/weight_decay", within=config),
+        warmup_share=lookup("bases/{base}/warmup_share", within=config),
+        precision=lookup("bases/{base}/precision", within=config),
+        seed=config["seeds"]["pretrain"],
+        code=digest("pretrain.py", "train"),
+    threads: workflow.cores
+    script:
+        "../scripts/pretrain.py"

@@ -1,0 +1,62 @@
+"""Conversations for fine-tuning: their system prompt, their length, and what carries loss."""
+
+from specialist.step import UserError
+from specialist.text import read_rows
+
+
+def with_system_prompt(path, prompt):
+    """Conversations of a JSONL file, each with a system message: its own, or the prompt."""
+    system = {"role": "system", "content": prompt}
+    rows = []
+    for row in read_rows(path):
+        messages = row["messages"]
+        rows.append({"messages": messages if messages[0]["role"] == "system" else [system, *messages]})
+    return rows
+
+
+def check_lengths(path, rows, tokenizer, max_length):
+    """Refuse conversations that training would have to cut.
+
+    Raises:
+        UserError: names the first one that is too long, and how many there are.
+    """
+    texts = tokenizer.apply_chat_template([row["messages"] for row in rows], tokenize=False)
+    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    long = [number for number, length in enumerate(lengths, 1) if length > max_length]
+    if long:
+        raise UserError(
+            f"{path}:{long[0]}: {len(long)} conversation(s) have more than max_length {max_length} "
+            f"tokens, the longest {max(lengths)}; raise the adapter's max_length or shorten them"
+        )
+
+
+def show_masks(encoded, tokenizer, count=3):
+    """Which tokens of a few conversations carry loss, as text: those between [[ and ]].
+
+    Args:
+        encoded: the trainer's dataset, rows with "input_ids" and "labels" or "assistant_masks".
+
+    Raises:
+        UserError: a conversation has no token that carries loss.
+    """
+    shown = []
+    for number, row in enumerate(encoded, 1):
+        mask = row.get("assistant_masks") or [label != -100 for label in row["labels"]]
+        if not any(mask):
+            raise UserError(
+                f"conversation {number} has no token that carries loss: it needs an assistant turn, "
+                "and the chat template must mark the assistant's text by {% generation %}"
+            )
+        if number <= count:
+            shown.append(_marked(row["input_ids"], mask, tokenizer))
+    return "\n\n".join(shown) + "\n"
+
+
+def _marked(ids, mask, tokenizer):
+    text, start = "", 0
+    for end in range(1, len(ids) + 1):
+        if end == len(ids) or bool(mask[end]) != bool(mask[start]):
+            part = tokenizer.decode(ids[start:end])
+            text += f"[[{part}]]" if mask[start] else part
+            start = end
+    return text

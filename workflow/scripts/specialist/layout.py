@@ -1,0 +1,149 @@
+"""Where things lie: the parts of a dataset, and which files a model is made of."""
+
+from pathlib import Path
+
+from specialist.step import UserError
+
+# What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
+SPEC = {
+    "corpus": ["world.yaml", "sayings.yaml", "corpus.yaml", "labels.yaml", "tools.yaml"],
+    "sft": ["world.yaml", "sayings.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml"],
+    "kb": ["world.yaml", "sayings.yaml", "figures.yaml"],
+    "tasks": [
+        "world.yaml", "figures.yaml", "sayings.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml",
+    ],
+}  # fmt: skip
+NEEDS_DATABASE = {"sft", "tasks"}
+TRAINING_FILES = ("sft.jsonl", "sft.csv", "sft.parquet")
+
+
+class Layout:
+    """Answers the rules' questions about inputs.
+
+    Args:
+        config: the loaded configuration.
+        results: folder that the workflow writes to.
+    """
+
+    def __init__(self, config, results="results"):
+        self.config, self.results = config, results
+
+    def spec(self, dataset, part):
+        """Files of a dataset's spec that one of its parts is drawn from."""
+        folder = Path(self.config["datasets"][dataset]["simulate"])
+        names = SPEC[part] + (["database.sql"] if part in NEEDS_DATABASE else [])
+        return [str(folder / name) for name in names] + self._articles(folder / "handbook")
+
+    def part(self, dataset, name):
+        """File or files of a dataset: what the simulation writes, or what the user's folder has.
+
+        Args:
+            name: corpus, sft, kb, tools, database or tasks.
+
+        Returns:
+            list of paths; empty where the user's folder has no such part.
+        """
+        entry = self.config["datasets"][dataset]
+        if "simulate" in entry:
+            folder = f"{self.results}/{dataset}/data"
+            pages = [Path(page).name for page in self._articles(Path(entry["simulate"]) / "handbook")]
+            return {
+                "corpus": [f"{folder}/corpus/corpus.jsonl"],
+                "sft": [f"{folder}/sft.jsonl"],
+                "kb": [f"{folder}/kb/{page}" for page in pages],
+                "tools": [f"{folder}/tools.yaml"],
+                "database": [f"{folder}/database.sql"],
+                "tasks": [f"{folder}/tasks.jsonl"],
+            }[name]
+        folder = Path(entry["path"])
+        patterns = {
+            "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl"),
+            "sft": TRAINING_FILES,
+            "kb": ("kb/*.md", "kb/*.txt"),
+            "tools": ("tools.yaml",),
+            "database": ("database.sql",),
+            "tasks": ("tasks.jsonl",),
+        }[name]
+        return sorted(str(path) for pattern in patterns for path in folder.glob(pattern))
+
+    def needed(self, dataset, name):
+        """Like `part`, for a part that what was asked for cannot do without.
+
+        Raises:
+            UserError: the user's folder has no such part.
+        """
+        found = self.part(dataset, name)
+        if not found:
+            folder = self.config["datasets"][dataset]["path"]
+            wanted = {
+                "corpus": "corpus/*.txt, *.md or *.jsonl",
+                "sft": " or ".join(TRAINING_FILES),
+                "kb": "kb/*.md or *.txt",
+                "tasks": "tasks.jsonl",
+            }[name]
+            raise UserError(f"dataset {dataset}: {folder} has no {name}; expected {folder}/{wanted}")
+        return found
+
+    def training(self):
+        """All prepared data that a model of any system was trained on."""
+        systems = self.config["systems"].values()
+        adapters = {entry["adapter"] for entry in systems if "adapter" in entry}
+        bases = {self.base_of(name)[0] for name in adapters}
+        bases |= {entry["base"] for entry in systems if "base" in entry}
+        corpora = {self.config["bases"][name]["dataset"] for name in bases}
+        chats = {self.config["adapters"][name]["dataset"] for name in adapters}
+        return [f"{self.results}/{name}/prepared/corpus.train.jsonl" for name in sorted(corpora)] + [
+            f"{self.results}/{name}/prepared/sft.train.jsonl" for name in sorted(chats)
+        ]
+
+    def base_of(self, model):
+        """(name, entry) of the base that a base or adapter stands on."""
+        adapter = self.config["adapters"].get(model)
+        name = adapter["base"] if adapter else model
+        return name, self.config["bases"][name]
+
+    def base_folder(self, model):
+        """Folder of the base that a base or adapter stands on."""
+        name, base = self.base_of(model)
+        return f"{self.results}/{base['dataset']}/base/{name}"
+
+    def model_folder(self, model):
+        """Folder with model.safetensors and config.json, ready to be converted."""
+        if model in self.config["adapters"]:
+            dataset = self.config["adapters"][model]["dataset"]
+            return f"{self.results}/{dataset}/adapter/{model}/merged"
+        return f"{self.base_folder(model)}/model"
+
+    def model_dataset(self, model):
+        """Dataset whose folder holds a model's GGUFs."""
+        entry = self.config["adapters"].get(model) or self.config["bases"][model]
+        return entry["dataset"]
+
+    def gguf(self, model, quantization):
+        return f"{self.results}/{self.model_dataset(model)}/gguf/{model}/{quantization}.gguf"
+
+    def index_folder(self, index):
+        return f"{self.results}/{self.config['indexes'][index]['dataset']}/index/{index}"
+
+    def encoder(self, index):
+        """The GGUF that embeds queries, or an empty list where sentence-transformers does."""
+        if self.config["indexes"][index]["encoder"] != "llama.cpp":
+            return []
+        return [f"{self.index_folder(index)}/encoder.gguf"]
+
+    def system_files(self, system):
+        """What a system runs with: {"gguf", "store", "settings", "encoder"}, lists of paths."""
+        entry = self.config["systems"][system]
+        files = {"gguf": [], "store": [], "settings": [], "encoder": []}
+        model = entry.get("base") or entry.get("adapter")
+        if model:
+            files["gguf"] = [self.gguf(model, entry["quantization"])]
+        if "index" in entry:
+            folder = self.index_folder(entry["index"])
+            files["store"], files["settings"] = [f"{folder}/chroma"], [f"{folder}/embeddings.json"]
+            files["encoder"] = self.encoder(entry["index"])
+        return files
+
+    @staticmethod
+    def _articles(folder):
+        return sorted(str(path) for path in folder.glob("*.md"))

@@ -1,0 +1,40 @@
+"""Progress of long stages: one line now and then, in the terminal and in the log."""
+
+import time
+
+
+class Progress:
+    """Prints stage, step, loss and time left, at most once in `every` seconds.
+
+    Args:
+        stage: what is running.
+        total: number of steps.
+        every: seconds between two lines.
+    """
+
+    def __init__(self, stage, total, every=5.0):
+        self.stage, self.total, self.every = stage, total, every
+        self.begin = self.last = time.perf_counter()
+
+    def __call__(self, step, text=""):
+        now = time.perf_counter()
+        if step < self.total and now - self.last < self.every:
+            return
+        self.last = now
+        left = (now - self.begin) / max(step, 1) * (self.total - step)
+        print(f"{self.stage}: step {step}/{self.total}  {text}  {left:.0f} s left", flush=True)
+
+
+def trainer_progress(stage):
+    """The same for a Transformers trainer, as a callback."""
+    from transformers import TrainerCallback
+
+    class Callback(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            self.progress = Progress(stage, state.max_steps)
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            if "loss" in (logs or {}):
+                self.progress(state.global_step, f"loss {float(logs['loss']):.4f}")
+
+    return Callback()
