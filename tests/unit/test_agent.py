@@ -10,10 +10,11 @@ from specialist import react
 from specialist.agent import Agent
 from specialist.environment import SEARCH, dump, open_database
 from specialist.grammar import turn_grammar
-from specialist.policies import Model, Random, Turn
+from specialist.policies import Model, Random, Scripted, Turn
 from specialist.prompt import Chat, system_message
 from specialist.runtime import Runtime
 from specialist.simulation import Spec, tasks
+from specialist.step import UserError
 
 PASSAGE = {"source": "late.md", "title": "Late delivery", "text": "Credit:\n\n20 percent."}
 RULES = react.write_action("read the rule", "search", {"query": "late delivery"})
@@ -286,6 +287,15 @@ def test_the_script_reaches_what_each_task_expects(run):
         assert trace["changes"] == task["expect"]["database"]
         assert all(fact in trace["answer"] for fact in task["expect"]["answer"])
         assert all(step["valid"] for step in trace["steps"])
+
+
+def test_a_script_needs_solutions_with_an_answer(episode, suite):
+    task = suite[0][0]
+    cut = {**task, "solution": task["solution"][:-1]}
+    assert episode(Scripted(), cut).ended == "malformed_turn"
+    del cut["solution"]
+    with pytest.raises(UserError, match=f"{task['id']}: found no solution"):
+        episode(Scripted(), cut)
 
 
 @pytest.mark.parametrize("policy", ["model", "random"])

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from specialist import react
+from specialist.step import UserError
 
 
 @dataclass
@@ -81,10 +82,17 @@ class Scripted:
     """Takes the steps of each task's solution, whatever comes of them."""
 
     def begin(self, task):
+        if "solution" not in task:
+            raise UserError(
+                f"task {task['id']}: found no solution, which the scripted policy takes its steps "
+                "from; add one, or remove the systems with this policy from the configuration"
+            )
         self.steps = iter(task["solution"])
 
     def turn(self, messages):
-        step = next(self.steps)
+        step = next(self.steps, None)
+        if step is None:
+            return Turn("")
         if "answer" in step:
             return Turn(react.write_answer(step["thought"], step["answer"]))
         return Turn(react.write_action(step["thought"], step["call"], step["arguments"]))

@@ -118,12 +118,25 @@ def seed_everything(seed):
         sys.modules["torch"].manual_seed(seed)
 
 
-def provenance(snakemake, clock):
-    """What made the outputs: parameters, hashes, versions, hardware, and what it cost."""
+def machine():
+    """What runs the steps: versions of Python and of the packages that matter, and hardware."""
     versions = {}
     for name in TRACKED_PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
+    return {
+        "python": platform.python_version(),
+        "packages": versions,
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+        },
+    }
+
+
+def provenance(snakemake, clock):
+    """What made the outputs: parameters, hashes, versions, hardware, and what it cost."""
     files = [p for p in _flat(snakemake.input) if Path(p).is_file()]
     made = [p for p in _flat(snakemake.output) if Path(p).is_file()]
     return {
@@ -131,8 +144,7 @@ def provenance(snakemake, clock):
         "params": dict(snakemake.params.items()),
         "inputs": {p: sha256(p) for p in files},
         "outputs": {p: sha256(p) for p in made},
-        "packages": versions,
-        "hardware": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
+        **machine(),
         "threads": snakemake.threads,
         **clock,
     }

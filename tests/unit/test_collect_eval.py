@@ -1,0 +1,223 @@
+"""The result: it keeps its contract, its figures are those of the stages, and it reads well."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import jsonschema
+import pytest
+
+from collect_eval import collect_eval
+from plot_systems import plot_systems
+from specialist.step import UserError, sha256
+
+WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
+CONFIG = {
+    "dataset": "shop",
+    "headline": "agent-q4",
+    "adapters": {"lora": {"base": "small"}},
+    "systems": {
+        "oracle": {"policy": "scripted", "index": "minilm"},
+        "base-f16": {"base": "small", "quantization": "F16", "index": "minilm"},
+        "agent-f16": {"adapter": "lora", "quantization": "F16", "index": "minilm"},
+        "agent-q4": {"adapter": "lora", "quantization": "Q4_K_M", "index": "minilm"},
+        "blind": {"adapter": "lora", "quantization": "Q4_K_M"},
+    },
+}
+SOLVED = {"oracle": 10, "base-f16": 0, "agent-f16": 9, "agent-q4": 8, "blind": 3}
+MEASURES = {
+    "bytes": 3_000_000,
+    "bits_per_weight": 4.9,
+    "ratio_to_f16": 0.31,
+    "perplexity": 3.25,
+    "f16_perplexity": 3.2,
+    "kl_mean": 0.01,
+    "same_top_token": 0.98,
+    "tokens": 4000,
+    "speed": {"tokens_per_second": 4000.0, "speedup_over_f16": 1.25},
+}
+
+
+def scores_of(system):
+    """What score writes for a system that solves the first tasks of ten."""
+    solved = SOLVED[system]
+    outcomes = {f"t{i}": None if i < solved else "wrong_tool" for i in range(10)}
+    model = {"sha256": "0" * 64, "bytes": 3_000_000, "bits_per_weight": 4.9}
+    return {
+        "n": 10,
+        "success": solved,
+        "success_rate": solved / 10,
+        "by_kind": {"late": {"n": 10, "success": solved}},
+        "turns_on_kb": {"n": 4, "success": min(solved, 4)},
+        "failures": {"wrong_tool": 10 - solved} if solved < 10 else {},
+        "outcomes": outcomes,
+        "valid_action_rate": 0.75,
+        "steps_mean": 3.5,
+        "prompt_tokens": 500,
+        "generated_tokens": 300,
+        "model": None if system == "oracle" else model,
+        "traces": f"results/shop/evaluation/{system}/traces.jsonl",
+        "times": {
+            "tokens_per_second": None if system == "oracle" else 3500.0,
+            "latency_s": {"p50": 0.05, "p95": 0.09},
+        },
+    }
+
+
+@pytest.fixture
+def collect(tmp_path):
+    """Files of all stages, and the function that collects them."""
+
+    def write(name, value):
+        path = tmp_path / name
+        path.write_text(json.dumps(value))
+        return path
+
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text("".join(json.dumps({"id": f"t{i}", "kind": "late"}) + "\n" for i in range(10)))
+    gate = {"value": 0.01, "limit": 0.05, "passed": True}
+    retrieval = {"recall_at_1": 0.9, "recall_at_3": 1.0, "mrr": 0.95, "n": 6}
+    files = SimpleNamespace(
+        scores=[write(f"{name}.json", scores_of(name)) for name in CONFIG["systems"]],
+        measures=[write("q4.json", MEASURES)],
+        retrieval=write("retrieval.json", {**retrieval, "agreement_with_exact_search": 1.0}),
+        gates=[
+            write("gate1.json", {"merge_logits": gate}),
+            write("gate2.json", {"f16_logits": gate, "token_ids": {**gate, "value": 0}}),
+        ],
+        leakage=write("leakage.json", {"n_leaking": 0, "run_words": 8, "leaking": []}),
+        tasks=tasks,
+        schema=WORKFLOW / "schemas/agent_eval.schema.json",
+        template=WORKFLOW / "report/summary.md.jinja",
+        agent_eval=tmp_path / "agent_eval.json",
+        summary=tmp_path / "summary.md",
+        config=CONFIG,
+        quantizations=["Q4_K_M"],
+        stages=["merge/lora", "gguf/lora"],
+    )
+
+    def run(**changed):
+        collect_eval(**{**vars(files), **changed})
+        return json.loads(files.agent_eval.read_text()), files.summary.read_text()
+
+    return SimpleNamespace(run=run, files=files, write=write)
+
+
+def test_the_result_keeps_the_contract(collect):
+    result, _ = collect.run()
+    jsonschema.validate(result, json.loads(collect.files.schema.read_text()))
+    assert result["dataset"] == "shop"
+    assert result["suite"] == {
+        "sha256": sha256(collect.files.tasks),
+        "n": 10,
+        "kinds": {"late": 10},
+    }
+    assert list(result["systems"]) == list(CONFIG["systems"])
+    for name, system in result["systems"].items():
+        assert system["success"] == SOLVED[name]
+        assert system["retrieval"] == (name != "blind")
+        low, high = system["ci95"]
+        assert 0 <= low <= SOLVED[name] / 10 <= high <= 1
+    assert result["systems"]["oracle"]["model"] is None
+    models = {
+        name: system["model"] for name, system in result["systems"].items() if system["model"]
+    }
+    assert (models["base-f16"]["base"], models["base-f16"]["adapter"]) == ("small", None)
+    assert models["agent-q4"]["base"] == "small"
+    assert (models["agent-q4"]["adapter"], models["agent-q4"]["quant"]) == ("lora", "Q4_K_M")
+    assert result["retrieval"]["recall_at_3"] == 1.0
+    assert result["quantization"]["Q4_K_M"]["speedup_over_f16"] == 1.25
+    assert set(result["gates"]) == {
+        "merge/lora/merge_logits",
+        "gguf/lora/f16_logits",
+        "gguf/lora/token_ids",
+        "oracle/unsolved_tasks",
+    }
+    assert all(gate["passed"] for gate in result["gates"].values())
+    assert result["leakage"]["n_leaking"] == 0
+    assert result["provenance"]["config"] == CONFIG
+    assert result["provenance"]["packages"]["numpy"]
+
+
+def test_intervals_are_wilsons(collect):
+    result, _ = collect.run()
+    # Worked by hand: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n) with p = 0.8, n = 10.
+    assert result["headline"]["ci95"] == pytest.approx([0.4902, 0.9433], abs=1e-4)
+    assert result["headline"]["success_rate"] == 0.8
+    assert result["systems"]["oracle"]["ci95"][1] == 1
+
+
+def test_a_result_is_the_same_bytes_in_each_run(collect):
+    first = collect.run()
+    assert collect.run() == first
+
+
+def test_a_task_that_cannot_be_solved_stops_the_run(collect):
+    broken = scores_of("oracle")
+    broken["outcomes"]["t7"], broken["success"] = "missing_fact", 9
+    scores = [collect.write("broken.json", broken), *collect.files.scores[1:]]
+    with pytest.raises(
+        UserError, match=r"system oracle: unsolved_tasks is 0.1.*t7 \(missing_fact\)"
+    ):
+        collect.run(scores=scores)
+    assert not collect.files.agent_eval.exists()
+
+
+def test_a_figure_that_is_none_is_refused(collect):
+    broken = copy.deepcopy(MEASURES)
+    broken["perplexity"] = float("nan")
+    with pytest.raises((ValueError, jsonschema.ValidationError)):
+        collect.run(measures=[collect.write("nan.json", broken)])
+    broken["perplexity"] = 0.5
+    with pytest.raises(jsonschema.ValidationError, match="0.5 is less than the minimum"):
+        collect.run(measures=[collect.write("low.json", broken)])
+    assert not collect.files.agent_eval.exists()
+
+
+def test_without_an_index_retrieval_is_not_measured(collect):
+    result, summary = collect.run(retrieval=[])
+    assert result["retrieval"] == {"recall_at_1": None, "recall_at_3": None, "mrr": None, "n": 0}
+    assert "Not measured" in summary
+
+
+def test_files_and_names_must_match(collect):
+    for changed in ({"stages": ["one"]}, {"quantizations": []}, {"scores": []}):
+        with pytest.raises(ValueError, match="zip"):
+            collect.run(**changed)
+
+
+def test_summary_has_the_tables(collect):
+    _, summary = collect.run()
+    assert summary.startswith("# agent-q4 solves 80.0 % of 10 tasks\n")
+    assert "95 % interval: 49.0 to 94.3 %" in summary
+    assert "Against agent-f16, the same in F16: -10.0 points." in summary
+    rows = [line.split(" | ") for line in summary.splitlines() if line.startswith("| blind |")]
+    assert [row[:2] for row in rows] == [["| blind", "30.0 %"], ["| blind", "7 |"]]
+    assert "| Q4_K_M | 3.00 | 4.90 | 31.0 % | 3.250 | 0.0100 | 98.0 % | 4000 | 1.25 × |" in summary
+    assert "recall@1 90.0 %, recall@3 100.0 %" in summary
+    assert "| oracle/unsolved_tasks | 0 | 0 | passed |" in summary
+    assert "- n_leaking: 0" in summary
+    for line in summary.splitlines():
+        if line.startswith("|"):
+            assert line.endswith("|")
+
+
+def test_tables_of_the_summary_are_even(collect):
+    _, summary = collect.run()
+    for block in summary.split("\n\n"):
+        table = [line.count("|") for line in block.splitlines() if line.startswith("|")]
+        assert len(set(table)) <= 1
+
+
+def test_plot_is_the_same_bytes_and_shows_every_system(collect, tmp_path):
+    collect.run()
+    shutil.copy(collect.files.agent_eval, tmp_path / "again.json")
+    for source, target in (("agent_eval.json", "a.svg"), ("again.json", "b.svg")):
+        plot_systems(tmp_path / source, tmp_path / target)
+    svg = (tmp_path / "a.svg").read_text()
+    assert svg == (tmp_path / "b.svg").read_text()
+    for text in [*CONFIG["systems"], "solved", "wrong tool"]:
+        assert f">{text}<" in svg
+    assert "step limit" not in svg

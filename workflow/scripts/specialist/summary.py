@@ -1,0 +1,42 @@
+"""The summary of a result, to read."""
+
+
+def render(template, result, on_kb):
+    """Markdown of a result.
+
+    Args:
+        template: Jinja file (workflow/report/summary.md.jinja); it sees the keys of the
+            result, `on_kb`, `gaps` and `classes` (of failures, in any system).
+        result: what collect_eval writes to agent_eval.json.
+        on_kb: system -> {"n", "success"} of the tasks that turn on the knowledge base.
+    """
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+    classes = {kind for system in result["systems"].values() for kind in system["failures"]}
+    text = environment.from_string(template.read_text(encoding="utf-8")).render(
+        **result, on_kb=on_kb, gaps=gaps(result), classes=sorted(classes)
+    )
+    return text.strip() + "\n"
+
+
+def gaps(result):
+    """What quantisation costs the headline: each system that is the same but for F16.
+
+    Returns:
+        list of {"system", "difference"}; the difference of the success rates is negative
+        where the headline solves less.
+    """
+    systems, entries = result["systems"], result["provenance"]["config"]["systems"]
+    headline = result["headline"]
+    entry = entries[headline["system"]]
+    twin = {**entry, "quantization": "F16"}
+    return [
+        {
+            "system": name,
+            "difference": headline["success_rate"] - systems[name]["success_rate"],
+        }
+        for name, other in entries.items()
+        if other == twin != entry
+    ]
