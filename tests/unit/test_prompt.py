@@ -115,8 +115,7 @@ def test_template_that_leaves_a_role_out_is_refused(chat_model, tmp_path):
 def test_system_message_names_the_tools_on_offer(resources, tools):
     template = resources / "prompts/react.jinja"
     short = system_message(template, [SEARCH, *tools])
-    assert "search(query), find_order(order_id)," in short
-    assert short.endswith("hand_over(order_id, topic)")
+    assert all(tool["name"] in short for tool in [SEARCH, *tools])
     assert "search" not in system_message(template, tools)
     assert "Tools" not in system_message(template, [])
 
