@@ -3,7 +3,7 @@
 
 def train_lora(
     conversations, held_out, model, config, tokenizer, tokenizer_config, chat_template,
-    system_prompt, adapter, adapter_config, report, masks, curve,
+    system_prompt, adapter, adapter_config, figures, masks, curve,
     *, rank, alpha, dropout, target_modules, learning_rate, batch_size, gradient_accumulation,
     epochs, max_length, precision, seed, threads,
 ):  # fmt: skip
@@ -15,7 +15,7 @@ def train_lora(
         tokenizer, tokenizer_config, chat_template: the tokenizer's files, in one folder.
         system_prompt: text put before every conversation that has no system message.
         adapter, adapter_config: the adapter's files, written in one folder.
-        report: JSON with trainable parameters and the held-out loss.
+        figures: JSON with trainable parameters and the held-out loss.
         masks: text that shows for a few conversations which tokens carry loss.
         curve: CSV of the training and held-out loss, in nats per token, by step.
         epochs: passes over the conversations.
@@ -91,7 +91,7 @@ def train_lora(
     after = trainer.evaluate()["eval_loss"]
     trainer.model.save_pretrained(adapter.parent)
     trainable, total = trainer.model.get_nb_trainable_parameters()
-    figures = {
+    result = {
         "trainable_parameters": trainable,
         "total_parameters": total,
         "trainable_share": trainable / total,
@@ -100,7 +100,7 @@ def train_lora(
         "conversations": len(data["train"]),
         "steps": trainer.state.global_step,
     }
-    report.write_text(json.dumps(figures, indent=1) + "\n")
+    figures.write_text(json.dumps(result, indent=1) + "\n")
     losses = [(row["step"], row["loss"]) for row in trainer.state.log_history if "loss" in row]
     lines = ["step,loss", *(f"{step},{loss:.5f}" for step, loss in losses)]
     curve.write_text("\n".join(lines) + "\n")
