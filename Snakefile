@@ -39,6 +39,7 @@ rule all:
     default_target: True
     input:
         "results/agent_eval.json",
+        "results/systems.svg",
 
 
 include: "workflow/rules/dataset.smk"

@@ -155,7 +155,7 @@ MISTAKES = [
         {"datasets/food-delivery/columns": {"prompt": "question"}},
         "only for files under path",
     ),
-    ("bases.small.batch_tokens", {"bases/small/batch_tokens": 512}, "at least context"),
+    ("bases.small.batch_tokens", {"bases/small/batch_tokens": 128}, "at least sequence"),
     ("adapters.lora-r16.max_length", {"adapters/lora-r16/max_length": 9999}, "context of its base"),
     ("indexes.minilm.overlap_words", {"indexes/minilm/overlap_words": 120}, "less than max_words"),
     ("agent.context", {"agent/context": 9999}, "at most the context of small"),

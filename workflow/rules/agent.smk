@@ -4,8 +4,8 @@
 rule run_agent:
     input:
         tasks="results/{dataset}/prepared/tasks.jsonl",
-        tools=lambda w: files.part(w.dataset, "tools"),
-        database=lambda w: files.part(w.dataset, "database"),
+        tools=lambda w: files.file(w.dataset, "tools"),
+        database=lambda w: files.file(w.dataset, "database"),
         gguf=lambda w: files.system_files(w.system)["gguf"],
         store=lambda w: files.system_files(w.system)["store"],
         settings=lambda w: files.system_files(w.system)["settings"],
@@ -37,6 +37,47 @@ rule score:
     log:
         "results/logs/{dataset}/score/{system}.log",
     params:
-        code=digest("score.py", "report"),
+        code=digest("score.py", "gguf"),
     script:
         "../scripts/score.py"
+
+
+rule collect_eval:
+    input:
+        scores=[files.scores(name) for name in config["systems"]],
+        measures=[files.measures(kind) for kind in files.measured()],
+        retrieval=files.retrieval(),
+        gates=list(files.gates().values()),
+        leakage=f"results/{config['dataset']}/prepared/leakage.json",
+        tasks=f"results/{config['dataset']}/prepared/tasks.jsonl",
+        schema="workflow/schemas/agent_eval.schema.json",
+        template="workflow/report/summary.md.jinja",
+    output:
+        agent_eval="results/agent_eval.json",
+        summary=report(
+            "results/summary.md", category="Result", caption="../report/summary.rst"
+        ),
+    log:
+        "results/logs/collect_eval.log",
+    params:
+        config=config,
+        quantizations=files.measured(),
+        stages=list(files.gates()),
+        code=digest("collect_eval.py", "report"),
+    script:
+        "../scripts/collect_eval.py"
+
+
+rule plot_systems:
+    input:
+        agent_eval="results/agent_eval.json",
+    output:
+        plot=report(
+            "results/systems.svg", category="Result", caption="../report/systems.rst"
+        ),
+    log:
+        "results/logs/plot_systems.log",
+    params:
+        code=digest("plot_systems.py", "report"),
+    script:
+        "../scripts/plot_systems.py"

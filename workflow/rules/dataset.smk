@@ -105,9 +105,9 @@ rule prepare_sft:
 
 rule prepare_tasks:
     input:
-        suite=lambda w: files.needed(w.dataset, "tasks"),
-        tools=lambda w: files.part(w.dataset, "tools"),
-        database=lambda w: files.part(w.dataset, "database"),
+        suite=lambda w: files.needed(w.dataset, "tasks")[0],
+        tools=lambda w: files.file(w.dataset, "tools"),
+        database=lambda w: files.file(w.dataset, "database"),
         articles=lambda w: files.part(w.dataset, "kb"),
         training=files.training(),
     output:
@@ -125,7 +125,7 @@ rule prepare_tasks:
 rule render_prompt:
     input:
         template=config["agent"]["prompt"],
-        tools=lambda w: files.part(w.dataset, "tools"),
+        tools=lambda w: files.file(w.dataset, "tools"),
     output:
         prompt="results/{dataset}/prepared/system_prompt.txt",
     log:

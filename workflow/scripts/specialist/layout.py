@@ -66,6 +66,10 @@ class Layout:
         }[name]
         return sorted(str(path) for pattern in patterns for path in folder.glob(pattern))
 
+    def file(self, dataset, name):
+        """A part of a dataset that is one file: its path, or an empty list without it."""
+        return "".join(self.part(dataset, name)) or []
+
     def needed(self, dataset, name):
         """Like `part`, for a part that what was asked for cannot do without.
 
@@ -129,20 +133,60 @@ class Layout:
         """The GGUF that embeds queries, or an empty list where sentence-transformers does."""
         if self.config["indexes"][index]["encoder"] != "llama.cpp":
             return []
-        return [f"{self.index_folder(index)}/encoder.gguf"]
+        return f"{self.index_folder(index)}/encoder.gguf"
 
     def system_files(self, system):
-        """What a system runs with: {"gguf", "store", "settings", "encoder"}, lists of paths."""
+        """What a system runs with: {"gguf", "store", "settings", "encoder"}, [] for what it lacks."""
         entry = self.config["systems"][system]
         files = {"gguf": [], "store": [], "settings": [], "encoder": []}
         model = entry.get("base") or entry.get("adapter")
         if model:
-            files["gguf"] = [self.gguf(model, entry["quantization"])]
+            files["gguf"] = self.gguf(model, entry["quantization"])
         if "index" in entry:
             folder = self.index_folder(entry["index"])
-            files["store"], files["settings"] = [f"{folder}/chroma"], [f"{folder}/embeddings.json"]
+            files["store"], files["settings"] = f"{folder}/chroma", f"{folder}/embeddings.json"
             files["encoder"] = self.encoder(entry["index"])
         return files
+
+    def scores(self, system):
+        return f"{self.results}/{self.config['dataset']}/agent/{system}/scores.json"
+
+    def headline_model(self):
+        """The base or adapter of the headline system, or None for a policy."""
+        entry = self.config["systems"][self.config["headline"]]
+        return entry.get("adapter") or entry.get("base")
+
+    def measured(self):
+        """Quantised types of the headline's model."""
+        return self.config["quantizations"] if self.headline_model() else []
+
+    def measures(self, quantization):
+        model = self.headline_model()
+        return f"{self.results}/{self.model_dataset(model)}/gguf/{model}/measures/{quantization}.json"
+
+    def _indexes(self):
+        entries = self.config["systems"].values()
+        return list(dict.fromkeys(entry["index"] for entry in entries if "index" in entry))
+
+    def retrieval(self):
+        """Measure of the index that the headline searches, or an empty list."""
+        index = self.config["systems"][self.config["headline"]].get("index")
+        return f"{self.index_folder(index)}/retrieval.json" if index else []
+
+    def gates(self):
+        """{stage: file of its gates} of everything that a system runs with."""
+        found = {}
+        for entry in self.config["systems"].values():
+            model = entry.get("adapter") or entry.get("base")
+            if "adapter" in entry:
+                folder = f"{self.results}/{self.model_dataset(model)}/adapter/{model}"
+                found[f"merge/{model}"] = f"{folder}/merge_gate.json"
+            if model:
+                folder = f"{self.results}/{self.model_dataset(model)}/gguf/{model}"
+                found[f"gguf/{model}"] = f"{folder}/convert_gate.json"
+        for index in self._indexes():
+            found[f"index/{index}"] = f"{self.index_folder(index)}/gate.json"
+        return found
 
     @staticmethod
     def _articles(folder):
