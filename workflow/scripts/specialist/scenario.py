@@ -17,6 +17,7 @@ from specialist.environment import SEARCH
 from specialist.step import UserError
 
 PARTS = ("world", "figures", "sayings", "procedures", "kinds", "corpus", "labels", "tools")
+FRAMED = 0.45  # share of the training messages that say keywords instead of a sentence
 HELDOUT_IDENTIFIERS = 0.1  # share of the order numbers that only tasks may use
 
 
@@ -165,7 +166,12 @@ class Scenario:
 
     def say(self, topic, **values):
         """One phrasing of a topic, its alternatives chosen and its slots filled."""
-        text = self.any(self.spec.sayings[topic][self.split])
+        sayings = self.spec.sayings
+        text = self.any(sayings[topic][self.split])
+        keywords = sayings[topic].get("keywords")
+        if keywords and self.split == "train" and self.random.random() < FRAMED:
+            words = iter(self.shuffled(keywords))
+            text = re.sub(r"\{keyword\}", lambda _: next(words), self.any(sayings["frame"]["train"]))
         text = re.sub(r"\[([^]]*)\]", lambda m: self.any(m[1].split("|")), text)
         slots = {**self.order, **values, "order": self.order["id"], "person": self.person}
         return re.sub(r"\{(\w+)\}", lambda m: str(slots[m[1]]), text)
