@@ -127,7 +127,7 @@ class Environment:
                 self.connection.execute(tool["sql"], values)
             rows = _rows(self.connection.execute(tool["returns"], values))
             self.connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:  # what SQLite cannot hold
             self.connection.execute("ROLLBACK")
             return {"error": str(error)}
         return rows[0] if len(rows) == 1 else {"rows": rows}

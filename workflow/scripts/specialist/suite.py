@@ -69,9 +69,9 @@ def check_tasks(tasks, tools, database, articles, mistakes):
         for table, change in task["expect"]["database"].items():
             path = ("expect", "database", table)
             if table not in columns:
-                known = ", ".join(columns) or "none, as there is no database.sql"
-                text = f"unknown table, expected one of {known}{near(table, columns)}"
-                mistakes.add(place, *path, text=text)
+                known = f"expected one of {', '.join(columns)}{near(table, columns)}"
+                known = known if columns else "there is no database.sql with tables"
+                mistakes.add(place, *path, text=f"unknown table, {known}")
                 continue
             changed = [(side, *pair) for side in change for pair in enumerate(change[side])]
             for side, number, row in changed:

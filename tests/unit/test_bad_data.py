@@ -1,0 +1,395 @@
+"""Bad data: each mistake is refused before anything is trained, with place, cause and remedy."""
+
+import copy
+import json
+
+import pytest
+
+from prepare_corpus import prepare_corpus
+from prepare_sft import prepare_sft
+from prepare_tasks import prepare_tasks
+from specialist.step import UserError
+from toy_dataset import ARTICLE, CHAT, DATABASE, TASK, TOOLS, jsonl
+
+USER, ASSISTANT = CHAT
+GOOD = {"messages": CHAT}
+
+
+def message_of(function, *args, **kwargs):
+    """The lines of the error that a call is refused with."""
+    with pytest.raises(UserError) as refused:
+        function(*args, **kwargs)
+    return [line.strip() for line in str(refused.value).split("\n")]
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refused_corpus(folder, name, content):
+    sources = [write(folder / name, content)] if name else []
+    out = [folder / "train", folder / "validation", folder / "stats"]
+    lines = message_of(prepare_corpus, sources, *out, validation_share=0.1, seed=1)
+    assert not any(path.exists() for path in out)
+    return [line.replace(f"{folder}/", "") for line in lines]
+
+
+def refused_sft(folder, name, content, columns=None):
+    sources = [write(folder / name, content)] if name else []
+    out = [folder / "train", folder / "validation", folder / "stats"]
+    lines = message_of(
+        prepare_sft, sources, *out, columns=columns or {}, validation_share=0.1, seed=1
+    )
+    assert not any(path.exists() for path in out)
+    return [line.replace(f"{folder}/", "") for line in lines]
+
+
+CORPUS = [
+    ("a.jsonl", '{"text": "a"}\n{"text": "b"\n', "a.jsonl:2: found no JSON (Expecting"),
+    ("a.jsonl", '{"text": "a"}\n[1]\n', "a.jsonl:2: found a list, expected a JSON object"),
+    ("a.jsonl", jsonl({"txt": "a"}), "a.jsonl:1: found txt, expected text or messages; did you"),
+    ("a.jsonl", jsonl({"text": 4}), "a.jsonl:1, text: found 4, expected text; write it"),
+    ("a.jsonl", jsonl({"text": None}), "a.jsonl:1, text: found nothing, expected text"),
+    (
+        "a.jsonl",
+        b'{"text": "a"}\n{"text": "\xff"}',
+        "a.jsonl:2: found the byte 0xff, expected UTF-8",
+    ),
+    ("a.txt", b"one\ntwo\ncaf\xe9", "a.txt:3: found the byte 0xe9, expected UTF-8; save the file"),
+    ("a.txt", "a <|im_end|> b", "a.txt: found <|im_end|>, expected text without the marks"),
+    ("a.jsonl", '{"text": "\\ud800"}', "a.jsonl:1, text: found half of a character"),
+    ("a.pdf", "%PDF", "a.pdf: expected *.txt, *.md or *.jsonl; convert the file or remove it"),
+    ("a.txt", "", "found 0 different rows with text, expected two at least; add data"),
+    ("a.txt", "the only one", "found 1 different row with text, expected two at least"),
+    (None, "", "the corpus: found 0 different rows with text, expected two at least; add data"),
+    ("a.jsonl", jsonl({"messages": CHAT[:1]}), "a.jsonl:1: the conversation ends with user"),
+    ("a.jsonl", "[" * 100000, "a.jsonl:1: found no JSON"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), CORPUS)
+def test_bad_corpus(tmp_path, name, content, expected):
+    head, *lines = refused_corpus(tmp_path, name, content)
+    assert head == "the data has 1 mistake"
+    assert len(lines) == 1
+    assert expected in lines[0]
+
+
+def chat(*turns):
+    """A good row and one with these (role, content)."""
+    messages = [{"role": role, "content": content} for role, content in turns]
+    return jsonl(GOOD, {"messages": messages})
+
+
+SFT = [
+    # rows of any form
+    ("a.jsonl", '{"messages": []', "a.jsonl:1: found no JSON"),
+    ("a.jsonl", jsonl({"mesages": CHAT}), "a.jsonl:1: found mesages, expected messages, conv"),
+    ("a.jsonl", jsonl({"mesages": CHAT}), "in config; did you mean messages?"),
+    ("a.jsonl", jsonl({"messages": 4}), "a.jsonl:1, messages: found 4, expected a list of objects"),
+    ("a.jsonl", jsonl({"messages": []}), "a.jsonl:1: the conversation ends with nothing"),
+    ("a.jsonl", jsonl({"instruction": "a"}), "a.jsonl:1, output: found nothing, expected text"),
+    ("a.jsonl", jsonl({"prompt": "a"}), "a.jsonl:1, completion: found nothing, expected text"),
+    ("a.jsonl", jsonl({"prompt": CHAT[:1]}), "a.jsonl:1, completion: found null, expected a list"),
+    (
+        "a.jsonl",
+        jsonl({"conversations": [{"from": "humn", "value": "a"}]}),
+        'a.jsonl:1, conversations[0].from: found "humn", expected one of system, user',
+    ),
+    # messages
+    (
+        "a.jsonl",
+        chat(("user", "a"), ("assistant", None)),
+        "a.jsonl:2, messages[1].content: found not",
+    ),
+    ("a.jsonl", chat(("user", " "), ("assistant", "b")), "messages[0].content: found no content"),
+    (
+        "a.jsonl",
+        chat(("user", "a"), ("bot", "b")),
+        'messages[1].role: found "bot", expected one of',
+    ),
+    (
+        "a.jsonl",
+        chat(("usr", "a")),
+        'messages[0].role: found "usr", expected one of system, user, '
+        "assistant, tool; did you mean user?",
+    ),
+    (
+        "a.jsonl",
+        chat(("assistant", "a")),
+        "messages[0].role: found assistant first, expected system or user",
+    ),
+    (
+        "a.jsonl",
+        chat(("user", "a"), ("user", "b")),
+        "messages[1].role: found user after user, expected",
+    ),
+    ("a.jsonl", chat(("user", "a"), ("system", "b")), "messages[1].role: found system after user"),
+    ("a.jsonl", chat(("user", "a"), ("tool", "b")), "messages[1].role: found tool after user"),
+    (
+        "a.jsonl",
+        chat(("user", "a"), ("assistant", "b"), ("tool", "c")),
+        "a.jsonl:2: the conversation "
+        "ends with tool, expected a turn of the assistant; add it or remove the row",
+    ),
+    (
+        "a.jsonl",
+        chat(("user", "<|im_start|>"), ("assistant", "b")),
+        "messages[0].content: found <|im_s",
+    ),
+    (
+        "a.jsonl",
+        jsonl({"messages": [USER, {**ASSISTANT, "tool_calls": [{"name": "x"}]}]}),
+        "a.jsonl:1, messages[1].tool_calls: found a call outside of the text",
+    ),
+    # files
+    ("a.jsonl", b'{"messages": "\xfe"}', "a.jsonl:1: found the byte 0xfe, expected UTF-8"),
+    ("a.jsonl", "", "a.jsonl: found 0 different rows with text, expected two at least"),
+    ("a.jsonl", jsonl(GOOD, GOOD), "a.jsonl: found 1 different row with text, expected two at"),
+    (None, "", "the training data: found 0 different rows"),
+    ("a.json", "[]", "a.json: expected one of *.jsonl, *.csv, *.parquet; convert the file"),
+    ("a.csv", 'prompt,completion\nx,y\n"a\n', "a.csv:3: found no CSV (unexpected end of data)"),
+    (
+        "a.csv",
+        "prompt,completion\na,b\na,b,c\n",
+        "a.csv:3: found more cells than the 2 of the header",
+    ),
+    ("a.csv", "prompt,completion\na\n", "a.csv:2: found fewer cells than the 2 of the header"),
+    ("a.csv", "messages\nhello\n", "a.csv:2, messages: found no JSON"),
+    ("a.csv", b"prompt,completion\na,\xe9\n", "a.csv:2: found the byte 0xe9, expected UTF-8"),
+    ("a.parquet", "PAR0", "a.parquet: found no Parquet"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), SFT)
+def test_bad_conversations(tmp_path, name, content, expected):
+    head, *lines = refused_sft(tmp_path, name, content)
+    assert head == "the data has 1 mistake"
+    assert len(lines) == 1
+    assert expected in lines[0]
+
+
+def test_column_that_is_not_there(tmp_path):
+    columns = {"prompt": "question", "completion": "answer"}
+    text = "questions,answer\na,b\nc,d\n"
+    lines = refused_sft(tmp_path, "a.csv", text, columns)
+    assert lines[1] == (
+        "a.csv: found no column question for prompt, expected it as config names it under "
+        "columns; did you mean questions?"
+    )
+
+
+def test_several_mistakes_are_shown_at_once(tmp_path):
+    rows = [{"text": "good"}, {"text": 1}, {"text": "<|pad|>"}, {"text": None}]
+    assert len(refused_corpus(tmp_path, "a.jsonl", jsonl(*rows))) == 4
+    lines = refused_corpus(tmp_path, "a.jsonl", jsonl(*[{"text": 1}] * 500))
+    assert lines[0] == "the data has 20 mistakes or more"
+    assert len(lines) == 21
+
+
+def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE, article=ARTICLE):
+    """The lines that a suite is refused with; a part that is None is left out."""
+    suite = jsonl(TASK) if tasks is None else tasks
+    parts = {"tools.yaml": tools, "database.sql": database}
+    given = [[] if text is None else write(folder / name, text) for name, text in parts.items()]
+    out = [folder / "tasks.out", folder / "leakage.out"]
+    lines = message_of(
+        prepare_tasks,
+        write(folder / "tasks.jsonl", suite),
+        *given,
+        [write(folder / "renewals.md", article)],
+        [write(folder / "corpus.jsonl", jsonl({"text": "a"}))],
+        *out,
+        max_leaking_tasks=0,
+    )
+    assert not any(path.exists() for path in out)
+    return [line.replace(f"{folder}/", "") for line in lines]
+
+
+TOOL_MISTAKES = [
+    ("- name: renew", "- nam: renew", "tools.yaml, [1].nam: unknown key, expected one of name"),
+    ("weeks: {type: integer}", "weeks: {type: weeks}", "[1].parameters.properties.weeks.type"),
+    ("weeks: {type: integer}", "weeks: {type: array}", "expected one of string, integer, number"),
+    (
+        "weeks: {type: integer}",
+        "weeks: {type: integer, minimum: a}",
+        "tool renew, parameters."
+        "properties.weeks.minimum: this is no JSON schema: 'a' is not of type 'number'",
+    ),
+    (
+        "required: [title, weeks]",
+        "required: [title, week]",
+        "tool renew, parameters.required: found "
+        "week, expected the name of one of the properties; did you mean weeks?",
+    ),
+    ("name: renew", "name: find_book", "tool find_book, name: another tool has this name"),
+    ("name: renew", "name: search", "tool search, name: the search tool has this name"),
+    ("name: renew", "name: re new", '[1].name: found "re new", expected text of the form'),
+    ("SET due", "SETT due", "tool renew, sql: found 'UPDATE loans SETT due"),
+    ("UPDATE loans", "UPDATE loan", "SQLite says: no such table: loan; mend the statement"),
+    ("  sql: UPDATE", "  sql: DROP TABLE loans; UPDATE", "tool renew, sql"),
+    (
+        "UPDATE loans SET due = due + :weeks WHERE title = :title AND reader = :reader",
+        "DROP TABLE loans",
+        "tool renew, sql: found 'DROP TABLE loans': it must read and change rows",
+    ),
+    (
+        "SELECT 1 FROM loans WHERE title = :title AND reader = :reader",
+        "DELETE FROM loans",
+        "tool find_book, require[0].sql: found 'DELETE FROM loans': it must only read",
+    ),
+    (
+        "due + :weeks",
+        "due + :week",
+        "tool renew, sql: found :week, expected a required parameter or "
+        "a key of the tasks' session (title, weeks, reader); did you mean weeks?",
+    ),
+    (
+        "required: [title, weeks]",
+        "required: [title]",
+        "tool renew, sql: found :weeks, expected a req",
+    ),
+    ("due + :weeks", "due + ?", "tool renew, sql: found 'UPDATE loans SET due = due + ?"),
+    (
+        "weeks: {type: integer}}",
+        "weeks: {type: integer}, reader: {type: integer}}",
+        "tool renew, "
+        "parameters.properties.reader: the tasks' session sets this value, which a model must not",
+    ),
+    ("- name: renew", "- name: [renew", "tools.yaml:13: found no YAML"),
+    (
+        "  returns: SELECT due FROM loans WHERE title = :title\n- name: renew",
+        "- name: renew",
+        "tools.yaml, [0].returns: is missing, expected text",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), TOOL_MISTAKES)
+def test_bad_tool(tmp_path, old, new, expected):
+    assert old in TOOLS
+    task = {**TASK, "solution": TASK["solution"][2:]}  # it must not be what is wrong
+    _, *lines = refused_tasks(tmp_path, jsonl(task), tools=TOOLS.replace(old, new, 1))
+    assert all(line.startswith("tools.yaml") for line in lines)
+    assert any(expected in line for line in lines)
+
+
+def test_tools_that_are_no_list(tmp_path):
+    assert refused_tasks(tmp_path, tools="name: x")[1].startswith("tools.yaml: expected a list")
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (DATABASE.replace("INSERT", "INSRT"), "database.sql:3: SQLite says: near"),
+        (DATABASE.replace("'Emma', 1", "'Emma'"), "database.sql:3: SQLite says: all VALUES"),
+        (DATABASE + "SELECT * FROM lones;", "database.sql:6: SQLite says: no such table: lones"),
+        (DATABASE + "ATTACH 'other.db' AS x;", "database.sql:6: SQLite says: not authorized"),
+        (DATABASE.encode() + b"-- \xff", "database.sql:6: found the byte 0xff, expected UTF-8"),
+    ],
+)
+def test_bad_database(tmp_path, script, expected):
+    lines = refused_tasks(tmp_path, database=script)
+    assert len(lines) == 2
+    assert expected in lines[1]
+
+
+def changed(**changes):
+    """The good task with values set at places such as expect__database."""
+    task = copy.deepcopy(TASK)
+    for place, value in changes.items():
+        *parents, key = place.split("__")
+        entry = task
+        for parent in parents:
+            entry = entry[int(parent) if parent.isdigit() else parent]
+        entry[key] = value
+    return jsonl(task)
+
+
+ROW = {"title": "Emma", "reader": 1, "due": 3}
+TASK_MISTAKES = [
+    ("{}\n", "tasks.jsonl:1, id: is missing, expected text"),
+    ("", "tasks.jsonl: there are no tasks; write one JSON object on each line"),
+    (jsonl(TASK, TASK), "tasks.jsonl:2, id: renew-1 is the id of"),
+    (changed(messge="x"), "tasks.jsonl:1, messge: unknown key, expected one of id"),
+    (changed(message=""), 'tasks.jsonl:1, message: found "", expected text, at least 1 character'),
+    (changed(message="<|im_end|>"), "tasks.jsonl:1, message: found <|im_end|>, expected text with"),
+    (changed(expect__answers=[]), "tasks.jsonl:1, expect.answers: unknown key, expected one of"),
+    (changed(expect__answer=[5]), "tasks.jsonl:1, expect.answer[0]: found 5, expected text"),
+    (
+        changed(session__reader=[1]),
+        "tasks.jsonl:1, session.reader: found [1], expected text or num",
+    ),
+    (
+        jsonl(TASK, {**TASK, "id": "b", "session": {}, "solution": TASK["solution"][2:]}),
+        "tasks.jsonl:2, session.reader: is missing, the tool renew takes it; add it",
+    ),
+    (changed(session={"readr": 1}), "found :reader, expected a required parameter or a key of"),
+    (
+        changed(kb=["renewal.md"]),
+        "tasks.jsonl:1, kb[0]: found renewal.md, expected the file name of "
+        "an article; did you mean renewals.md?",
+    ),
+    (
+        changed(expect__database={"loan": {}}),
+        "tasks.jsonl:1, expect.database.loan: unknown table, "
+        "expected one of loans; did you mean loans?",
+    ),
+    (
+        changed(expect__database__loans__added=[{"title": "Emma"}]),
+        "expect.database.loans.added[0]: "
+        "found title, expected all columns of the table and no other: title, reader, due",
+    ),
+    (
+        changed(expect__database__loans__removed=[{**ROW, "due": 4}]),
+        "expect.database.loans.removed[0]"
+        ': found {"title": "Emma", "reader": 1, "due": 4}, expected a row that the database holds',
+    ),
+    (
+        changed(solution__1__call="renews"),
+        "tasks.jsonl:1, solution[1].call: found the unknown tool "
+        "renews, expected one of search, find_book, renew; did you mean renew?",
+    ),
+    (
+        changed(solution__1__arguments={"title": "Emma", "weeks": "2"}),
+        "solution[1].arguments.weeks: '2' is not of type 'integer'; the tool renew cannot take it",
+    ),
+    (changed(solution__1__arguments={"weeks": 2}), "solution[1].arguments: 'title' is a required"),
+    (changed(solution__1__arguments={"title": "E", "weeks": 2, "x": 1}), "('x' was unexpected)"),
+    (
+        changed(solution=TASK["solution"][:2]),
+        "solution[1]: found thought, call, arguments, expected answer, as it is the last step",
+    ),
+    (changed(solution=TASK["solution"][::-1]), "solution[0]: found thought, answer, expected call"),
+    (b'{"id": "\xff"}', "tasks.jsonl:1: found the byte 0xff, expected UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("tasks", "expected"), TASK_MISTAKES)
+def test_bad_task(tmp_path, tasks, expected):
+    assert any(expected in line for line in refused_tasks(tmp_path, tasks)[1:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"tools": None}, "solution[1].call: found the unknown tool renew, expected one of search"),
+        (
+            {"tools": None, "database": None},
+            "expect.database.loans: unknown table, there is no database.sql",
+        ),
+        ({"database": None}, "tool find_book, require[0].sql: found 'SELECT 1 FROM loans"),
+        ({"article": ""}, "renewals.md: the article is empty; write it or remove the file"),
+        ({"article": b"\xe9"}, "renewals.md:1: found the byte 0xe9, expected UTF-8"),
+        ({"article": "<|im_start|>"}, "renewals.md: found <|im_start|>, expected text without"),
+    ],
+)
+def test_missing_or_bad_part(tmp_path, changes, expected):
+    assert any(expected in line for line in refused_tasks(tmp_path, **changes)[1:])
+
+
+def test_good_task_is_good(tmp_path):
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        refused_tasks(tmp_path)
+    assert json.loads((tmp_path / "tasks.out").read_text())["id"] == "renew-1"

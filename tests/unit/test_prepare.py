@@ -1,0 +1,271 @@
+"""Preparation: every form of data becomes one, once, split by content, audited for leaks."""
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prepare_corpus import LONGEST, prepare_corpus
+from prepare_sft import prepare_sft
+from prepare_tasks import prepare_tasks
+from specialist.leakage import audit
+from specialist.step import UserError
+from toy_dataset import ARTICLE, CHAT, DATABASE, TASK, TOOLS, jsonl, read, simulate
+
+
+def prepared_corpus(folder, files, validation_share=0.25, seed=1):
+    """Train rows, validation rows and counts of a corpus of {name: text}."""
+    paths = []
+    for name, text in files.items():
+        paths.append(folder / name)
+        paths[-1].write_bytes(text if isinstance(text, bytes) else text.encode())
+    out = [folder / name for name in ("train.out", "validation.out", "stats.out")]
+    prepare_corpus(paths, *out, validation_share=validation_share, seed=seed)
+    return read(out[0]), read(out[1]), json.loads(out[2].read_text())
+
+
+def prepared_sft(folder, source, columns=None):
+    """All rows, and counts, of one file."""
+    out = [folder / name for name in ("train.out", "validation.out", "stats.out")]
+    prepare_sft([source], *out, columns=columns or {}, validation_share=0.05, seed=1)
+    return read(out[0]) + read(out[1]), json.loads(out[2].read_text())
+
+
+def test_corpus_of_every_kind_of_file(tmp_path):
+    files = {
+        "a.txt": "First text.",
+        "b.md": "\ufeff# Second\r\n\r\ntext\rhere",
+        "c.jsonl": jsonl({"text": "Third", "source": "x"}, {"messages": CHAT}) + "\n\n",
+    }
+    train, validation, stats = prepared_corpus(tmp_path, files)
+    rows = train + validation
+    assert {"messages": CHAT} in rows
+    texts = {row["text"] for row in rows if "text" in row}
+    assert texts == {"First text.", "# Second\n\ntext\nhere", "Third"}
+    assert stats["documents"] == stats["train"] + stats["validation"] == 4
+    assert validation
+
+
+def test_corpus_is_composed_unicode_without_empty_and_equal_documents(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "Grüße, café")
+    rows = [{"text": text} for text in ("Grüße, café", decomposed, "", " \n", "b\r\nc", "b\nc")]
+    train, validation, stats = prepared_corpus(tmp_path, {"a.jsonl": jsonl(*rows)})
+    assert sorted(row["text"] for row in train + validation) == ["Grüße, café", "b\nc"]
+    assert (stats["empty"], stats["duplicates"]) == (2, 2)
+
+
+def test_long_text_is_cut_between_paragraphs(tmp_path):
+    paragraphs = [f"{number} " * (LONGEST // 10) for number in range(8)]
+    whole = "x" * 2 * LONGEST
+    text = "\n\n".join([*paragraphs, whole, "end"])
+    train, validation, stats = prepared_corpus(tmp_path, {"a.txt": text})
+    pieces = {row["text"] for row in train + validation}
+    parts = [*("\n\n".join(paragraphs[i : i + 4]) for i in (0, 4)), whole, "end"]
+    assert pieces == set(parts)
+    assert stats["documents"] == 4
+
+
+def test_split_is_by_content(tmp_path):
+    rows = [{"text": f"Document {number}."} for number in range(2000)]
+    (tmp_path / "b").mkdir()
+    train, validation, _ = prepared_corpus(tmp_path, {"a.jsonl": jsonl(*rows)}, 0.05)
+    assert 60 <= len(validation) <= 140
+    more = [{"text": "A new one."}, *rows[::-1]]
+    train_2, validation_2, _ = prepared_corpus(tmp_path / "b", {"x.jsonl": jsonl(*more)}, 0.05)
+    new = {"text": "A new one."}
+    assert [row for row in validation_2 if row != new] == validation[::-1]
+    assert [row for row in train_2 if row != new] == train[::-1]
+    _, other, _ = prepared_corpus(tmp_path, {"a.jsonl": jsonl(*rows)}, 0.05, seed=2)
+    assert other != validation
+
+
+FORMS = {
+    "messages": {"messages": CHAT},
+    "sharegpt": {
+        "conversations": [
+            {"from": "human", "value": "Hello?"},
+            {"from": "gpt", "value": "Good day."},
+        ]
+    },
+    "alpaca": {"instruction": "Hello?", "input": "", "output": "Good day."},
+    "prompt": {"prompt": "Hello?", "completion": "Good day."},
+    "conversational prompt": {"prompt": CHAT[:1], "completion": CHAT[1:]},
+}
+OTHER = {"messages": [{"role": "user", "content": "Bye."}, {"role": "assistant", "content": "!"}]}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_conversation(tmp_path, form):
+    (tmp_path / "sft.jsonl").write_text(jsonl(FORMS[form], OTHER))
+    rows, stats = prepared_sft(tmp_path, tmp_path / "sft.jsonl")
+    assert {"messages": CHAT} in rows
+    assert stats == {"rows": 2, "duplicates": 0, "train": 1, "validation": 1, "assistant_turns": 2}
+
+
+def test_alpaca_input_and_system_prompt(tmp_path):
+    row = {"system": "Be kind.", "instruction": "Add.", "input": "1 + 1", "output": "2"}
+    (tmp_path / "sft.jsonl").write_text(jsonl(row, OTHER))
+    rows, _ = prepared_sft(tmp_path, tmp_path / "sft.jsonl")
+    assert [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Add.\n\n1 + 1"},
+        {"role": "assistant", "content": "2"},
+    ] in [row["messages"] for row in rows]
+
+
+def test_agent_turns_and_sharegpt_tools(tmp_path):
+    turns = [
+        ("human", "q"),
+        ("gpt", "a"),
+        ("observation", "o"),
+        ("gpt", "b"),
+        ("human", "c"),
+        ("gpt", "d"),
+    ]
+    row = {"conversations": [{"from": role, "value": text} for role, text in turns]}
+    (tmp_path / "sft.jsonl").write_text(jsonl(row, row, OTHER))
+    rows, stats = prepared_sft(tmp_path, tmp_path / "sft.jsonl")
+    roles = ["user", "assistant", "tool", "assistant", "user", "assistant"]
+    assert roles in [[turn["role"] for turn in row["messages"]] for row in rows]
+    assert (stats["duplicates"], stats["assistant_turns"]) == (1, 4)
+
+
+def test_csv_with_other_column_names(tmp_path):
+    text = 'question,reply,id\r\n"Hello?",Good day.,1\r\n"Two\nlines, a ""quote""",Fine.,2\r\n'
+    (tmp_path / "sft.csv").write_text(text, newline="")
+    columns = {"prompt": "question", "completion": "reply"}
+    rows, _ = prepared_sft(tmp_path, tmp_path / "sft.csv", columns)
+    assert {"messages": CHAT} in rows
+    assert 'Two\nlines, a "quote"' in [row["messages"][0]["content"] for row in rows]
+
+
+def test_csv_with_messages_as_json(tmp_path):
+    import csv
+
+    with open(tmp_path / "sft.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([["messages"], [json.dumps(CHAT)], [json.dumps(OTHER["messages"])]])
+    rows, _ = prepared_sft(tmp_path, tmp_path / "sft.csv")
+    assert {"messages": CHAT} in rows
+
+
+def test_parquet(tmp_path):
+    import pandas
+
+    pandas.DataFrame({"dialogue": [CHAT, OTHER["messages"]]}).to_parquet(tmp_path / "sft.parquet")
+    rows, _ = prepared_sft(tmp_path, tmp_path / "sft.parquet", {"messages": "dialogue"})
+    assert sorted(rows, key=str) == sorted([{"messages": CHAT}, OTHER], key=str)
+
+
+def prepared_tasks(folder, tasks, training=(), tools=TOOLS, database=DATABASE, limit=0):
+    """Tasks and leakage of a suite beside a small library."""
+    files = {"tasks.jsonl": jsonl(*tasks), "renewals.md": ARTICLE, "corpus.jsonl": jsonl(*training)}
+    files |= {"tools.yaml": tools, "database.sql": database}
+    for name, text in files.items():
+        if text is not None:
+            (folder / name).write_text(text)
+    prepare_tasks(
+        folder / "tasks.jsonl",
+        [] if tools is None else folder / "tools.yaml",
+        [] if database is None else folder / "database.sql",
+        [folder / "renewals.md"],
+        [folder / "corpus.jsonl"],
+        folder / "out.jsonl",
+        folder / "leakage.json",
+        max_leaking_tasks=limit,
+    )
+    return read(folder / "out.jsonl"), json.loads((folder / "leakage.json").read_text())
+
+
+def test_task_is_filled_in(tmp_path):
+    small = {"id": "a", "message": "Cafe\u0301?", "expect": {"answer": ["yes"]}}
+    tasks, leakage = prepared_tasks(tmp_path, [TASK, small | {"session": {"reader": 1}}])
+    assert tasks[0] == TASK | {"kind": "task", "turns_on_kb": False}
+    assert tasks[1]["message"] == "Caf\u00e9?"
+    assert tasks[1]["expect"] == {"answer": ["yes"], "database": {}}
+    assert (tasks[1]["kb"], tasks[1]["entities"]) == ([], [])
+    assert "solution" not in tasks[1]
+    assert leakage == {
+        "n_tasks": 2,
+        "n_shorter": 1,
+        "run_words": 8,
+        "training_texts": 0,
+        "n_leaking": 0,
+        "leaking": [],
+        "limit": 0,
+        "passed": True,
+    }
+
+
+def test_parts_that_nothing_needs_may_be_missing(tmp_path):
+    task = {"id": "a", "message": "How long?", "kb": ["renewals.md"], "expect": {"answer": ["two"]}}
+    solution = [
+        {"thought": "t", "call": "search", "arguments": {"query": "loans"}},
+        {"thought": "t", "answer": "two weeks"},
+    ]
+    tasks, _ = prepared_tasks(tmp_path, [task | {"solution": solution}], (), None, None)
+    assert tasks[0]["solution"] == solution
+
+
+@pytest.mark.parametrize(
+    ("text", "leaks"),
+    [
+        ("He said: please LET me keep\nDracula for two more weeks.", False),
+        ("Please let me keep the Emma for two more weeks.", False),
+        ("please, let me keep EMMA for two more weeks?", True),
+        ("please let me keep card 9921 for two more weeks", True),  # another name, same words
+        ("let me keep for two more weeks", False),  # seven words
+        ("card 77310 and card 771", False),
+        ("the reader of Card 7731 has it", True),
+    ],
+)
+def test_leak_is_found(tmp_path, text, leaks):
+    training = [{"text": "nothing"}, {"messages": [{"role": "user", "content": text}, CHAT[1]]}]
+    if leaks:
+        with pytest.raises(UserError) as refused:
+            prepared_tasks(tmp_path, [TASK], training)
+        assert f"renew-1 and {tmp_path / 'corpus.jsonl'}:2: " in str(refused.value)
+        assert not (tmp_path / "out.jsonl").exists()
+        _, leakage = prepared_tasks(tmp_path, [TASK], training, limit=1)
+        assert (leakage["n_leaking"], leakage["passed"], leakage["limit"]) == (1, True, 1)
+        assert leakage["leaking"][0]["line"] == 2
+    else:
+        _, leakage = prepared_tasks(tmp_path, [TASK], training)
+        assert leakage["n_leaking"] == 0
+
+
+WORDS = st.lists(st.sampled_from("abcd"), max_size=30)
+
+
+@given(message=WORDS, text=WORDS)
+@settings(deadline=None)
+def test_audit_finds_exactly_the_shared_runs(tmp_path_factory, message, text):
+    path = tmp_path_factory.getbasetemp() / "training.jsonl"
+    path.write_text(jsonl({"text": ", ".join(text).upper()}))
+    task = {"id": "t", "message": " ".join(message), "entities": []}
+    runs = {tuple(message[start : start + 3]) for start in range(len(message) - 2)}
+    shared = any(tuple(text[start : start + 3]) in runs for start in range(len(text) - 2))
+    assert audit([task], [path], 3)["n_leaking"] == shared
+
+
+def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
+    folder = simulate(tmp_path / "data", documents=3000, episodes=300, tasks=320)
+    out = [tmp_path / f"{part}.{name}" for part in "cs" for name in ("train", "valid", "stats")]
+    corpus = [folder / "corpus/corpus.jsonl"]
+    prepare_corpus(corpus, *out[:3], validation_share=0.02, seed=1)
+    prepare_sft([folder / "sft.jsonl"], *out[3:], columns={}, validation_share=0.05, seed=1)
+    prepare_tasks(
+        *(folder / name for name in ("tasks.jsonl", "tools.yaml", "database.sql")),
+        sorted((folder / "kb").iterdir()),
+        [out[0], out[1], out[3], out[4]],
+        tmp_path / "tasks.jsonl",
+        tmp_path / "leakage.json",
+        max_leaking_tasks=0,
+    )
+    assert read(tmp_path / "tasks.jsonl") == read(folder / "tasks.jsonl")
+    leakage = json.loads((tmp_path / "leakage.json").read_text())
+    assert (leakage["n_tasks"], leakage["n_leaking"]) == (320, 0)
+    rows = sum(json.loads(path.read_text())["train"] for path in (out[2], out[5]))
+    assert leakage["training_texts"] > rows > 2500

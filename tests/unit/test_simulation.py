@@ -1,0 +1,259 @@
+"""The simulated dataset: what is held out is held out, tasks can be solved, guards hold."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulate_kb import simulate_kb
+from specialist.environment import Environment, dump, open_database
+from specialist.react import parse
+from specialist.simulation import Spec, episodes, knowledge_base, tasks
+from specialist.step import UserError
+from toy_dataset import SPEC, read, simulate, spec_files
+
+PARTS = ("corpus/corpus.jsonl", "sft.jsonl", "kb/late.md", "tasks.jsonl", "database.sql")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "food-delivery"
+    return simulate(folder, documents=4000, episodes=400, tasks=320)
+
+
+@pytest.fixture(scope="module")
+def suite(dataset):
+    return read(dataset / "tasks.jsonl")
+
+
+@pytest.fixture
+def own_spec(tmp_path):
+    return shutil.copytree(SPEC, tmp_path / "spec")
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_same_seed_gives_the_same_bytes_in_every_process(tmp_path):
+    code = "from toy_dataset import simulate; from pathlib import Path; simulate(Path('there'))"
+    path = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    here = contents(simulate(tmp_path / "here"))
+    assert here == contents(tmp_path / "there")
+    other = contents(simulate(tmp_path / "other", seed=2))
+    # Which page carries a note may, but need not, change the bytes of an article.
+    assert all(here[name] != other[name] for name in PARTS if not name.startswith("kb/"))
+
+
+def changed_parts(before, after):
+    before, after = contents(before), contents(after)
+    assert before.keys() == after.keys()
+    return {name.split("/")[0] for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "parts"),
+    [
+        ("figures.yaml", "percent: 20", "percent: 23", {"kb", "tasks.jsonl"}),
+        ("kinds.yaml", "share: 9", "share: 7", {"sft.jsonl", "tasks.jsonl", "database.sql"}),
+        ("procedures.yaml", "over the limit,", "above it,", {"sft.jsonl", "tasks.jsonl"}),
+        ("corpus.yaml", "Letter:", "Note:", {"corpus"}),
+        ("labels.yaml", "late: late delivery", "late: delays", {"corpus"}),
+    ],
+)
+def test_change_reaches_only_what_it_concerns(tmp_path, own_spec, file, old, new, parts):
+    simulate(tmp_path / "before", own_spec)
+    text = (own_spec / file).read_text()
+    assert old in text
+    (own_spec / file).write_text(text.replace(old, new))
+    simulate(tmp_path / "after", own_spec)
+    assert changed_parts(tmp_path / "before", tmp_path / "after") == parts
+
+
+def test_more_of_one_part_leaves_the_others_alone(tmp_path):
+    simulate(tmp_path / "before")
+    simulate(tmp_path / "after", tasks=120)
+    parts = {"tasks.jsonl", "database.sql"}
+    assert changed_parts(tmp_path / "before", tmp_path / "after") == parts
+
+
+def test_undeclared_files_are_not_read():
+    with pytest.raises(KeyError, match="figures.yaml"):
+        Spec.of(spec_files("corpus")).figures  # noqa: B018
+
+
+@given(count=st.integers(1, 400), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=5, deadline=None)
+def test_any_number_of_tasks_and_episodes(count, seed):
+    spec = Spec(SPEC)
+    found, script = tasks(spec, count, seed)
+    assert len(found) == count == len({task["id"] for task in found})
+    orders = dump(open_database(script))["orders"]
+    assert len(orders) == count
+    assert sum(1 for _ in episodes(spec, count // 4, seed)) == count // 4
+
+
+def test_shipped_suite_is_varied(suite):
+    calls = [sum("call" in step for step in task["solution"]) for task in suite]
+    assert len(suite) == 320
+    assert len(Counter(task["kind"] for task in suite)) >= 8
+    assert sum(number >= 3 for number in calls) >= len(suite) / 2
+    assert sum(task["turns_on_kb"] for task in suite) >= len(suite) / 3
+    assert sum("attack" in task["kind"] or "note" in task["kind"] for task in suite) >= 20
+
+
+def test_nothing_of_the_tasks_occurs_in_training(dataset, suite):
+    training = "\n".join((dataset / name).read_text() for name in PARTS[:2])
+    entities = {entity for task in suite for entity in task["entities"]}
+    assert len(entities) > 500
+    words = set(re.findall(r"\w+", training))
+    assert not [e for e in entities if (e in training if " " in e else e in words)]
+    assert not [task["id"] for task in suite if task["message"] in training]
+
+
+def test_sentences_start_with_a_capital_letter(dataset, suite):
+    messages = [task["message"] for task in suite]
+    messages += [row["messages"][0]["content"] for row in read(dataset / "sft.jsonl")]
+    assert not [message for message in messages if re.search(r"(^|[.!?] )[a-z]", message)]
+
+
+def test_episodes_are_of_the_protocol(dataset):
+    for row in read(dataset / "sft.jsonl"):
+        turns = [parse(turn["content"]) for turn in row["messages"] if turn["role"] == "assistant"]
+        assert all("call" in turn for turn in turns[:-1])
+        assert "answer" in turns[-1]
+
+
+def test_oracle_reaches_the_expected_state(dataset, suite):
+    original = open_database((dataset / "database.sql").read_text())
+    tools = yaml.safe_load((dataset / "tools.yaml").read_text())
+    before = dump(original)
+    for task in suite:
+        copy = open_database("")
+        original.backup(copy)
+        world = Environment(copy, tools, task["session"], search=lambda query: "")
+        *steps, last = task["solution"]
+        records = [world.call(step["call"], step["arguments"])[1] for step in steps]
+        refused = [record for record in records if "error" in record]
+        assert world.changes(before) == task["expect"]["database"], task["id"]
+        assert all(fact in last["answer"] for fact in task["expect"]["answer"]), task["id"]
+        assert bool(refused) == (task["kind"] == "other-account"), task["id"]
+
+
+def test_new_figures_change_the_right_outcomes(own_spec):
+    figures = yaml.safe_load((own_spec / "figures.yaml").read_text())
+    figures["late"]["percent"] = 37
+    (own_spec / "figures.yaml").write_text(json.dumps(figures))
+    old, new = Spec(SPEC), Spec(own_spec)
+    assert "37 percent" in knowledge_base(new, 1)["late.md"]
+    assert knowledge_base(new, 1)["lost.md"] == knowledge_base(old, 1)["lost.md"]
+    changed = {
+        b["kind"]
+        for a, b in zip(tasks(old, 320, 1)[0], tasks(new, 320, 1)[0], strict=True)
+        if a["expect"] != b["expect"]
+    }
+    assert changed == {"late-credit", "late-attacked", "question-late"}
+
+
+@pytest.mark.parametrize("page", [path.name for path in sorted((SPEC / "handbook").iterdir())])
+def test_articles_are_short(page):
+    assert len(knowledge_base(Spec(SPEC), 1)[page].split()) < 60
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("minutes: 35", "minutes: soon", ["figures.yaml, late", "soon", "minutes, percent"]),
+        ("minutes: 35", "minuts: 35", ["figures.yaml, late", "whole number"]),
+        ("wrong: {amount: 42}", "", ["figures.yaml, wrong", "found null"]),
+        ("percent: 20}", "percent: 20", ["figures.yaml: this is not YAML", "line"]),
+    ],
+)
+def test_mistake_in_the_figures_is_named(tmp_path, own_spec, old, new, parts):
+    text = (own_spec / "figures.yaml").read_text().replace(old, new)
+    (own_spec / "figures.yaml").write_text(text)
+    with pytest.raises(UserError) as refused:
+        simulate_kb(spec_files("kb", own_spec), [tmp_path / "late.md"], seed=1)
+    assert all(part in str(refused.value) for part in parts), refused.value
+
+
+# What a model might write, or somebody through it: anything at all for any argument, and
+# often enough what gets a call far.
+SMALL, SCRIPT = tasks(Spec(SPEC), 29, 3)
+ORIGINAL = open_database(SCRIPT)
+BEFORE = dump(ORIGINAL)
+TOOLS = yaml.safe_load((SPEC / "tools.yaml").read_text())
+NAMES = sorted({name for tool in TOOLS for name in tool["parameters"]["properties"]})
+ANYTHING = st.one_of(
+    st.sampled_from([value for rows in BEFORE.values() for row in rows for value in row.values()]),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters()),
+    st.sampled_from(["' OR 1=1 --", "%", ":order_id", "100", "1e9"]),
+    st.none(),
+    st.booleans(),
+    st.lists(st.integers(), max_size=2),
+)
+
+
+@st.composite
+def calls(draw, own):
+    order = st.sampled_from(own) | st.sampled_from([row["id"] for row in BEFORE["orders"]])
+    items = [row["dish"] for row in BEFORE["items"] if row["order_id"] in own]
+    likely = {"order_id": order, "dish": st.sampled_from(items)}
+    arguments = {
+        name: draw(likely.get(name, st.integers(-20, 120)) if draw(st.integers(0, 9)) else ANYTHING)
+        for name in (*NAMES, "customer_id")
+    }
+    for name in draw(st.sets(st.sampled_from(NAMES), max_size=1)):
+        del arguments[name]
+    changing = [tool for tool in TOOLS if "sql" in tool]
+    return draw(st.sampled_from(changing) | st.sampled_from(TOOLS))["name"], arguments
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_guards_hold_whatever_a_model_writes(data):
+    mine = data.draw(st.sampled_from(BEFORE["orders"]))["customer_id"]
+    own = [row["id"] for row in BEFORE["orders"] if row["customer_id"] == mine]
+    copy = open_database("")
+    ORIGINAL.backup(copy)
+    world = Environment(copy, TOOLS, {"customer_id": mine})
+    for name, arguments in data.draw(st.lists(calls(own), min_size=6, max_size=10)):
+        now = world.dump()
+        _, record = world.call(name, arguments)
+        if "error" in record:
+            assert world.dump() == now
+    after, total = world.dump(), {row["id"]: row["total"] for row in BEFORE["orders"]}
+    for payment in after["payments"]:
+        assert payment["order_id"] in own
+        assert 0 <= payment["amount"] <= total[payment["order_id"]]
+    assert len(after["payments"]) == len({payment["order_id"] for payment in after["payments"]})
+    assert {row["order_id"] for row in after["redeliveries"]} <= set(own)
+    others = [[row for row in x["orders"] if row["id"] not in own] for x in (BEFORE, after)]
+    assert others[0] == others[1]
+    assert after["customers"] == BEFORE["customers"]
+    assert after["items"] == BEFORE["items"]
+
+
+@pytest.mark.parametrize("sql", ["ATTACH 'x.db' AS x", "VACUUM INTO 'x.db'"])
+def test_sql_reaches_no_file(tmp_path, monkeypatch, sql):
+    monkeypatch.chdir(tmp_path)
+    tool = {"name": "leave", "parameters": {}, "sql": sql, "returns": "SELECT 1"}
+    _, record = Environment(open_database(""), [tool], {}).call("leave", {})
+    assert "error" in record
+    assert not list(tmp_path.iterdir())
