@@ -7,6 +7,7 @@ from simulate_corpus import simulate_corpus
 from simulate_kb import simulate_kb
 from simulate_sft import simulate_sft
 from simulate_tasks import simulate_tasks
+from simulate_tools import simulate_tools
 
 SPEC = Path(__file__).resolve().parents[2] / "resources/datasets/food-delivery"
 # The files of the spec that each step reads.
@@ -37,10 +38,11 @@ def simulate(target, spec=SPEC, documents=600, episodes=116, tasks=116, seed=1):
     simulate_kb(spec_files("kb", spec), pages, seed=seed)
     simulate_tasks(
         spec_files("tasks", spec),
-        *(target / name for name in ("tasks.jsonl", "database.sql", "tools.yaml")),
+        *(target / name for name in ("tasks.jsonl", "database.sql")),
         tasks=tasks,
         seed=seed,
     )
+    simulate_tools(spec / "tools.yaml", target / "tools.yaml")
     return target
 
 

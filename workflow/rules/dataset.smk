@@ -57,7 +57,6 @@ rule simulate_tasks:
     output:
         suite="results/{dataset}/data/tasks.jsonl",
         database="results/{dataset}/data/database.sql",
-        tools="results/{dataset}/data/tools.yaml",
     log:
         "results/logs/{dataset}/simulate_tasks.log",
     params:
@@ -66,6 +65,19 @@ rule simulate_tasks:
         code=digest("simulate_tasks.py"),
     script:
         "../scripts/simulate_tasks.py"
+
+
+rule simulate_tools:
+    input:
+        spec=lambda w: f"{config['datasets'][w.dataset]['simulate']}/tools.yaml",
+    output:
+        tools="results/{dataset}/data/tools.yaml",
+    log:
+        "results/logs/{dataset}/simulate_tools.log",
+    params:
+        code=digest("simulate_tools.py"),
+    script:
+        "../scripts/simulate_tools.py"
 
 
 rule prepare_corpus:

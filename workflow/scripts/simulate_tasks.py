@@ -1,7 +1,7 @@
 """Simulates the held-out tasks of a dataset from a spec."""
 
 
-def simulate_tasks(spec, suite, database, tools, *, tasks, seed):
+def simulate_tasks(spec, suite, database, *, tasks, seed):
     """Write tasks with what must be true after them, and the world that they start from.
 
     Args:
@@ -9,12 +9,9 @@ def simulate_tasks(spec, suite, database, tools, *, tasks, seed):
             handbook.
         suite: JSONL of the tasks to write.
         database: SQL script to write, the schema and the rows of all tasks.
-        tools: YAML to write, the spec's tools as they are.
         tasks: how many.
         seed: seed of everything drawn.
     """
-    import shutil
-
     from specialist import simulation
     from specialist.text import write_rows
 
@@ -22,7 +19,6 @@ def simulate_tasks(spec, suite, database, tools, *, tasks, seed):
     rows, script = simulation.tasks(source, tasks, seed)
     write_rows(suite, rows)
     database.write_text(script, encoding="utf-8")
-    shutil.copyfile(next(path for path in spec if path.name == "tools.yaml"), tools)
 
 
 if "snakemake" in globals():
