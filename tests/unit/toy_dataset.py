@@ -8,22 +8,15 @@ from simulate_kb import simulate_kb
 from simulate_sft import simulate_sft
 from simulate_tasks import simulate_tasks
 from simulate_tools import simulate_tools
+from specialist.layout import Layout
 
 SPEC = Path(__file__).resolve().parents[2] / "resources/datasets/food-delivery"
-# The files of the spec that each step reads.
-READS = {
-    "corpus": "world sayings corpus labels tools handbook",
-    "sft": "world sayings procedures kinds tools database handbook",
-    "kb": "world sayings figures handbook",
-    "tasks": "world figures sayings procedures kinds tools database handbook",
-}
 
 
 def spec_files(part, folder=SPEC):
-    """The files of a spec that one of the steps is given."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    stems = READS[part].split()
-    return [p for p in paths if p.stem in stems or p.parent.name in stems]
+    """The files of a spec that the rule of one part gives to its step."""
+    config = {"datasets": {"own": {"simulate": str(folder)}}}
+    return [Path(path) for path in Layout(config).spec("own", part)]
 
 
 def simulate(target, spec=SPEC, documents=600, episodes=116, tasks=116, seed=1):
