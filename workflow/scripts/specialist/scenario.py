@@ -171,7 +171,9 @@ class Scenario:
         keywords = sayings[topic].get("keywords")
         if keywords and self.split == "train" and self.random.random() < FRAMED:
             words = iter(self.shuffled(keywords))
-            text = re.sub(r"\{keyword\}", lambda _: next(words), self.any(sayings["frame"]["train"]))
+            text = re.sub(
+                r"\{keyword\}", lambda _: next(words), self.any(sayings["frame"]["train"])
+            )
         text = re.sub(r"\[([^]]*)\]", lambda m: self.any(m[1].split("|")), text)
         slots = {**self.order, **values, "order": self.order["id"], "person": self.person}
         return re.sub(r"\{(\w+)\}", lambda m: str(slots[m[1]]), text)
