@@ -1,4 +1,7 @@
 # A dataset: simulated from a spec or the user's folder, checked, normalised and split.
+#
+# These rules come before all others that are ready, so that a mistake in the data is found
+# before anything is trained.
 
 
 rule simulate_corpus:
@@ -12,6 +15,7 @@ rule simulate_corpus:
         documents=lookup("datasets/{dataset}/documents", within=config),
         seed=config["seeds"]["simulate"],
         code=digest("simulate_corpus.py"),
+    priority: 1
     script:
         "../scripts/simulate_corpus.py"
 
@@ -27,6 +31,7 @@ rule simulate_sft:
         episodes=lookup("datasets/{dataset}/episodes", within=config),
         seed=config["seeds"]["simulate"],
         code=digest("simulate_sft.py"),
+    priority: 1
     script:
         "../scripts/simulate_sft.py"
 
@@ -47,6 +52,7 @@ for name, entry in config["datasets"].items():
             params:
                 seed=config["seeds"]["simulate"],
                 code=digest("simulate_kb.py"),
+            priority: 1
             script:
                 "../scripts/simulate_kb.py"
 
@@ -63,6 +69,7 @@ rule simulate_tasks:
         tasks=lookup("datasets/{dataset}/tasks", within=config),
         seed=config["seeds"]["simulate"],
         code=digest("simulate_tasks.py"),
+    priority: 1
     script:
         "../scripts/simulate_tasks.py"
 
@@ -76,6 +83,7 @@ rule simulate_tools:
         "results/logs/{dataset}/simulate_tools.log",
     params:
         code=digest("simulate_tools.py"),
+    priority: 1
     script:
         "../scripts/simulate_tools.py"
 
@@ -93,6 +101,7 @@ rule prepare_corpus:
         validation_share=0.02,
         seed=config["seeds"]["prepare"],
         code=digest("prepare_corpus.py"),
+    priority: 1
     script:
         "../scripts/prepare_corpus.py"
 
@@ -111,6 +120,7 @@ rule prepare_sft:
         validation_share=0.05,
         seed=config["seeds"]["prepare"],
         code=digest("prepare_sft.py"),
+    priority: 1
     script:
         "../scripts/prepare_sft.py"
 
@@ -130,6 +140,7 @@ rule prepare_tasks:
     params:
         max_leaking_tasks=0,
         code=digest("prepare_tasks.py"),
+    priority: 1
     script:
         "../scripts/prepare_tasks.py"
 
@@ -144,5 +155,6 @@ rule render_prompt:
         "results/logs/{dataset}/render_prompt.log",
     params:
         code=digest("render_prompt.py"),
+    priority: 1
     script:
         "../scripts/render_prompt.py"
