@@ -23,6 +23,7 @@ rule train_lora:
         ),
     log:
         "results/logs/{dataset}/train_lora/{adapter}.log",
+    threads: workflow.cores
     params:
         rank=lookup("adapters/{adapter}/rank", within=config),
         alpha=lookup("adapters/{adapter}/alpha", within=config),
@@ -38,7 +39,6 @@ rule train_lora:
         precision=lambda w: files.base_of(w.adapter)[1]["precision"],
         seed=config["seeds"]["lora"],
         code=digest("train_lora.py", "train"),
-    threads: workflow.cores
     script:
         "../scripts/train_lora.py"
 

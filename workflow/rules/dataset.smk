@@ -11,11 +11,11 @@ rule simulate_corpus:
         corpus="results/{dataset}/data/corpus/corpus.jsonl",
     log:
         "results/logs/{dataset}/simulate_corpus.log",
+    priority: 1
     params:
         documents=lookup("datasets/{dataset}/documents", within=config),
         seed=config["seeds"]["simulate"],
         code=digest("simulate_corpus.py"),
-    priority: 1
     script:
         "../scripts/simulate_corpus.py"
 
@@ -27,11 +27,11 @@ rule simulate_sft:
         sft="results/{dataset}/data/sft.jsonl",
     log:
         "results/logs/{dataset}/simulate_sft.log",
+    priority: 1
     params:
         episodes=lookup("datasets/{dataset}/episodes", within=config),
         seed=config["seeds"]["simulate"],
         code=digest("simulate_sft.py"),
-    priority: 1
     script:
         "../scripts/simulate_sft.py"
 
@@ -49,10 +49,10 @@ for name, entry in config["datasets"].items():
                 articles=files.part(name, "kb"),
             log:
                 f"results/logs/{name}/simulate_kb.log",
+            priority: 1
             params:
                 seed=config["seeds"]["simulate"],
                 code=digest("simulate_kb.py"),
-            priority: 1
             script:
                 "../scripts/simulate_kb.py"
 
@@ -65,11 +65,11 @@ rule simulate_tasks:
         database="results/{dataset}/data/database.sql",
     log:
         "results/logs/{dataset}/simulate_tasks.log",
+    priority: 1
     params:
         tasks=lookup("datasets/{dataset}/tasks", within=config),
         seed=config["seeds"]["simulate"],
         code=digest("simulate_tasks.py"),
-    priority: 1
     script:
         "../scripts/simulate_tasks.py"
 
@@ -81,9 +81,9 @@ rule simulate_tools:
         tools="results/{dataset}/data/tools.yaml",
     log:
         "results/logs/{dataset}/simulate_tools.log",
+    priority: 1
     params:
         code=digest("simulate_tools.py"),
-    priority: 1
     script:
         "../scripts/simulate_tools.py"
 
@@ -97,11 +97,11 @@ rule prepare_corpus:
         stats="results/{dataset}/prepared/corpus.json",
     log:
         "results/logs/{dataset}/prepare_corpus.log",
+    priority: 1
     params:
         validation_share=0.02,
         seed=config["seeds"]["prepare"],
         code=digest("prepare_corpus.py"),
-    priority: 1
     script:
         "../scripts/prepare_corpus.py"
 
@@ -115,12 +115,12 @@ rule prepare_sft:
         stats="results/{dataset}/prepared/sft.json",
     log:
         "results/logs/{dataset}/prepare_sft.log",
+    priority: 1
     params:
         columns=lookup("datasets/{dataset}/columns", within=config),
         validation_share=0.05,
         seed=config["seeds"]["prepare"],
         code=digest("prepare_sft.py"),
-    priority: 1
     script:
         "../scripts/prepare_sft.py"
 
@@ -137,10 +137,10 @@ rule prepare_tasks:
         leakage="results/{dataset}/prepared/leakage.json",
     log:
         "results/logs/{dataset}/prepare_tasks.log",
+    priority: 1
     params:
         max_leaking_tasks=0,
         code=digest("prepare_tasks.py"),
-    priority: 1
     script:
         "../scripts/prepare_tasks.py"
 
@@ -153,8 +153,8 @@ rule render_prompt:
         prompt="results/{dataset}/prepared/system_prompt.txt",
     log:
         "results/logs/{dataset}/render_prompt.log",
+    priority: 1
     params:
         code=digest("render_prompt.py"),
-    priority: 1
     script:
         "../scripts/render_prompt.py"

@@ -42,10 +42,10 @@ rule measure_gguf:
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
     output:
         measures="results/{dataset}/gguf/{model}/measures/{quantization}.json",
-    wildcard_constraints:
-        quantization="|".join(["F16", *config["quantizations"]]),
     log:
         "results/logs/{dataset}/measure_gguf/{model}.{quantization}.log",
+    wildcard_constraints:
+        quantization="|".join(["F16", *config["quantizations"]]),
     params:
         tokens=4096,
         rounds=5,

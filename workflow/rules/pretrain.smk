@@ -53,6 +53,7 @@ rule pretrain:
         figures="results/{dataset}/base/{base}/pretraining.json",
     log:
         "results/logs/{dataset}/pretrain/{base}.log",
+    threads: workflow.cores
     params:
         depth=lookup("bases/{base}/depth", within=config),
         context=lookup("bases/{base}/context", within=config),
@@ -66,6 +67,5 @@ rule pretrain:
         precision=lookup("bases/{base}/precision", within=config),
         seed=config["seeds"]["pretrain"],
         code=digest("pretrain.py", "train"),
-    threads: workflow.cores
     script:
         "../scripts/pretrain.py"

@@ -22,10 +22,11 @@ def merge_lora(
 
     import torch
     from peft import PeftModel
-    from specialist import gates
-    from specialist.text import read_rows
     from tokenizers import Tokenizer
     from transformers import AutoModelForCausalLM
+
+    from specialist import gates
+    from specialist.text import read_rows
 
     torch.set_num_threads(threads)
     bpe = Tokenizer.from_file(str(tokenizer))

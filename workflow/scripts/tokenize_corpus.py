@@ -14,8 +14,9 @@ def tokenize_corpus(corpus, held_out, tokenizer, template, tokens, held_out_toke
     import json
 
     import numpy as np
-    from specialist.text import END_OF_TEXT, chat_renderer, document_text, read_rows
     from tokenizers import Tokenizer
+
+    from specialist.text import END_OF_TEXT, chat_renderer, document_text, read_rows
 
     bpe = Tokenizer.from_file(str(tokenizer))
     end = bpe.token_to_id(END_OF_TEXT)

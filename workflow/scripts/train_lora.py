@@ -27,13 +27,14 @@ def train_lora(
     import json
 
     import torch
-    from specialist.finetuning import check_lengths, show_masks, with_system_prompt
-    from specialist.precision import computes_bf16
-    from specialist.progress import trainer_progress
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
     from trl import SFTConfig, SFTTrainer
+
+    from specialist.finetuning import check_lengths, show_masks, with_system_prompt
+    from specialist.precision import computes_bf16
+    from specialist.progress import trainer_progress
 
     torch.set_num_threads(threads)
     set_seed(seed)

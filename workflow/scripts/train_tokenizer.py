@@ -21,10 +21,11 @@ def train_tokenizer(corpus, template, tokenizer, tokenizer_config, chat_template
     Raises:
         UserError: some text does not survive encoding and decoding.
     """
-    from specialist.step import UserError
-    from specialist.text import SPECIAL_TOKENS, TURN_END, PAD, chat_renderer, document_text, read_rows
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
+
+    from specialist import text as texts
+    from specialist.step import UserError
 
     bpe = Tokenizer(models.BPE(ignore_merges=True))
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -34,11 +35,12 @@ def train_tokenizer(corpus, template, tokenizer, tokenizer_config, chat_template
         ]
     )
     bpe.decoder = decoders.ByteLevel()
-    text = template.read_text(encoding="utf-8")
-    documents = [document_text(row, chat_renderer(text)) for row in read_rows(corpus)]
+    source = template.read_text(encoding="utf-8")
+    render = texts.chat_renderer(source)
+    documents = [texts.document_text(row, render) for row in texts.read_rows(corpus)]
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=SPECIAL_TOKENS,
+        special_tokens=texts.SPECIAL_TOKENS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -48,12 +50,12 @@ def train_tokenizer(corpus, template, tokenizer, tokenizer_config, chat_template
             raise UserError(f"the tokenizer changes this text of {corpus}: {document[:200]!r}")
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
-        eos_token=TURN_END,
-        pad_token=PAD,
+        eos_token=texts.TURN_END,
+        pad_token=texts.PAD,
         # Decoding must give back what was encoded, blanks before a comma included.
         clean_up_tokenization_spaces=False,
     )
-    wrapped.chat_template = text
+    wrapped.chat_template = source
     wrapped.save_pretrained(tokenizer.parent)
     print(f"{bpe.get_vocab_size()} tokens from {len(documents)} documents, round trip exact")
 

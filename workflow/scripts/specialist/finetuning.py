@@ -10,7 +10,9 @@ def with_system_prompt(path, prompt):
     rows = []
     for row in read_rows(path):
         messages = row["messages"]
-        rows.append({"messages": messages if messages[0]["role"] == "system" else [system, *messages]})
+        rows.append(
+            {"messages": messages if messages[0]["role"] == "system" else [system, *messages]}
+        )
     return rows
 
 
@@ -44,8 +46,8 @@ def show_masks(encoded, tokenizer, count=3):
         mask = row.get("assistant_masks") or [label != -100 for label in row["labels"]]
         if not any(mask):
             raise UserError(
-                f"conversation {number} has no token that carries loss: it needs an assistant turn, "
-                "and the chat template must mark the assistant's text by {% generation %}"
+                f"conversation {number} has no token that carries loss: it needs an assistant "
+                "turn, and the chat template must mark the assistant's text by {% generation %}"
             )
         if number <= count:
             shown.append(_marked(row["input_ids"], mask, tokenizer))

@@ -46,7 +46,9 @@ class Layout:
         entry = self.config["datasets"][dataset]
         if "simulate" in entry:
             folder = f"{self.results}/{dataset}/data"
-            pages = [Path(page).name for page in self._articles(Path(entry["simulate"]) / "handbook")]
+            pages = [
+                Path(page).name for page in self._articles(Path(entry["simulate"]) / "handbook")
+            ]
             return {
                 "corpus": [f"{folder}/corpus/corpus.jsonl"],
                 "sft": [f"{folder}/sft.jsonl"],
@@ -85,7 +87,9 @@ class Layout:
                 "kb": "kb/*.md or *.txt",
                 "tasks": "tasks.jsonl",
             }[name]
-            raise UserError(f"dataset {dataset}: {folder} has no {name}; expected {folder}/{wanted}")
+            raise UserError(
+                f"dataset {dataset}: {folder} has no {name}; expected {folder}/{wanted}"
+            )
         return found
 
     def training(self):
@@ -96,9 +100,9 @@ class Layout:
         bases |= {entry["base"] for entry in systems if "base" in entry}
         corpora = {self.config["bases"][name]["dataset"] for name in bases}
         chats = {self.config["adapters"][name]["dataset"] for name in adapters}
-        return [f"{self.results}/{name}/prepared/corpus.train.jsonl" for name in sorted(corpora)] + [
-            f"{self.results}/{name}/prepared/sft.train.jsonl" for name in sorted(chats)
-        ]
+        return [
+            f"{self.results}/{name}/prepared/corpus.train.jsonl" for name in sorted(corpora)
+        ] + [f"{self.results}/{name}/prepared/sft.train.jsonl" for name in sorted(chats)]
 
     def base_of(self, model):
         """(name, entry) of the base that a base or adapter stands on."""
@@ -136,7 +140,7 @@ class Layout:
         return f"{self.index_folder(index)}/encoder.gguf"
 
     def system_files(self, system):
-        """What a system runs with: {"gguf", "store", "settings", "encoder"}, [] for what it lacks."""
+        """Its "gguf", "store", "settings" and "encoder": a path, or [] for what it lacks."""
         entry = self.config["systems"][system]
         files = {"gguf": [], "store": [], "settings": [], "encoder": []}
         model = entry.get("base") or entry.get("adapter")
@@ -162,7 +166,9 @@ class Layout:
 
     def measures(self, quantization):
         model = self.headline_model()
-        return f"{self.results}/{self.model_dataset(model)}/gguf/{model}/measures/{quantization}.json"
+        return (
+            f"{self.results}/{self.model_dataset(model)}/gguf/{model}/measures/{quantization}.json"
+        )
 
     def _indexes(self):
         entries = self.config["systems"].values()

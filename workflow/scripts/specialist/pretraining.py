@@ -105,9 +105,7 @@ def optimizers(model, learning_rate, muon_learning_rate, weight_decay):
     found = [
         # Three Newton-Schulz steps in place of five: a third off the optimizer's time, and no
         # difference to be seen in the loss.
-        torch.optim.Muon(
-            matrices, lr=muon_learning_rate, weight_decay=weight_decay, ns_steps=3
-        ),
+        torch.optim.Muon(matrices, lr=muon_learning_rate, weight_decay=weight_decay, ns_steps=3),
         torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     for optimizer in found:
@@ -126,6 +124,7 @@ def rate(step, steps, warmup_share, decay_share=0.7):
 def autocast(precision):
     """Context that computes matrix products in bf16 where `precision` says so."""
     import torch
+
     from specialist.precision import computes_bf16
 
     if not computes_bf16(precision):

@@ -35,7 +35,9 @@ def messages(request, steps):
     turns = [{"role": "user", "content": request}]
     for step in steps:
         if "answer" in step:
-            turns.append({"role": "assistant", "content": write_answer(step["thought"], step["answer"])})
+            turns.append(
+                {"role": "assistant", "content": write_answer(step["thought"], step["answer"])}
+            )
         else:
             content = write_action(step["thought"], step["call"], step["arguments"])
             turns.append({"role": "assistant", "content": content})

@@ -12,17 +12,27 @@ import inspect
 import json
 import os
 import platform
-import random
 import sys
 import time
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-TRACKED_PACKAGES = (
-    "torch transformers peft trl datasets tokenizers gguf llama-cpp-python "
-    "chromadb sentence-transformers pandas numpy snakemake"
-).split()
+TRACKED_PACKAGES = [
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "datasets",
+    "tokenizers",
+    "gguf",
+    "llama-cpp-python",
+    "chromadb",
+    "sentence-transformers",
+    "pandas",
+    "numpy",
+    "snakemake",
+]
 
 
 class UserError(Exception):
@@ -84,7 +94,7 @@ def import_clock():
 
 
 class Tee:
-    """Writes to several text streams; a carriage return (a progress bar) becomes a line in files."""
+    """Writes to several text streams; a carriage return becomes a line in the log."""
 
     def __init__(self, terminal, log):
         self.terminal, self.log = terminal, log
@@ -107,15 +117,6 @@ class Tee:
 def sha256(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def seed_everything(seed):
-    """Seed Python's generator, and NumPy's and torch's where the step has loaded them."""
-    random.seed(seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed % 2**32)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
 
 
 def machine():
@@ -171,12 +172,10 @@ def process_age():
 
 
 def run(function, snakemake):
-    """Call a step for its rule: log, seed, time it, and write provenance beside its first output."""
+    """Call a step for its rule: log, time it, and write provenance beside its first output."""
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     started = process_age()
-    # Hub clients must not look at the network unless a base says so.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with open(log, "w", buffering=1) as file, import_clock() as imports:
         tee = Tee(sys.stderr, file)
         with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
