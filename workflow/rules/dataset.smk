@@ -139,7 +139,7 @@ rule prepare_tasks:
         "results/logs/{dataset}/prepare_tasks.log",
     priority: 1
     params:
-        max_leaking_tasks=0,
+        max_leaking_tasks=lookup("datasets/{dataset}/max_leaking_tasks", within=config),
         code=digest("prepare_tasks.py"),
     script:
         "../scripts/prepare_tasks.py"

@@ -93,16 +93,19 @@ class Layout:
         return found
 
     def training(self):
-        """All prepared data that a model of any system was trained on."""
+        """All prepared data that a model of any system was trained or validated on."""
         systems = self.config["systems"].values()
         adapters = {entry["adapter"] for entry in systems if "adapter" in entry}
         bases = {self.base_of(name)[0] for name in adapters}
         bases |= {entry["base"] for entry in systems if "base" in entry}
         corpora = {self.config["bases"][name]["dataset"] for name in bases}
         chats = {self.config["adapters"][name]["dataset"] for name in adapters}
+        names = [(name, "corpus") for name in corpora] + [(name, "sft") for name in chats]
         return [
-            f"{self.results}/{name}/prepared/corpus.train.jsonl" for name in sorted(corpora)
-        ] + [f"{self.results}/{name}/prepared/sft.train.jsonl" for name in sorted(chats)]
+            f"{self.results}/{name}/prepared/{part}.{split}.jsonl"
+            for name, part in sorted(names)
+            for split in ("train", "validation")
+        ]
 
     def base_of(self, model):
         """(name, entry) of the base that a base or adapter stands on."""

@@ -206,6 +206,7 @@ class Scenario:
             "message": self.message,
             "article": self.article,
             "receipt": self.receipt,
+            "note": self.note,
             "euros": euros,
             "example": self.example,
             "tools": [SEARCH, *self.spec.tools],
