@@ -9,7 +9,7 @@ from prepare_corpus import prepare_corpus
 from prepare_sft import prepare_sft
 from prepare_tasks import prepare_tasks
 from specialist.step import UserError
-from toy_dataset import ARTICLE, CHAT, DATABASE, TASK, TOOLS, jsonl
+from toy_dataset import CHAT, DATABASE, TASK, TOOLS, jsonl
 
 USER, ASSISTANT = CHAT
 GOOD = {"messages": CHAT}
@@ -188,22 +188,20 @@ def test_several_mistakes_are_shown_at_once(tmp_path):
     assert len(lines) == 21
 
 
-def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE, article=ARTICLE):
+def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE):
     """The lines that a suite is refused with; a part that is None is left out."""
     suite = jsonl(TASK) if tasks is None else tasks
     parts = {"tools.yaml": tools, "database.sql": database}
     given = [[] if text is None else write(folder / name, text) for name, text in parts.items()]
-    out = [folder / "tasks.out", folder / "leakage.out"]
+    out = folder / "tasks.out"
     lines = message_of(
         prepare_tasks,
         write(folder / "tasks.jsonl", suite),
         *given,
-        [write(folder / "renewals.md", article)],
-        [write(folder / "corpus.jsonl", jsonl({"text": "a"}))],
-        *out,
-        max_leaking_tasks=0,
+        out,
+        articles=["renewals.md"],
     )
-    assert not any(path.exists() for path in out)
+    assert not out.exists()
     return [line.replace(f"{folder}/", "") for line in lines]
 
 
@@ -380,9 +378,6 @@ def test_bad_task(tmp_path, tasks, expected):
             "expect.database.loans: unknown table, there is no database.sql",
         ),
         ({"database": None}, "tool find_book, require[0].sql: found 'SELECT 1 FROM loans"),
-        ({"article": ""}, "renewals.md: the article is empty; write it or remove the file"),
-        ({"article": b"\xe9"}, "renewals.md:1: found the byte 0xe9, expected UTF-8"),
-        ({"article": "<|im_start|>"}, "renewals.md: found <|im_start|>, expected text without"),
     ],
 )
 def test_missing_or_bad_part(tmp_path, changes, expected):

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audit_leakage import audit_leakage
 from prepare_corpus import LONGEST, prepare_corpus
 from prepare_sft import prepare_sft
 from prepare_tasks import prepare_tasks
 from specialist.leakage import audit
 from specialist.step import UserError
-from toy_dataset import ARTICLE, CHAT, DATABASE, TASK, TOOLS, jsonl, read, simulate
+from toy_dataset import CHAT, DATABASE, TASK, TOOLS, jsonl, read, simulate
 
 
 def prepared_corpus(folder, files, validation_share=0.25, seed=1):
@@ -161,7 +162,7 @@ def test_parquet(tmp_path):
 
 def prepared_tasks(folder, tasks, training=(), tools=TOOLS, database=DATABASE, limit=0):
     """Tasks and leakage of a suite beside a small library."""
-    files = {"tasks.jsonl": jsonl(*tasks), "renewals.md": ARTICLE, "corpus.jsonl": jsonl(*training)}
+    files = {"tasks.jsonl": jsonl(*tasks), "corpus.jsonl": jsonl(*training)}
     files |= {"tools.yaml": tools, "database.sql": database}
     for name, text in files.items():
         if text is not None:
@@ -170,9 +171,12 @@ def prepared_tasks(folder, tasks, training=(), tools=TOOLS, database=DATABASE, l
         folder / "tasks.jsonl",
         [] if tools is None else folder / "tools.yaml",
         [] if database is None else folder / "database.sql",
-        [folder / "renewals.md"],
-        [folder / "corpus.jsonl"],
         folder / "out.jsonl",
+        articles=["renewals.md"],
+    )
+    audit_leakage(
+        folder / "out.jsonl",
+        [folder / "corpus.jsonl"],
         folder / "leakage.json",
         max_leaking_tasks=limit,
     )
@@ -227,7 +231,7 @@ def test_leak_is_found(tmp_path, text, leaks):
         with pytest.raises(UserError) as refused:
             prepared_tasks(tmp_path, [TASK], training)
         assert f"renew-1 and {tmp_path / 'corpus.jsonl'}:2: " in str(refused.value)
-        assert not (tmp_path / "out.jsonl").exists()
+        assert not (tmp_path / "leakage.json").exists()
         _, leakage = prepared_tasks(tmp_path, [TASK], training, limit=1)
         assert (leakage["n_leaking"], leakage["passed"], leakage["limit"]) == (1, True, 1)
         assert leakage["leaking"][0]["line"] == 2
@@ -258,9 +262,12 @@ def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
     prepare_sft([folder / "sft.jsonl"], *out[3:], columns={}, validation_share=0.05, seed=1)
     prepare_tasks(
         *(folder / name for name in ("tasks.jsonl", "tools.yaml", "database.sql")),
-        sorted((folder / "kb").iterdir()),
-        [out[0], out[1], out[3], out[4]],
         tmp_path / "tasks.jsonl",
+        articles=[path.name for path in (folder / "kb").iterdir()],
+    )
+    audit_leakage(
+        tmp_path / "tasks.jsonl",
+        [out[0], out[1], out[3], out[4]],
         tmp_path / "leakage.json",
         max_leaking_tasks=0,
     )

@@ -92,7 +92,6 @@ TASK = {
     ],
 }
 CHAT = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Good day."}]
-ARTICLE = "# Renewals\n\nA loan can be renewed by two weeks.\n"
 
 
 def jsonl(*rows):

@@ -130,19 +130,33 @@ rule prepare_tasks:
         suite=lambda w: files.needed(w.dataset, "tasks")[0],
         tools=lambda w: files.file(w.dataset, "tools"),
         database=lambda w: files.file(w.dataset, "database"),
-        articles=lambda w: files.part(w.dataset, "kb"),
-        training=files.training(),
     output:
         tasks="results/{dataset}/prepared/tasks.jsonl",
-        leakage="results/{dataset}/prepared/leakage.json",
     log:
         "results/logs/{dataset}/prepare_tasks.log",
     priority: 1
     params:
-        max_leaking_tasks=lookup("datasets/{dataset}/max_leaking_tasks", within=config),
+        # Their text does not matter here: an edited article leaves the tasks as they are.
+        articles=lambda w: [Path(path).name for path in files.part(w.dataset, "kb")],
         code=digest("prepare_tasks.py"),
     script:
         "../scripts/prepare_tasks.py"
+
+
+rule audit_leakage:
+    input:
+        tasks="results/{dataset}/prepared/tasks.jsonl",
+        training=files.training(),
+    output:
+        leakage="results/{dataset}/prepared/leakage.json",
+    log:
+        "results/logs/{dataset}/audit_leakage.log",
+    priority: 1
+    params:
+        max_leaking_tasks=lookup("datasets/{dataset}/max_leaking_tasks", within=config),
+        code=digest("audit_leakage.py"),
+    script:
+        "../scripts/audit_leakage.py"
 
 
 rule render_prompt:

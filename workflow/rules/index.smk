@@ -8,6 +8,7 @@ rule chunk_kb:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
     log:
         "results/logs/{dataset}/chunk_kb/{index}.log",
+    priority: 1  # it checks the articles
     params:
         max_words=lookup("indexes/{index}/max_words", within=config),
         overlap_words=lookup("indexes/{index}/overlap_words", within=config),

@@ -1,10 +1,10 @@
-"""Checks of a suite of tasks and of the knowledge base."""
+"""Checks of a suite of tasks."""
 
 import json
 
 import jsonschema
 
-from specialist.dataset import check_text, read_jsonl, read_text
+from specialist.dataset import check_text, read_jsonl
 from specialist.environment import SEARCH, dump
 from specialist.schema_errors import near
 from specialist.toolbox import fits, schema
@@ -112,14 +112,3 @@ def _check_solution(steps, tools, mistakes, place):
             for error in jsonschema.Draft202012Validator(form).iter_errors(step["arguments"]):
                 text = f"{error.message}; the tool {step['call']} cannot take it"
                 mistakes.add(place, *path, "arguments", *error.absolute_path, text=text)
-
-
-def check_articles(paths, mistakes):
-    """Note articles of a knowledge base that are no text or empty."""
-    for path in paths:
-        if path.suffix not in (".md", ".txt"):
-            mistakes.add(path, text="expected *.md or *.txt; convert the article or remove it")
-            continue
-        text = read_text(path, mistakes)
-        if text is not None and check_text(text, mistakes, path) == "":
-            mistakes.add(path, text="the article is empty; write it or remove the file")
