@@ -1,0 +1,253 @@
+"""A stage reruns when, and only when, what it computes changes: exact sets of jobs.
+
+Each test changes one thing in a copy of a project that has run, and asks Snakemake what it
+would run. Within one invocation Snakemake has no early cutoff: all that follows a job that
+runs is planned with it, even if the job's output then comes out with the same bytes. The
+sets hold those jobs too, since they do run.
+"""
+
+import os
+
+import pytest
+
+ADAPTERS = ("lora-r16", "lora-r2")
+MODEL_SYSTEMS = ("base-f16", "lora-q4", "lora-q4-no-retrieval", "lora-r2-q4")
+SYSTEMS = ("oracle", *MODEL_SYSTEMS)
+SEARCHING = ("base-f16", "lora-q4", "lora-r2-q4")
+
+RESULT = {"collect_eval", "plot_systems"}
+MEASURES = {"measure_gguf lora-r16 Q4_K_M"}
+INDEX = {f"{rule} minilm" for rule in ("chunk_kb", "embed_chunks", "build_chroma")}
+RETRIEVAL = {"measure_retrieval minilm"}
+PRETRAINED = {"pretrain small", "convert_gguf small"}
+TOKENIZED = {"train_tokenizer small", "tokenize_corpus small"}
+
+
+def gguf(*models):
+    """Jobs that make the files of adapted models that systems run."""
+    return {f"convert_gguf {model}" for model in models} | {
+        f"quantize {model} Q4_K_M" for model in models
+    }
+
+
+def adapted(*adapters):
+    """Jobs from an adapter's training to its files."""
+    trained = {f"{rule} {name}" for rule in ("train_lora", "merge_lora") for name in adapters}
+    return trained | gguf(*adapters)
+
+
+def evaluated(*systems):
+    """Jobs from a system's run to the result."""
+    return {f"{rule} {name}" for rule in ("run_agent", "score") for name in systems} | RESULT
+
+
+def rendered(*models):
+    """Jobs that write the text on which a model's files are compared."""
+    return {f"render_text {model}" for model in models}
+
+
+ALL_MODELS = adapted(*ADAPTERS) | MEASURES | evaluated(*MODEL_SYSTEMS)
+TASKS = {"prepare_tasks", "audit_leakage"} | RETRIEVAL | evaluated(*SYSTEMS)
+
+SPEC = "resources/datasets/food-delivery"
+SCRIPTS = "workflow/scripts"
+
+
+def touch(*names):
+    """A change of the times of files, or of all files in folders, and of nothing else."""
+
+    def change(project):
+        for name in names:
+            path = project.folder / name
+            for file in [path, *path.rglob("*")]:
+                os.utime(file)
+
+    return change
+
+
+def append(path, text):
+    def change(project):
+        with open(project.folder / path, "a", encoding="utf-8") as file:
+            file.write(text)
+
+    return change
+
+
+def replace(path, old, new):
+    return lambda project: project.edit(path, old, new)
+
+
+def configure(**values):
+    return lambda project: project.overlay(**values)
+
+
+def reformat(path):
+    """Another layout of the same code: indentation of two, a blank line more, a comment."""
+
+    def change(project):
+        file = project.folder / path
+        text = file.read_text(encoding="utf-8").replace("    ", "  ").replace("\n\n", "\n\n\n")
+        file.write_text(f"# The same code.\n{text}", encoding="utf-8")
+
+    return change
+
+
+NOTHING = {
+    "nothing": lambda project: None,
+    "times of all sources": touch(
+        "Snakefile", "config", "envs", "profiles", "resources", "workflow"
+    ),
+    "time of prepared data": touch("results/food-delivery/prepared"),
+    "times of models": touch("results/food-delivery/base", "results/food-delivery/adapter"),
+    "times of GGUFs and index": touch("results/food-delivery/gguf", "results/food-delivery/index"),
+    "layout of a script": reformat(f"{SCRIPTS}/prepare_sft.py"),
+    "layout of a shared module": reformat(f"{SCRIPTS}/specialist/text.py"),
+    "docstring of a shared module": replace(
+        f"{SCRIPTS}/specialist/step.py", '"""Runs a step:', '"""This runs a step:'
+    ),
+    "comment in pins": append("envs/train.txt", "# One more comment.\n"),
+}
+
+
+@pytest.mark.parametrize("change", NOTHING.values(), ids=NOTHING)
+def test_nothing_runs(tiny, fresh_copy, change):
+    project = fresh_copy(tiny)
+    change(project)
+    assert project.planned() == set()
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_other_cores_run_nothing(tiny, cores):
+    assert tiny.planned(cores=cores) == set()
+
+
+CHANGES = {
+    # Code: the rules whose scripts import it, and what follows.
+    "code of a script": (
+        append(f"{SCRIPTS}/score.py", "\nUNUSED = 1\n"),
+        {f"score {system}" for system in SYSTEMS} | RESULT,
+    ),
+    "code of the scoring": (
+        append(f"{SCRIPTS}/specialist/scoring.py", "\nUNUSED = 1\n"),
+        {f"score {system}" for system in SYSTEMS} | RESULT,
+    ),
+    "code of the leakage audit": (
+        append(f"{SCRIPTS}/specialist/leakage.py", "\nUNUSED = 1\n"),
+        {"audit_leakage"} | RESULT,
+    ),
+    "code of the pretraining": (
+        append(f"{SCRIPTS}/specialist/pretraining.py", "\nUNUSED = 1\n"),
+        PRETRAINED | ALL_MODELS,
+    ),
+    "code that a shared module imports": (
+        append(f"{SCRIPTS}/specialist/precision.py", "\nUNUSED = 1\n"),
+        PRETRAINED | ALL_MODELS,
+    ),
+    # Configuration: what has the value among its parameters, and what follows.
+    "rank of one adapter": (
+        configure(adapters={"lora-r2": {"rank": 3}}),
+        adapted("lora-r2") | evaluated("lora-r2-q4"),
+    ),
+    "rank of the headline's adapter": (
+        configure(adapters={"lora-r16": {"rank": 3}}),
+        adapted("lora-r16") | MEASURES | evaluated("lora-q4", "lora-q4-no-retrieval"),
+    ),
+    "another adapter": (
+        configure(
+            adapters={"lora-r3": {"base": "small", "rank": 3}},
+            systems={"lora-r3-q4": {"adapter": "lora-r3", "quantization": "Q4_K_M"}},
+        ),
+        rendered("lora-r3") | adapted("lora-r3") | evaluated("lora-r3-q4"),
+    ),
+    "another quantization": (
+        configure(quantizations=["Q4_K_M", "Q8_0"]),
+        {"quantize lora-r16 Q8_0", "measure_gguf lora-r16 Q8_0"} | RESULT,
+    ),
+    "a system less": (configure(systems={"lora-r2-q4": None}), RESULT),
+    "steps of the agent": (configure(agent={"max_steps": 5}), evaluated(*SYSTEMS)),
+    "words in a chunk": (
+        configure(indexes={"minilm": {"max_words": 60}}),
+        INDEX | RETRIEVAL | evaluated(*SEARCHING),
+    ),
+    # Data: a spec's part is simulated anew, and what is made of it.
+    "figures of the knowledge base": (
+        replace(f"{SPEC}/figures.yaml", "minutes: 35, percent: 20", "minutes: 40, percent: 25"),
+        {"simulate_kb_food-delivery", "simulate_tasks"} | INDEX | TASKS,
+    ),
+    "templates of the corpus": (
+        append(f"{SPEC}/corpus.yaml", "- {share: 1, text: One more kind of document.}\n"),
+        {"simulate_corpus", "prepare_corpus", "audit_leakage"}
+        | TOKENIZED | PRETRAINED | rendered("small", *ADAPTERS) | ALL_MODELS,
+    ),
+    # Software: the rules that use it, and what follows.
+    "pin of training": (
+        append("envs/train.txt", "one-more==1.0\n"),
+        TOKENIZED | PRETRAINED | ALL_MODELS,
+    ),
+    "pin of retrieval": (
+        append("envs/rag.txt", "one-more==1.0\n"),
+        INDEX | RETRIEVAL | {"convert_encoder minilm"} | evaluated(*SYSTEMS),
+    ),
+    "pin of the report": (
+        append("envs/report.txt", "one-more==1.0\n"),
+        {f"score {system}" for system in SYSTEMS} | RESULT,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES.values(), ids=CHANGES)
+def test_change_runs_what_follows_from_it(tiny, fresh_copy, change, expected):
+    project = fresh_copy(tiny)
+    change(project)
+    assert project.planned() == expected
+
+
+SHOP = "data/bike-shop"
+SHOP_SYSTEMS = ("oracle", "lora-q4", "lora-q4-no-retrieval")
+SHOP_MODEL = adapted("lora-r16") | MEASURES | evaluated(*SHOP_SYSTEMS[1:])
+
+SHOP_CHANGES = {
+    "nothing": (lambda project: None, set()),
+    "times": (touch(SHOP), set()),
+    "an article": (
+        append(f"{SHOP}/kb/opening.md", "It is closed on Sundays.\n"),
+        INDEX | RETRIEVAL | evaluated("lora-q4"),
+    ),
+    "a task": (
+        replace(f"{SHOP}/tasks.jsonl", "tomorrow, please", "on Monday, please"),
+        {"prepare_tasks", "audit_leakage"} | RETRIEVAL | evaluated(*SHOP_SYSTEMS),
+    ),
+    "a training conversation": (
+        replace(f"{SHOP}/sft.csv", "It is worn", "It was worn"),
+        {"prepare_sft", "audit_leakage"} | rendered("lora-r16") | SHOP_MODEL,
+    ),
+    "a text of the corpus": (
+        append(f"{SHOP}/corpus/diary.txt", "It rained.\n"),
+        {"prepare_corpus", "audit_leakage"}
+        | TOKENIZED | {"pretrain small"} | rendered("lora-r16") | SHOP_MODEL,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), SHOP_CHANGES.values(), ids=SHOP_CHANGES)
+def test_change_of_own_data(shop, fresh_copy, change, expected):
+    project = fresh_copy(shop)
+    change(project)
+    assert project.planned() == expected
+
+
+def test_back_to_another_dataset_only_collects(tiny, shop, fresh_copy):
+    project = fresh_copy(shop)
+    project.overlays = tiny.overlays
+    assert project.planned() == RESULT
+
+
+def test_same_bytes_stop_a_change_between_invocations(shop, fresh_copy):
+    """A doubled conversation changes nothing that is prepared, so once that is known, no more."""
+    project = fresh_copy(shop)
+    file = project.folder / SHOP / "sft.csv"
+    rows = file.read_text(encoding="utf-8")
+    file.write_text(rows + rows.splitlines(keepends=True)[-1], encoding="utf-8")
+    train = "results/bike-shop/prepared/sft.train.jsonl"
+    assert project.run(train) == {"prepare_sft"}
+    assert project.planned() == set()
