@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from check_result import problems
+from check_result import FLOOR, problems
 from test_agent_eval_schema import VALID
 
 
@@ -19,10 +19,10 @@ def test_good_result_has_no_problems(result):
 
 def test_failed_gate_and_low_headline_are_named(result):
     result["gates"]["f16_logits"] = {"value": 0.7, "limit": 0.05, "passed": False}
-    result["headline"]["success_rate"] = 0.84
+    result["headline"]["success_rate"] = FLOOR - 0.01
     assert problems(result) == [
         "gate f16_logits failed: 0.7 (limit 0.05)",
-        "lora-q4 solves 0.840, below 0.85",
+        f"lora-q4 solves {FLOOR - 0.01:.3f}, below {FLOOR}",
     ]
 
 
