@@ -94,12 +94,10 @@ def write(folder):
         (folder / part).mkdir(parents=True)
     found = list(product(BIKES, PARTS, STATES))
     story = [
-        f"The {part} of the {bike} was {state}, so we made it good." for bike, part, state in found
+        f"The {part} of the {bike} was {state}, so we mended it.\n" for bike, part, state in found
     ]
-    (folder / "corpus" / "diary.txt").write_text("\n".join(story[::2]), encoding="utf-8")
-    (folder / "corpus" / "notes.md").write_text(
-        "# Notes\n\n" + "\n".join(story[1::2]), encoding="utf-8"
-    )
+    for name, lines in {"diary.txt": story[::2], "notes.md": ["# Notes\n\n", *story[1::2]]}.items():
+        (folder / "corpus" / name).write_text("".join(lines), encoding="utf-8")
     for name, text in ARTICLES.items():
         (folder / "kb" / name).write_text(text, encoding="utf-8")
     (folder / "tools.yaml").write_text(TOOLS, encoding="utf-8")

@@ -10,6 +10,8 @@ import os
 
 import pytest
 
+from project import PARTS
+
 ADAPTERS = ("lora-r16", "lora-r2")
 MODEL_SYSTEMS = ("base-f16", "lora-q4", "lora-q4-no-retrieval", "lora-r2-q4")
 SYSTEMS = ("oracle", *MODEL_SYSTEMS)
@@ -94,9 +96,7 @@ def reformat(path):
 
 NOTHING = {
     "nothing": lambda project: None,
-    "times of all sources": touch(
-        "Snakefile", "config", "envs", "profiles", "resources", "workflow"
-    ),
+    "times of all sources": touch(*PARTS),
     "time of prepared data": touch("results/food-delivery/prepared"),
     "times of models": touch("results/food-delivery/base", "results/food-delivery/adapter"),
     "times of GGUFs and index": touch("results/food-delivery/gguf", "results/food-delivery/index"),

@@ -45,11 +45,7 @@ CONFIG_MISTAKES = {
         "datasets.bike-shop.path: found data/bike-shp",
         "did you mean data/bike-shop",
     ),
-    "rows for K-quants": (
-        {"bases": {"small": {"depth": 70}}},
-        "bases.small.depth",
-        "64",
-    ),
+    "number": ({"bases": {"small": {"depth": 0}}}, "bases.small.depth: found 0", "at least 1"),
 }
 
 
@@ -61,9 +57,8 @@ def test_config(project, values, place, cure):
 
 
 def write(name, text):
-    return lambda folder: (folder / name).write_bytes(
-        text if isinstance(text, bytes) else text.encode()
-    )
+    data = text if isinstance(text, bytes) else text.encode()
+    return lambda folder: (folder / name).write_bytes(data)
 
 
 def remove(name):
@@ -80,9 +75,8 @@ def edit(name, old, new):
 
 
 def task(**values):
-    return lambda folder: bike_shop.write_tasks(
-        folder, [bike_shop.TASKS[0], bike_shop.APPROVE | values]
-    )
+    tasks = [bike_shop.TASKS[0], bike_shop.APPROVE | values]
+    return lambda folder: bike_shop.write_tasks(folder, tasks)
 
 
 DATA_MISTAKES = {
