@@ -63,6 +63,7 @@ def train_lora(
         seed=seed,
         data_seed=seed,
         logging_steps=10,
+        logging_first_step=True,
         eval_strategy="no",
         save_strategy="no",
         report_to="none",

@@ -31,10 +31,16 @@ def trainer_progress(stage):
 
     class Callback(TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
-            self.progress = Progress(stage, state.max_steps)
+            self.progress, self.text = Progress(stage, state.max_steps), ""
 
         def on_log(self, args, state, control, logs=None, **kwargs):
             if "loss" in (logs or {}):
-                self.progress(state.global_step, f"loss {float(logs['loss']):.4f}")
+                self.text = f"loss {float(logs['loss']):.4f}"
+            if state.global_step == state.max_steps:
+                self.progress(state.global_step, self.text)
+
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step < state.max_steps:
+                self.progress(state.global_step, self.text)
 
     return Callback()
