@@ -36,8 +36,9 @@ def trainer_progress(stage):
         def on_log(self, args, state, control, logs=None, **kwargs):
             if "loss" in (logs or {}):
                 self.text = f"loss {float(logs['loss']):.4f}"
-            if state.global_step == state.max_steps:
-                self.progress(state.global_step, self.text)
+
+        def on_train_end(self, args, state, control, **kwargs):
+            self.progress(state.max_steps, self.text)
 
         def on_step_end(self, args, state, control, **kwargs):
             if state.global_step < state.max_steps:
