@@ -37,11 +37,6 @@ def fresh_copy(tmp_path):
 KNOWN = {
     "test_nothing_runs[times of GGUFs and index]": "Snakemake compares a folder by its time, "
     "and the Chroma store is a folder",
-    "test_change_runs_what_follows_from_it[pin of the report]": "to be looked into",
-    "test_change_of_own_data[an article]": "to be looked into",
-    "test_change_of_own_data[a training conversation]": "to be looked into",
-    "test_data[no conversations]": "to be looked into",
-    "test_data[schema of a tool]": "to be looked into",
 }
 
 

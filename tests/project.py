@@ -52,6 +52,7 @@ class Project:
     @classmethod
     def new(cls, folder, *overlays):
         """A project in which nothing has run yet."""
+        folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
             source, target = ROOT / part, folder / part
             copy = shutil.copytree if source.is_dir() else shutil.copy2

@@ -206,19 +206,22 @@ SHOP = "data/bike-shop"
 SHOP_SYSTEMS = ("oracle", "lora-q4", "lora-q4-no-retrieval")
 SHOP_MODEL = adapted("lora-r16") | MEASURES | evaluated(*SHOP_SYSTEMS[1:])
 
+# A cell of CSV.
+HELLO = '"[{""from"": ""human"", ""value"": ""Hi?""}, {""from"": ""gpt"", ""value"": ""Yes.""}]"'
+
 SHOP_CHANGES = {
     "nothing": (lambda project: None, set()),
     "times": (touch(SHOP), set()),
     "an article": (
         append(f"{SHOP}/kb/opening.md", "It is closed on Sundays.\n"),
-        INDEX | RETRIEVAL | evaluated("lora-q4"),
+        INDEX | RETRIEVAL | evaluated("oracle", "lora-q4"),
     ),
     "a task": (
         replace(f"{SHOP}/tasks.jsonl", "tomorrow, please", "on Monday, please"),
         {"prepare_tasks", "audit_leakage"} | RETRIEVAL | evaluated(*SHOP_SYSTEMS),
     ),
     "a training conversation": (
-        replace(f"{SHOP}/sft.csv", "It is worn", "It was worn"),
+        append(f"{SHOP}/sft.csv", f"60,{HELLO}\n"),
         {"prepare_sft", "audit_leakage"} | rendered("lora-r16") | SHOP_MODEL,
     ),
     "a text of the corpus": (

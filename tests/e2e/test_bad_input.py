@@ -23,7 +23,7 @@ def refused(project):
     assert status != 0
     started = [path.parent.name for path in (project.folder / "results").rglob("*.log")]
     assert not {"pretrain", "train_lora", "train_tokenizer"}.intersection(started)
-    assert "Traceback" not in output
+    assert "Traceback (most recent call last)" not in output
     return output
 
 
@@ -104,7 +104,7 @@ DATA_MISTAKES = {
     ),
     "schema of a tool": (
         edit("tools.yaml", "{bike: {type: string}}", "{bike: {type: bicycle}}"),
-        "tools.yaml, [0].parameters.properties.bike.type: found bicycle",
+        'tools.yaml, [0].parameters.properties.bike.type: found "bicycle"',
         "expected one of string, integer, number",
     ),
     "SQL of the database": (
