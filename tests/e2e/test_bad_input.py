@@ -96,6 +96,11 @@ DATA_MISTAKES = {
         "opening.md, line 1: byte 0xe9",
         "save the article in the encoding UTF-8",
     ),
+    "file of another kind": (
+        write("kb/prices.pdf", "%PDF"),
+        "kb/prices.pdf: expected one of kb/*.md, kb/*.txt",
+        "convert the file, or move it out",
+    ),
     "empty article": (write("kb/prices.txt", ""), "prices.txt: the article is empty", "write it"),
     "SQL of a tool": (
         edit("tools.yaml", "SELECT state, price", "SELEKT state, price"),

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,7 +65,7 @@ def index(tmp_path_factory):
         chunks=folder / "chunks.jsonl",
         embeddings=folder / "embeddings.npy",
         settings=folder / "settings.json",
-        store=folder / "chroma",
+        store=folder / "chroma.tar",
         encoder=folder / "encoder.gguf",
     )
     chunk_kb(files.articles, files.chunks, max_words=20, overlap_words=0)
@@ -255,14 +256,10 @@ def test_equal_queries_are_embedded_once(searcher, monkeypatch):
 
 
 def test_search_leaves_the_store_alone(index):
-    def contents():
-        files = [path for path in index.store.rglob("*") if path.is_file()]
-        return {path: path.read_bytes() for path in files}
-
-    before = contents()
+    before = index.store.read_bytes()
     with Searcher(index.store, index.settings, index.encoder) as searcher:
         searcher.search(QUERY)
-    assert contents() == before
+    assert index.store.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -301,13 +298,9 @@ def test_encoder_of_unknown_architecture_is_refused(tmp_path):
         convert_encoder(tmp_path / "encoder.gguf", model=f"path:{tmp_path}")
 
 
-def test_store_replaces_an_older_one_and_uses_cosine(index, tmp_path):
-    store = tmp_path / "chroma"
-    store.mkdir()
-    (store / "leftover").touch()
-    build_chroma(index.chunks, index.embeddings, store)
-    assert not (store / "leftover").exists()
-    with contextlib.closing(chroma(store)) as client:
+def test_unpacked_store_opens_and_uses_cosine(index, tmp_path):
+    shutil.unpack_archive(index.store, tmp_path, filter="data")
+    with contextlib.closing(chroma(tmp_path)) as client:
         collection = client.get_collection(COLLECTION, embedding_function=None)
         assert collection.count() == 6
         assert collection.configuration["hnsw"]["space"] == "cosine"
@@ -372,9 +365,9 @@ def test_tasks_without_articles_give_no_rates(index, tmp_path):
 def test_store_with_other_vectors_fails_the_gate(index, tmp_path):
     shuffled = tmp_path / "shuffled.npy"
     np.save(shuffled, np.roll(np.load(index.embeddings), 1, axis=0))
-    build_chroma(index.chunks, shuffled, tmp_path / "chroma")
+    build_chroma(index.chunks, shuffled, tmp_path / "chroma.tar")
     with pytest.raises(UserError, match="gate failed: Chroma against exact search"):
-        measured(index, tmp_path, TASKS, tmp_path / "chroma")
+        measured(index, tmp_path, TASKS, tmp_path / "chroma.tar")
     assert not (tmp_path / "retrieval.json").exists()
 
 

@@ -6,11 +6,12 @@ from specialist.step import UserError
 
 # What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
 SPEC = {
-    "corpus": ["world.yaml", "sayings.yaml", "corpus.yaml", "labels.yaml", "tools.yaml"],
-    "sft": ["world.yaml", "sayings.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml"],
-    "kb": ["world.yaml", "sayings.yaml", "figures.yaml"],
+    "corpus": ["world.yaml", "sayings/train.yaml", "corpus.yaml", "labels.yaml", "tools.yaml"],
+    "sft": ["world.yaml", "sayings/train.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml"],
+    "kb": ["world.yaml", "sayings/heldout.yaml", "figures.yaml"],
     "tasks": [
-        "world.yaml", "figures.yaml", "sayings.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml",
+        "world.yaml", "sayings/heldout.yaml", "figures.yaml", "procedures.yaml", "kinds.yaml",
+        "tools.yaml",
     ],
 }  # fmt: skip
 NEEDS_DATABASE = {"sft", "tasks"}
@@ -42,6 +43,9 @@ class Layout:
 
         Returns:
             list of paths; empty where the user's folder has no such part.
+
+        Raises:
+            UserError: a folder of texts holds a file of another kind.
         """
         entry = self.config["datasets"][dataset]
         if "simulate" in entry:
@@ -66,7 +70,21 @@ class Layout:
             "database": ("database.sql",),
             "tasks": ("tasks.jsonl",),
         }[name]
-        return sorted(str(path) for pattern in patterns for path in folder.glob(pattern))
+        found = [path for pattern in patterns for path in folder.glob(pattern)]
+        if name in ("corpus", "kb"):
+            self._refuse_others(folder / name, found, patterns)
+        return sorted(map(str, found))
+
+    @staticmethod
+    def _refuse_others(folder, found, patterns):
+        """Raise a UserError if a folder of texts holds a file that nobody would read."""
+        files = folder.rglob("*") if folder.is_dir() else ()
+        for path in sorted(set(files).difference(found)):
+            if path.is_file() and not path.name.startswith("."):
+                raise UserError(
+                    f"{path}: expected one of {', '.join(patterns)}; convert the file, or move "
+                    "it out of the folder"
+                )
 
     def file(self, dataset, name):
         """A part of a dataset that is one file: its path, or an empty list without it."""
@@ -151,7 +169,7 @@ class Layout:
             files["gguf"] = self.gguf(model, entry["quantization"])
         if "index" in entry:
             folder = self.index_folder(entry["index"])
-            files["store"], files["settings"] = f"{folder}/chroma", f"{folder}/embeddings.json"
+            files["store"], files["settings"] = f"{folder}/chroma.tar", f"{folder}/embeddings.json"
             files["encoder"] = self.encoder(entry["index"])
         return files
 

@@ -59,8 +59,10 @@ def base_model(sizes, context, end):
 
     Queries start equal to keys, so that a head first attends to tokens like the current one,
     and the output projection starts as the transpose of the values', so that it adds what it
-    attended to. This is the idea of mimetic initialisation (Trockman and Kolter, 2023): here
-    it brings about copying from context after a third of the tokens.
+    attended to: mimetic initialisation (Trockman and Kolter, 2023). One head of the first layer
+    starts by attending to the previous token, so that the layers above can find what followed
+    a token before: an induction head (Olsson and others, 2022). Together they bring about
+    copying from context after a fraction of the tokens.
 
     Args:
         sizes: arguments of Qwen3Config, from `specialist.model_shape`.
@@ -87,7 +89,32 @@ def base_model(sizes, context, end):
             attention.q_proj.weight.copy_(attention.k_proj.weight)
             torch.nn.init.orthogonal_(attention.v_proj.weight)
             attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+        _look_back(model)
     return model
+
+
+def _look_back(model, frequencies=4):
+    """Let the first head of the first layer attend to the previous token.
+
+    All embeddings get a part in common, which the head's queries and keys turn into a constant
+    vector each. Rotary positions then turn the two against each other: the query is set back
+    by one position, so that they agree where the key stands one token earlier. Only the
+    fastest frequencies tell neighbours apart.
+    """
+    import torch
+
+    embeddings, attention = model.model.embed_tokens.weight, model.model.layers[0].self_attn
+    common = torch.empty(embeddings.shape[1]).bernoulli_().mul_(2).sub_(1)
+    embeddings += model.config.initializer_range * common
+    angle = model.model.rotary_emb.inv_freq[:frequencies]
+    key, query = torch.zeros(2, attention.head_dim)
+    key[:frequencies] = 1
+    query[:frequencies] = angle.cos()
+    query[attention.head_dim // 2 :][:frequencies] = -angle.sin()
+    head = attention.k_proj.weight[: attention.head_dim].clone()
+    for projection, vector in ((attention.q_proj, query), (attention.k_proj, key)):
+        constant = torch.outer(vector / vector.norm(), common / common.norm())
+        projection.weight[: attention.head_dim] = 0.1 * head + head.norm() * constant
 
 
 def optimizers(model, learning_rate, muon_learning_rate, weight_decay):

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-import shutil
+import tarfile
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -195,8 +195,8 @@ class Searcher:
     """Finds the chunks nearest in meaning to a query.
 
     Args:
-        store: folder of the Chroma store (build_chroma). A private copy is opened, as
-            Chroma writes to a store even when it only reads.
+        store: tar of the Chroma store (build_chroma). A private copy is unpacked, as Chroma
+            writes to a store even when it only reads.
         settings: JSON of the embeddings in the store (embed_chunks); names their model.
         encoder: GGUF of that model (convert_encoder), or None to run it by
             sentence-transformers, whose import takes seconds.
@@ -212,8 +212,9 @@ class Searcher:
             self.encoder = self._open.enter_context(contextlib.closing(LlamaEncoder(encoder, made)))
         else:
             self.encoder = SentenceEncoder(made["model"], threads=threads)
-        copy = Path(self._open.enter_context(tempfile.TemporaryDirectory())) / "store"
-        shutil.copytree(store, copy)
+        copy = self._open.enter_context(tempfile.TemporaryDirectory())
+        with tarfile.open(store) as tar:
+            tar.extractall(copy, filter="data")
         client = self._open.enter_context(contextlib.closing(chroma(copy)))
         self._collection = client.get_collection(COLLECTION, embedding_function=None)
 

@@ -16,8 +16,7 @@ import yaml
 from specialist.environment import SEARCH
 from specialist.step import UserError
 
-PARTS = ("world", "figures", "sayings", "procedures", "kinds", "corpus", "labels", "tools")
-FRAMED = 0.45  # share of the training messages that say keywords instead of a sentence
+PARTS = ("world", "figures", "procedures", "kinds", "corpus", "labels", "tools")
 HELDOUT_IDENTIFIERS = 0.1  # share of the order numbers that only tasks may use
 
 
@@ -34,7 +33,7 @@ class Spec:
         paths = sorted(map(Path, files or self.folder.rglob("*")))
         self._paths = {path.relative_to(self.folder).as_posix(): path for path in paths}
         self.templates = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
-        self._compiled = {}
+        self._compiled, self._sayings = {}, {}
 
     @classmethod
     def of(cls, files):
@@ -47,14 +46,24 @@ class Spec:
     def __getattr__(self, name):
         if name not in PARTS:
             raise AttributeError(name)
-        try:
-            value = yaml.safe_load(self._read(f"{name}.yaml"))
-        except yaml.YAMLError as error:
-            raise UserError(f"{self.folder / name}.yaml: this is not YAML: {error}") from error
+        value = self._load(f"{name}.yaml")
         if name == "figures":
             self._check_figures(value)
         setattr(self, name, value)
         return value
+
+    def _load(self, name):
+        try:
+            # The C parser: phrasings are many, and the pure one takes seconds for them.
+            return yaml.load(self._read(name), yaml.CSafeLoader)
+        except yaml.YAMLError as error:
+            raise UserError(f"{self.folder / name}: this is not YAML: {error}") from error
+
+    def sayings(self, split):
+        """How customers say things, by topic, on one side of the split: "train" or "heldout"."""
+        if split not in self._sayings:
+            self._sayings[split] = self._load(f"sayings/{split}.yaml")
+        return self._sayings[split]
 
     def _check_figures(self, figures):
         for page, spans in self.world["revisions"].items():
@@ -166,14 +175,7 @@ class Scenario:
 
     def say(self, topic, **values):
         """One phrasing of a topic, its alternatives chosen and its slots filled."""
-        sayings = self.spec.sayings
-        text = self.any(sayings[topic][self.split])
-        keywords = sayings[topic].get("keywords")
-        if keywords and self.split == "train" and self.random.random() < FRAMED:
-            words = iter(self.shuffled(keywords))
-            text = re.sub(
-                r"\{keyword\}", lambda _: next(words), self.any(sayings["frame"]["train"])
-            )
+        text = self.any(self.spec.sayings(self.split)[topic])
         text = re.sub(r"\[([^]]*)\]", lambda m: self.any(m[1].split("|")), text)
         slots = {**self.order, **values, "order": self.order["id"], "person": self.person}
         return re.sub(r"\{(\w+)\}", lambda m: str(slots[m[1]]), text)
@@ -206,6 +208,7 @@ class Scenario:
             "message": self.message,
             "article": self.article,
             "receipt": self.receipt,
+            "words": self.words,
             "note": self.note,
             "euros": euros,
             "example": self.example,
@@ -225,6 +228,13 @@ class Scenario:
             "query": self.any(self.spec.labels["labels"].values()),
         }
         return json.dumps(values.get(parameter, self.between(5, 100)))
+
+    def words(self, count):
+        """Words of the entities and numbers in no order, which nothing but copying foretells."""
+        entities = self.spec.world["entities"].values()
+        lists = [entry["values"] for entry in entities if "values" in entry]
+        numbers = [str(number) for number in range(1, 1000)]
+        return " ".join(str(self.any(self.any([*lists, numbers]))) for _ in range(count))
 
     def receipt(self, lines):
         """Lines of identifiers, dishes and addresses with amounts."""

@@ -1,0 +1,57 @@
+"""How pretraining starts, and what one row of it sees."""
+
+import numpy as np
+import pytest
+import torch
+
+from specialist.model_shape import shape
+from specialist.pretraining import Rows, base_model, loss_of
+from specialist.step import UserError
+
+END = 0
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(1)
+    return base_model(shape(2, 300), context=64, end=END)
+
+
+def random_ids(rows, length):
+    return torch.randint(1, 300, (rows, length), generator=torch.Generator().manual_seed(2))
+
+
+def test_first_head_starts_by_attending_to_the_previous_token(model):
+    model.set_attn_implementation("eager")
+    weights = model(random_ids(4, 48), output_attentions=True).attentions
+    model.set_attn_implementation("sdpa")
+    back = [layer.diagonal(-1, dim1=-2, dim2=-1).mean(dim=(0, 2)) for layer in weights]
+    assert back[0][0] > 0.4
+    assert max(*back[0][1:], *back[1]) < 0.2
+
+
+def test_repetition_is_foretold_better_than_chance_before_training(model):
+    ids = random_ids(16, 24)
+    twice = torch.cat([ids, ids], dim=1)
+    logits = model(twice).logits[:, 24:-1].flatten(0, 1)
+    right = torch.nn.functional.cross_entropy(logits, twice[:, 25:].flatten())
+    wrong = torch.nn.functional.cross_entropy(logits, random_ids(16, 47)[:, 24:].flatten())
+    assert right < wrong
+
+
+def test_documents_of_a_row_do_not_see_each_other(model):
+    ids = np.concatenate([np.arange(1, 20), [END], np.arange(100, 143), [END]])
+    other = ids.copy()
+    other[:19] = np.arange(201, 220)
+    losses = []
+    for tokens in (ids, other):
+        tensors = Rows(tokens, END, 64).batch([0], "cpu")
+        hidden = model.model(input_ids=tensors[0], position_ids=tensors[1]).last_hidden_state
+        losses.append(hidden[0, 20:])
+    torch.testing.assert_close(*losses)
+    assert loss_of(model, *tensors).isfinite()
+
+
+def test_text_shorter_than_a_row_is_refused():
+    with pytest.raises(UserError, match="found 10 tokens of text, expected at least the 64"):
+        Rows(np.arange(10), END, 64)
