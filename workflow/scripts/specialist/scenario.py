@@ -230,11 +230,10 @@ class Scenario:
         return json.dumps(values.get(parameter, self.between(5, 100)))
 
     def words(self, count):
-        """Words of the entities and numbers in no order, which nothing but copying foretells."""
-        entities = self.spec.world["entities"].values()
-        lists = [entry["values"] for entry in entities if "values" in entry]
-        numbers = [str(number) for number in range(1, 1000)]
-        return " ".join(str(self.any(self.any([*lists, numbers]))) for _ in range(count))
+        """Words and numbers of the entities in no order, which nothing but copying foretells."""
+        entities = self.spec.world["entities"]
+        names = [name for name, entry in entities.items() if "pattern" not in entry]
+        return " ".join(str(self.entity(self.any(names))) for _ in range(count))
 
     def receipt(self, lines):
         """Lines of identifiers, dishes and addresses with amounts."""
