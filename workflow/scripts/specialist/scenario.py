@@ -201,9 +201,8 @@ class Scenario:
 
     def receipt(self, lines):
         """Lines of identifiers, names and numbers."""
-        templates = self.spec.labels["receipt_lines"]
-        drawn = ([self.spec.render(text, **self.context) for text in templates] for _ in range(lines))
-        return "\n".join(map(self.any, drawn))
+        kinds = self.spec.labels["receipt_lines"]
+        return "\n".join(self.any([str(self._value(line)) for line in kinds]) for _ in range(lines))
 
     def rows(self, customer_id):
         """SQL that adds this scenario's customer and case to the database."""
