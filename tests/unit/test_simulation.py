@@ -23,7 +23,9 @@ from toy_dataset import SPEC, SPECS, read, simulate, spec_files
 PARTS = ("corpus/corpus.jsonl", "sft.jsonl", "kb/late.md", "tasks.jsonl", "database.sql")
 
 
-each_spec = pytest.mark.parametrize("spec", map(Spec, SPECS), ids=[path.name for path in SPECS])
+each_spec = pytest.mark.parametrize(
+    "spec", [Spec(path) for path in SPECS], ids=lambda s: s.folder.name
+)
 
 
 @pytest.fixture(scope="module", params=SPECS, ids=lambda path: path.name)
@@ -283,6 +285,47 @@ def test_guards_hold_whatever_a_model_writes(data):
     assert others[0] == others[1]
     assert after["customers"] == BEFORE["customers"]
     assert after["items"] == BEFORE["items"]
+
+
+@each_spec
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_nobody_reaches_what_is_others(spec, data):
+    original = open_database(tasks(spec, 29, 3)[1])
+    before = dump(original)
+    tables = before.values()
+    owned = [(row["id"], row["customer_id"]) for t in tables for row in t if "customer_id" in row]
+    own, mine = data.draw(st.sampled_from(owned))
+    copy = open_database("")
+    original.backup(copy)
+    world = Environment(copy, spec.tools, {"customer_id": mine})
+    rows = [row for table in tables for row in table if own in row.values()]
+    values = (
+        ANYTHING
+        | st.integers(-20, 120)
+        | st.sampled_from([v for row in rows for v in row.values()])
+    )
+    ids = st.sampled_from([own, own, *(identifier for identifier, _ in owned)])
+    for _ in range(8):
+        tool = data.draw(st.sampled_from(spec.tools))
+        arguments = {
+            name: data.draw(ids if name.endswith("_id") else values)
+            for name in tool["parameters"]["properties"]
+        }
+        now = world.dump()
+        _, record = world.call(tool["name"], arguments)
+        if "error" in record:
+            assert world.dump() == now
+
+    def others(tables):
+        # Anybody may hand anything over: it is a note to the team.
+        return {
+            table: [row for row in rows if own not in row.values()]
+            for table, rows in tables.items()
+            if table != "handovers"
+        }
+
+    assert others(world.dump()) == others(before)
 
 
 @pytest.mark.parametrize("sql", ["ATTACH 'x.db' AS x", "VACUUM INTO 'x.db'"])

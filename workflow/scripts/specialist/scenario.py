@@ -201,8 +201,9 @@ class Scenario:
 
     def receipt(self, lines):
         """Lines of identifiers, names and numbers."""
-        kinds = self.spec.labels["receipt_lines"]
-        return "\n".join(self.any([str(self._value(line)) for line in kinds]) for _ in range(lines))
+        kinds, render = self.spec.labels["receipt_lines"], self.spec.render
+        drawn = ([render(line, **self.context) for line in kinds] for _ in range(lines))
+        return "\n".join(map(self.any, drawn))
 
     def rows(self, customer_id):
         """SQL that adds this scenario's customer and case to the database."""
