@@ -1,4 +1,4 @@
-"""The simulated dataset: what is held out is held out, tasks can be solved, guards hold."""
+"""The simulated datasets: what is held out is held out, tasks can be solved, guards hold."""
 
 import json
 import os
@@ -18,15 +18,20 @@ from specialist.environment import Environment, dump, open_database
 from specialist.react import parse
 from specialist.simulation import Spec, episodes, knowledge_base, tasks
 from specialist.step import UserError
-from toy_dataset import SPEC, read, simulate, spec_files
+from toy_dataset import SPEC, SPECS, read, simulate, spec_files
 
 PARTS = ("corpus/corpus.jsonl", "sft.jsonl", "kb/late.md", "tasks.jsonl", "database.sql")
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "food-delivery"
-    return simulate(folder, documents=4000, episodes=400, tasks=320)
+each_spec = pytest.mark.parametrize(
+    "spec", [Spec(path) for path in SPECS], ids=lambda s: s.folder.name
+)
+
+
+@pytest.fixture(scope="module", params=SPECS, ids=lambda path: path.name)
+def dataset(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / request.param.name
+    return simulate(folder, request.param, documents=4000, episodes=400, tasks=320)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def own_spec(tmp_path):
 
 
 # What the customer asks for there is turned down by a tool itself.
-REFUSED = ("other-account", "address-too-late")
+REFUSED = {"other-account", "address-too-late", "renew-awaited", "room-begun", "reserve-blocked"}
 
 
 def contents(folder):
@@ -100,15 +105,42 @@ def test_undeclared_files_are_not_read():
         Spec.of(spec_files("corpus")).figures  # noqa: B018
 
 
+@each_spec
 @given(count=st.integers(1, 400), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=5, deadline=None)
-def test_any_number_of_tasks_and_episodes(count, seed):
-    spec = Spec(SPEC)
+def test_any_number_of_tasks_and_episodes(spec, count, seed):
     found, script = tasks(spec, count, seed)
     assert len(found) == count == len({task["id"] for task in found})
-    orders = dump(open_database(script))["orders"]
-    assert len(orders) == count
+    identifiers = {task["entities"][0] for task in found}
+    assert len(identifiers) == count
+    assert all(script.count(f"'{identifier}'") > 1 for identifier in identifiers)
     assert sum(1 for _ in episodes(spec, count // 4, seed)) == count // 4
+
+
+@each_spec
+def test_parts_of_a_spec_speak_of_the_same_topics(spec):
+    topics = {kind["topic"] for kind in spec.kinds.values()}
+    assert topics == spec.procedures.keys() == set(spec.topics) == spec.labels["replies"].keys()
+    train, heldout = spec.sayings("train"), spec.sayings("heldout")
+    others = {"opening", "closing", "attack", "note"}
+    assert train.keys() == heldout.keys() == topics | others
+    for topic in train.keys() - {"opening", "closing"}:  # which may both be empty
+        assert not set(train[topic]) & set(heldout[topic])
+    assert {f"{page}.md" for page in spec.figures} == {
+        page for page, text in spec.articles.items() if "figures." in text
+    }
+    for topic, steps in spec.procedures.items():
+        pages = {step["finds"] for step in steps if "finds" in step}
+        assert pages <= spec.articles.keys()
+        if any(kind.get("note") for kind in spec.kinds.values() if kind["topic"] == topic):
+            assert any("{{ note }}" in spec.articles[page] for page in pages)
+
+
+@each_spec
+def test_every_procedure_ends_whatever_is_drawn(spec):
+    shown, _ = tasks(spec, 600, 5)
+    assert {task["kind"] for task in shown} == spec.kinds.keys()
+    assert all("answer" in task["solution"][-1] for task in shown)
 
 
 def test_shipped_suite_is_varied(suite):
@@ -173,9 +205,10 @@ def test_new_figures_change_the_right_outcomes(own_spec):
     assert changed == {"late-credit", "late-attacked", "question-late"}
 
 
-@pytest.mark.parametrize("page", [path.name for path in sorted((SPEC / "handbook").iterdir())])
-def test_articles_are_short(page):
-    assert len(knowledge_base(Spec(SPEC), 1)[page].split()) < 60
+@each_spec
+def test_articles_are_short(spec):
+    pages = knowledge_base(spec, 1)
+    assert not [page for page, text in pages.items() if len(text.split()) >= 60]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +285,47 @@ def test_guards_hold_whatever_a_model_writes(data):
     assert others[0] == others[1]
     assert after["customers"] == BEFORE["customers"]
     assert after["items"] == BEFORE["items"]
+
+
+@each_spec
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_nobody_reaches_what_is_others(spec, data):
+    original = open_database(tasks(spec, 29, 3)[1])
+    before = dump(original)
+    tables = before.values()
+    owned = [(row["id"], row["customer_id"]) for t in tables for row in t if "customer_id" in row]
+    own, mine = data.draw(st.sampled_from(owned))
+    copy = open_database("")
+    original.backup(copy)
+    world = Environment(copy, spec.tools, {"customer_id": mine})
+    rows = [row for table in tables for row in table if own in row.values()]
+    values = (
+        ANYTHING
+        | st.integers(-20, 120)
+        | st.sampled_from([v for row in rows for v in row.values()])
+    )
+    ids = st.sampled_from([own, own, *(identifier for identifier, _ in owned)])
+    for _ in range(8):
+        tool = data.draw(st.sampled_from(spec.tools))
+        arguments = {
+            name: data.draw(ids if name.endswith("_id") else values)
+            for name in tool["parameters"]["properties"]
+        }
+        now = world.dump()
+        _, record = world.call(tool["name"], arguments)
+        if "error" in record:
+            assert world.dump() == now
+
+    def others(tables):
+        # Anybody may hand anything over: it is a note to the team.
+        return {
+            table: [row for row in rows if own not in row.values()]
+            for table, rows in tables.items()
+            if table != "handovers"
+        }
+
+    assert others(world.dump()) == others(before)
 
 
 @pytest.mark.parametrize("sql", ["ATTACH 'x.db' AS x", "VACUUM INTO 'x.db'"])

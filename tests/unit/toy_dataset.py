@@ -1,4 +1,4 @@
-"""The default dataset's spec, and a small valid dataset of a user's own."""
+"""The specs of the simulated datasets, and a small valid dataset of a user's own."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,8 @@ from simulate_tasks import simulate_tasks
 from simulate_tools import simulate_tools
 from specialist.layout import Layout
 
-SPEC = Path(__file__).resolve().parents[2] / "resources/datasets/food-delivery"
+SPECS = sorted((Path(__file__).resolve().parents[2] / "resources/datasets").iterdir())
+SPEC = SPECS[0].parent / "food-delivery"
 
 
 def spec_files(part, folder=SPEC):

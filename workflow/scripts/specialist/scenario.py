@@ -1,6 +1,6 @@
 """What a spec (resources/datasets/*) is made of, and scenarios drawn from it.
 
-A scenario is one customer, one order and one revision of the handbook.
+A scenario is one customer, one case (an order, say) and one revision of the handbook.
 """
 
 import json
@@ -13,11 +13,9 @@ from pathlib import Path
 import jinja2.sandbox
 import yaml
 
-from specialist.environment import SEARCH
 from specialist.step import UserError
 
 PARTS = ("world", "figures", "procedures", "kinds", "corpus", "labels", "tools")
-HELDOUT_IDENTIFIERS = 0.1  # share of the order numbers that only tasks may use
 
 
 class Spec:
@@ -88,7 +86,7 @@ class Spec:
 
     @cached_property
     def topics(self):
-        """Topics that customers complain or ask about with an order."""
+        """What customers write about."""
         return list(self.labels["labels"])
 
     def render(self, text, **context):
@@ -105,41 +103,41 @@ class Spec:
 
 
 class Scenario:
-    """One customer, one order, one revision of the handbook.
+    """One customer, one case, one revision of the handbook.
 
     Args:
         spec: the spec.
-        split: "train" or "heldout": which entities, identifiers and phrasings may be drawn.
+        split: "train" or "heldout": which entities and phrasings may be drawn.
         key: what seeds this scenario, for example (seed, "task", 17).
         figures: the figures in force, or None to draw a revision.
-        order: the kind's overrides of the order's fields.
-        taken: order numbers that other scenarios have.
+        case: the kind's overrides of the case's fields.
+        taken: values of entities that other scenarios have, and this one must not.
     """
 
-    def __init__(self, spec, split, key, figures=None, order=None, taken=()):
+    def __init__(self, spec, split, key, figures=None, case=None, taken=()):
         self.spec, self.split, self.taken = spec, split, taken
         self.random = random.Random("/".join(map(str, key)))
         self.figures = figures or {
             page: {name: self.between(*span) for name, span in spans.items()}
             for page, spans in spec.world["revisions"].items()
         }
-        self.person, self.order = self.entity("person"), {"owner": "customer"}
-        for name, template in {**spec.world["order"], **(order or {})}.items():
-            value = spec.render(template, between=self.between, figures=self.figures)
-            self.order[name] = int(value) if value.isdigit() else value
-        self._complete_order()
+        self.case = {}
+        functions = (
+            self.any, self.article, self.between, self.entity, self.message, self.note,
+            self.receipt, self.shuffled, self.words,
+        )  # fmt: skip
+        # What every template may use.
+        self.context = {"case": self.case, "figures": self.figures}
+        self.context |= {function.__name__: function for function in functions}
+        situation = {**spec.world["case"], **(case or {})}
+        for name, template in [*situation.items(), *spec.world["details"].items()]:
+            # Drawn even if the kind has set it, which leaves all later draws as they are.
+            self.case.setdefault(name, self._value(template))
 
-    def _complete_order(self):
-        order = self.order
-        order["id"] = self._identifier()
-        order["dish"] = order["other_dish"] = self.entity("dish")
-        while order["other_dish"] == order["dish"]:
-            order["other_dish"] = self.entity("dish")
-        order["address"] = f"{self.entity('door')} {self.entity('street')}"
-        order["door"], order["street"] = self.entity("door"), self.entity("street")
-        order["new_address"] = f"{order['door']} {order['street']}"
-        order.setdefault("total", self.between(1200, 7900))
-        order["price"] = order["total"] * self.between(35, 65) // 100
+    def _value(self, template, **context):
+        """The whole number or the text that a template gives."""
+        value = self.spec.render(str(template), **self.context, **context)
+        return int(value) if value.isdigit() else value
 
     def between(self, low, high):
         return self.random.randint(low, high)
@@ -150,24 +148,22 @@ class Scenario:
     def shuffled(self, values):
         return self.random.sample(list(values), len(values))
 
-    def entity(self, name):
-        """A value of an entity, from this scenario's side of the split."""
+    def entity(self, name, *others):
+        """A value of an entity from this scenario's side of the split, and none of `others`."""
         entry = self.spec.world["entities"][name]
         if "range" in entry:
             return self.between(*entry["range"])
         while True:
             if "pattern" in entry:
-                value = re.sub(r"\{(\w+)\}", lambda m: str(self.entity(m[1])), entry["pattern"])
+                value = re.sub(r"\{(\w+)\}|#", self._fill, entry["pattern"])
             else:
                 value = self.any(entry["values"])
-            if "heldout" not in entry or self._mine(value, entry["heldout"]):
+            mine = "heldout" not in entry or self._mine(value, entry["heldout"])
+            if mine and value not in others and value not in self.taken:
                 return value
 
-    def _identifier(self):
-        while True:
-            value = re.sub("#", lambda _: str(self.between(0, 9)), self.spec.world["order_id"])
-            if self._mine(value, HELDOUT_IDENTIFIERS) and value not in self.taken:
-                return value
+    def _fill(self, place):
+        return str(self.entity(place[1]) if place[1] else self.between(0, 9))
 
     def _mine(self, value, heldout):
         # A checksum splits the same way in every process, for every seed.
@@ -177,7 +173,7 @@ class Scenario:
         """One phrasing of a topic, its alternatives chosen and its slots filled."""
         text = self.any(self.spec.sayings(self.split)[topic])
         text = re.sub(r"\[([^]]*)\]", lambda m: self.any(m[1].split("|")), text)
-        slots = {**self.order, **values, "order": self.order["id"], "person": self.person}
+        slots = {**self.case, **values}
         return re.sub(r"\{(\w+)\}", lambda m: str(slots[m[1]]), text)
 
     def message(self, topic, attack=False):
@@ -196,90 +192,30 @@ class Scenario:
         """An instruction that has no business in an article."""
         return self.say("note", percent=self.between(80, 100))
 
-    def context(self):
-        """What the corpus's templates may use."""
-        return {
-            "order": self.order,
-            "figures": self.figures,
-            "person": self.person,
-            "between": self.between,
-            "any": self.any,
-            "shuffled": self.shuffled,
-            "message": self.message,
-            "article": self.article,
-            "receipt": self.receipt,
-            "words": self.words,
-            "note": self.note,
-            "euros": euros,
-            "example": self.example,
-            "tools": [SEARCH, *self.spec.tools],
-            "topics": self.spec.topics,
-            **self.spec.labels,
-        }
-
-    def example(self, parameter):
-        """A value that a tool's parameter could have, as JSON."""
-        label = self.any(self.spec.labels["labels"].values())
-        values = {
-            "order_id": self.order["id"],
-            "dish": self.order["dish"],
-            "address": self.order["new_address"],
-            "topic": label,
-            "query": self.any(self.spec.labels["labels"].values()),
-        }
-        return json.dumps(values.get(parameter, self.between(5, 100)))
-
     def words(self, count):
-        """Words and numbers of the entities in no order, which nothing but copying foretells."""
+        """Words and numbers of the entities, which nothing but copying foretells.
+
+        They stand against the order of the entities, so that no two make up a pattern's
+        value by chance, which might be one that only tasks may use.
+        """
         entities = self.spec.world["entities"]
         names = [name for name, entry in entities.items() if "pattern" not in entry]
-        return " ".join(str(self.entity(self.any(names))) for _ in range(count))
+        drawn = sorted((self.between(0, len(names) - 1) for _ in range(count)), reverse=True)
+        return " ".join(str(self.entity(names[number])) for number in drawn)
 
     def receipt(self, lines):
-        """Lines of identifiers, dishes and addresses with amounts."""
-        rows = []
-        for _ in range(lines):
-            order, amount = self._identifier(), euros(self.between(300, 9900))
-            dish, price = self.entity("dish"), euros(self.between(300, 2900))
-            address = f"{self.entity('door')} {self.entity('street')}"
-            minutes, other, percent = (
-                self.between(1, 180),
-                self._identifier(),
-                self.between(1, 100),
-            )
-            choices = [
-                f"{order} {amount}",
-                f"{dish} {price}",
-                f"{address} {minutes} minutes",
-                f"{other} {percent} percent",
-            ]
-            rows.append(self.any(choices))
-        return "\n".join(rows)
+        """Lines of identifiers, names and numbers."""
+        kinds, render = self.spec.labels["receipt_lines"], self.spec.render
+        drawn = ([render(line, **self.context) for line in kinds] for _ in range(lines))
+        return "\n".join(map(self.any, drawn))
 
     def rows(self, customer_id):
-        """SQL that adds this scenario's customer and order to the database."""
-        order = self.order
-        owner = customer_id if order["owner"] == "customer" else customer_id + 1
-        fields = (
-            "status",
-            "address",
-            "total",
-            "placed_ago",
-            "late_minutes",
-            "delivered_ago",
-            "eta",
-        )
+        """SQL that adds this scenario's customer and case to the database."""
+        rows = [(table, row) for entry in self.spec.world["rows"] for table, row in entry.items()]
         return [
-            _insert("customers", customer_id, self.person),
-            _insert("customers", customer_id + 1, self.entity("person")),
-            _insert("orders", order["id"], owner, *(order[name] for name in fields), 0),
-            _insert("items", order["id"], order["dish"], order["price"]),
-            _insert("items", order["id"], order["other_dish"], order["total"] - order["price"]),
+            _insert(table, *(self._value(cell, customer_id=customer_id) for cell in row))
+            for table, row in rows
         ]
-
-
-def euros(cents):
-    return f"{cents / 100:.2f}"
 
 
 def _insert(table, *row):

@@ -9,7 +9,7 @@ import random
 from itertools import accumulate, pairwise
 
 from specialist import react
-from specialist.environment import Environment, open_database
+from specialist.environment import SEARCH, Environment, open_database
 from specialist.scenario import Scenario, Spec
 
 __all__ = ["Scenario", "Spec", "corpus", "episodes", "knowledge_base", "play", "tasks"]
@@ -22,7 +22,7 @@ def play(spec, scenario, kind, environment):
         (steps, facts): the steps taken, each {"thought", "call", "arguments", "observation",
         "finds"} or {"thought", "answer"}, and the facts that the answer must hold.
     """
-    steps, context = [], {"order": scenario.order, "figures": scenario.figures, "result": {}}
+    steps, context = [], scenario.context | {"result": {}}
     for step in spec.procedures[kind["topic"]]:
         if "when" in step and not spec.test(step["when"], **context):
             continue
@@ -47,11 +47,12 @@ def corpus(spec, documents, seed):
     kinds = spec.corpus
     shares = [kind["share"] for kind in kinds]
     chooser = random.Random(f"{seed}/corpus")
+    common = {"tools": [SEARCH, *spec.tools], "topics": spec.topics, **spec.labels}
     for number in range(documents):
         kind = chooser.choices(kinds, shares)[0]
-        order = {"status": chooser.choice(["preparing", "on the way", "delivered"])}
-        scenario = Scenario(spec, "train", (seed, "corpus", number), order=order)
-        context = scenario.context() | {"topic": scenario.any(spec.topics)}
+        case = {name: chooser.choice(values) for name, values in spec.labels["cases"].items()}
+        scenario = Scenario(spec, "train", (seed, "corpus", number), case=case)
+        context = scenario.context | common | {"topic": scenario.any(spec.topics)}
         if "text" in kind:
             yield {"text": spec.render(kind["text"], **context).strip()}
             continue
@@ -83,7 +84,7 @@ def episodes(spec, count, seed):
     """Yield training episodes, {"messages": [...]}, each with its own revision of the handbook."""
     for number, name in enumerate(_draw_kinds(spec, count, f"{seed}/episodes")):
         kind = spec.kinds[name]
-        scenario = Scenario(spec, "train", (seed, "episode", number), order=kind.get("order"))
+        scenario = Scenario(spec, "train", (seed, "episode", number), case=kind.get("case"))
         steps, _ = play(spec, scenario, kind, _world(spec, scenario.rows(1), 1))
         message = scenario.message(kind["topic"], kind.get("attack", False))
         yield {"messages": react.messages(message, steps)}
@@ -101,9 +102,9 @@ def tasks(spec, count, seed):
     for number, name in enumerate(_draw_kinds(spec, count, f"{seed}/tasks")):
         kind, customer_id = spec.kinds[name], 2 * number + 1
         key = (seed, "task", number)
-        scenario = Scenario(spec, "heldout", key, spec.figures, kind.get("order"), taken)
-        order = scenario.order
-        taken.add(order["id"])
+        scenario = Scenario(spec, "heldout", key, spec.figures, kind.get("case"), taken)
+        names = [scenario.case[field] for field in spec.world["names"]]
+        taken.add(names[0])
         statements = scenario.rows(customer_id)
         rows += statements
         environment = _world(spec, statements, customer_id)
@@ -120,7 +121,7 @@ def tasks(spec, count, seed):
             "turns_on_kb": any("figures." in spec.articles[page] for page in pages),
             "expect": {"database": environment.changes(before), "answer": facts},
             "solution": [{key: step[key] for key in shown if key in step} for step in steps],
-            "entities": [order["id"], order["dish"], order["street"], scenario.person],
+            "entities": names,
         }
         found.append(task)
     return found, spec.schema + "\n" + "\n".join(rows) + "\n"
