@@ -65,7 +65,7 @@ def index(tmp_path_factory):
         chunks=folder / "chunks.jsonl",
         embeddings=folder / "embeddings.npy",
         settings=folder / "settings.json",
-        store=folder / "chroma.tar",
+        store=folder / "chroma.zip",
         encoder=folder / "encoder.gguf",
     )
     chunk_kb(files.articles, files.chunks, max_words=20, overlap_words=0)
@@ -299,7 +299,7 @@ def test_encoder_of_unknown_architecture_is_refused(tmp_path):
 
 
 def test_unpacked_store_opens_and_uses_cosine(index, tmp_path):
-    shutil.unpack_archive(index.store, tmp_path, filter="data")
+    shutil.unpack_archive(index.store, tmp_path)
     with contextlib.closing(chroma(tmp_path)) as client:
         collection = client.get_collection(COLLECTION, embedding_function=None)
         assert collection.count() == 6
@@ -365,9 +365,9 @@ def test_tasks_without_articles_give_no_rates(index, tmp_path):
 def test_store_with_other_vectors_fails_the_gate(index, tmp_path):
     shuffled = tmp_path / "shuffled.npy"
     np.save(shuffled, np.roll(np.load(index.embeddings), 1, axis=0))
-    build_chroma(index.chunks, shuffled, tmp_path / "chroma.tar")
+    build_chroma(index.chunks, shuffled, tmp_path / "chroma.zip")
     with pytest.raises(UserError, match="gate failed: Chroma against exact search"):
-        measured(index, tmp_path, TASKS, tmp_path / "chroma.tar")
+        measured(index, tmp_path, TASKS, tmp_path / "chroma.zip")
     assert not (tmp_path / "retrieval.json").exists()
 
 

@@ -49,7 +49,7 @@ rule build_chroma:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
     output:
-        store="results/{dataset}/index/{index}/chroma.tar",
+        store="results/{dataset}/index/{index}/chroma.zip",
     log:
         "results/logs/{dataset}/build_chroma/{index}.log",
     params:
@@ -64,7 +64,7 @@ rule measure_retrieval:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
         settings="results/{dataset}/index/{index}/embeddings.json",
-        store="results/{dataset}/index/{index}/chroma.tar",
+        store="results/{dataset}/index/{index}/chroma.zip",
         encoder=lambda w: files.encoder(w.index),
     output:
         retrieval="results/{dataset}/index/{index}/retrieval.json",

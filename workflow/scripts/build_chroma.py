@@ -5,17 +5,17 @@ def build_chroma(chunks, embeddings, store):
     """Write a persistent Chroma store with one collection, searched by cosine similarity.
 
     The store is a folder, packed into one file, because Snakemake compares folders by their
-    time and files by their content; `tar -xf` unpacks it. It holds random ids, so its bytes
-    differ from one build to the next; it is derived from the two files and can always be
-    built again.
+    time and files by their content; unzip it to open it elsewhere. It holds random ids, so
+    its bytes differ from one build to the next; it is derived from the two files and can
+    always be built again.
 
     Args:
         chunks: JSONL of chunk_kb.
         embeddings: .npy of embed_chunks, a row for each chunk.
-        store: tar to write.
+        store: zip to write.
     """
     import contextlib
-    import tarfile
+    import shutil
     import tempfile
 
     import numpy as np
@@ -26,8 +26,7 @@ def build_chroma(chunks, embeddings, store):
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.closing(chroma(folder)) as client:
             _fill(client, records, vectors)
-        with tarfile.open(store, "w") as tar:
-            tar.add(folder, arcname=".")
+        shutil.make_archive(store.with_suffix(""), "zip", folder)
 
 
 def _fill(client, records, vectors):

@@ -25,7 +25,7 @@ def measure_retrieval(
         chunks: JSONL of chunk_kb.
         embeddings: .npy of embed_chunks.
         settings: JSON of embed_chunks.
-        store: tar of build_chroma.
+        store: zip of build_chroma.
         encoder: GGUF of convert_encoder that embeds the messages, or an empty list to
             embed them by sentence-transformers.
         retrieval: JSON to write: recall_at_1 and recall_at_3 (mean share of a task's

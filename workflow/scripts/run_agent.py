@@ -30,7 +30,7 @@ def run_agent(
         tools: tools.yaml, or an empty list.
         database: SQL script of the database, or an empty list.
         gguf: the model, or an empty list for a policy without one.
-        store, settings: tar of build_chroma and JSON of embed_chunks; or empty lists:
+        store, settings: zip of build_chroma and JSON of embed_chunks; or empty lists:
             there is no search then, in the prompt, the grammar and the environment.
         encoder: GGUF of convert_encoder that embeds queries, or an empty list to embed
             them by sentence-transformers.

@@ -169,7 +169,7 @@ class Layout:
             files["gguf"] = self.gguf(model, entry["quantization"])
         if "index" in entry:
             folder = self.index_folder(entry["index"])
-            files["store"], files["settings"] = f"{folder}/chroma.tar", f"{folder}/embeddings.json"
+            files["store"], files["settings"] = f"{folder}/chroma.zip", f"{folder}/embeddings.json"
             files["encoder"] = self.encoder(entry["index"])
         return files
 

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-import tarfile
+import shutil
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -195,7 +195,7 @@ class Searcher:
     """Finds the chunks nearest in meaning to a query.
 
     Args:
-        store: tar of the Chroma store (build_chroma). A private copy is unpacked, as Chroma
+        store: zip of the Chroma store (build_chroma). A private copy is unpacked, as Chroma
             writes to a store even when it only reads.
         settings: JSON of the embeddings in the store (embed_chunks); names their model.
         encoder: GGUF of that model (convert_encoder), or None to run it by
@@ -213,8 +213,7 @@ class Searcher:
         else:
             self.encoder = SentenceEncoder(made["model"], threads=threads)
         copy = self._open.enter_context(tempfile.TemporaryDirectory())
-        with tarfile.open(store) as tar:
-            tar.extractall(copy, filter="data")
+        shutil.unpack_archive(store, copy)
         client = self._open.enter_context(contextlib.closing(chroma(copy)))
         self._collection = client.get_collection(COLLECTION, embedding_function=None)
 
