@@ -1,6 +1,7 @@
 # make          sets up .venv and runs the main job: results/agent_eval.json
 # make test     sets up .venv and runs the tests
 # make lint     sets up .venv and checks style
+# make cache    shows what the cache holds; PRUNE=5 shrinks it to 5 GB first
 #
 # CORES=2              how many cores the job uses (all)
 # ACCEL=cuda|metal     builds llama.cpp for an accelerator (processor only)
@@ -20,7 +21,7 @@ LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(A
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
 TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/constraints.txt)
 
-.PHONY: run test lint
+.PHONY: run test lint cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake --cores $(CORES) results/agent_eval.json
 
@@ -32,6 +33,9 @@ lint: $(MAIN) $(TEST)
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
 	$(VENV)/bin/python tests/lint_workflow.py
+
+cache: $(MAIN)
+	$(VENV)/bin/python workflow/scripts/show_cache.py $(PRUNE:%=--prune %)
 
 $(VENV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -11,7 +11,8 @@ import pytest
 
 from collect_eval import collect_eval
 from plot_systems import plot_systems
-from specialist.step import UserError, sha256
+from specialist.cache import sha256
+from specialist.step import UserError
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 CONFIG = {

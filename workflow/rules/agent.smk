@@ -60,7 +60,8 @@ rule collect_eval:
     log:
         "results/logs/collect_eval.log",
     params:
-        config=config,
+        # Where the cache lies is no part of a result.
+        config={key: value for key, value in config.items() if key != "cache"},
         quantizations=files.measured(),
         stages=list(files.gates()),
         code=digest("collect_eval.py", "report"),

@@ -33,7 +33,8 @@ def collect_eval(
 
     import jsonschema
 
-    from specialist.step import machine, sha256
+    from specialist.cache import sha256
+    from specialist.step import machine
     from specialist.summary import render
     from specialist.text import read_rows
 

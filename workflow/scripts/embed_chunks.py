@@ -2,7 +2,7 @@
 
 import json
 
-from specialist.step import sha256
+from specialist.cache import sha256
 
 
 def embed_chunks(chunks, embeddings, settings, *, model, threads):

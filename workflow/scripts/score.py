@@ -22,9 +22,9 @@ def score(traces, tasks, gguf, scores):
     """
     import numpy as np
 
+    from specialist.cache import sha256
     from specialist.gguf_info import bits_per_weight
     from specialist.scoring import failure
-    from specialist.step import sha256
     from specialist.text import read_rows
 
     suite, runs = list(read_rows(tasks)), list(read_rows(traces))

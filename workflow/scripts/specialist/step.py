@@ -7,7 +7,6 @@ repeat: binding, seeds, logging, provenance.
 
 import builtins
 import contextlib
-import hashlib
 import inspect
 import json
 import os
@@ -17,6 +16,9 @@ import time
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from specialist import cache
+from specialist.cache import sha256
 
 TRACKED_PACKAGES = [
     "torch",
@@ -114,11 +116,6 @@ class Tee:
         return self.terminal.fileno()
 
 
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def machine():
     """What runs the steps: versions of Python and of the packages that matter, and hardware."""
     versions = {}
@@ -136,15 +133,32 @@ def machine():
     }
 
 
-def provenance(snakemake, clock):
+def hashes(section):
+    """{path: SHA-256} of the files of a rule's inputs or outputs."""
+    return {path: sha256(path) for path in _flat(section) if Path(path).is_file()}
+
+
+def cache_key(snakemake, inputs):
+    """The key under which the cache knows what this job makes; see specialist/cache.py.
+
+    Args:
+        inputs: {path: SHA-256} of the job's inputs.
+    """
+    named = {
+        name: [(Path(path).name, inputs.get(path)) for path in _flat([value])]
+        for name, value in snakemake.input.items()
+    }
+    made = {name: [Path(p).name for p in _flat([v])] for name, v in snakemake.output.items()}
+    return cache.key(snakemake.rule, dict(snakemake.params.items()), named, made)
+
+
+def provenance(snakemake, inputs, clock):
     """What made the outputs: parameters, hashes, versions, hardware, and what it cost."""
-    files = [p for p in _flat(snakemake.input) if Path(p).is_file()]
-    made = [p for p in _flat(snakemake.output) if Path(p).is_file()]
     return {
         "rule": snakemake.rule,
         "params": dict(snakemake.params.items()),
-        "inputs": {p: sha256(p) for p in files},
-        "outputs": {p: sha256(p) for p in made},
+        "inputs": inputs,
+        "outputs": hashes(snakemake.output),
         **machine(),
         "threads": snakemake.threads,
         **clock,
@@ -172,30 +186,44 @@ def process_age():
 
 
 def run(function, snakemake):
-    """Call a step for its rule: log, time it, and write provenance beside its first output."""
+    """Do a step for its rule, or take its outputs from the cache; log it, and say what made it.
+
+    Provenance is written beside the first output.
+    """
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
-    started = process_age()
-    with open(log, "w", buffering=1) as file, import_clock() as imports:
+    with open(log, "w", buffering=1) as file:
         tee = Tee(sys.stderr, file)
         with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
-            begin = time.perf_counter()
-            try:
-                function(**bind(function, snakemake))
-            except UserError as error:
-                print(f"\nError in {snakemake.rule}: {error}\n")
-                sys.exit(1)
-            except Exception:
-                traceback.print_exc()
-                sys.exit(1)
-            wall = time.perf_counter() - begin
-    clock = {
+            inputs, outputs = hashes(snakemake.input), list(_flat(snakemake.output))
+            store, key = cache.Cache(**snakemake.config["cache"]), cache_key(snakemake, inputs)
+            found = store.restore(key, outputs)
+            if found:
+                print(f"{snakemake.rule}: restored from the cache")
+                found |= {"inputs": inputs, "outputs": hashes(snakemake.output), "restored": True}
+            else:
+                found = provenance(snakemake, inputs, _work(function, snakemake))
+                store.store(key, found["outputs"], found)
+    text = json.dumps({"key": key, **found}, indent=1, default=str)
+    Path(f"{outputs[0]}.provenance.json").write_text(text + "\n")
+
+
+def _work(function, snakemake):
+    """Call the step, and end the process if it fails; returns what it cost."""
+    started, begin = process_age(), time.perf_counter()
+    with import_clock() as imports:
+        try:
+            function(**bind(function, snakemake))
+        except UserError as error:
+            print(f"\nError in {snakemake.rule}: {error}\n")
+            sys.exit(1)
+        except Exception:
+            traceback.print_exc()
+            sys.exit(1)
+    wall = time.perf_counter() - begin
+    return {
         "start_s": round(started, 2),
         "import_s": round(imports[0], 2),
         "compute_s": round(wall - imports[0], 2),
         "peak_memory_mb": peak_memory_mb(),
     }
-    first = next(_flat(snakemake.output))
-    Path(f"{first}.provenance.json").write_text(
-        json.dumps(provenance(snakemake, clock), indent=1, default=str) + "\n"
-    )

@@ -1,0 +1,97 @@
+"""The cache: what it returns is what was stored, or nothing."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specialist.cache import Cache, key, sha256
+
+KEY = "ab" + 62 * "0"
+MADE = {"rule": "pretrain"}
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path / "cache", max_gb=1)
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    paths = [tmp_path / "made" / name for name in ("model.bin", "config.json")]
+    paths[0].parent.mkdir()
+    for path in paths:
+        path.write_text(path.name)
+    return {str(path): sha256(path) for path in paths}
+
+
+def elsewhere(tmp_path, outputs):
+    return [str(tmp_path / "again" / os.path.basename(path)) for path in outputs]
+
+
+def test_what_was_stored_comes_back_elsewhere(cache, outputs, tmp_path):
+    wanted = elsewhere(tmp_path, outputs)
+    assert cache.restore(KEY, wanted) is None
+    cache.store(KEY, outputs, MADE)
+    assert cache.restore(KEY, wanted) == MADE
+    assert [sha256(path) for path in wanted] == list(outputs.values())
+
+
+@pytest.mark.parametrize(
+    ("harm", "found"),
+    [
+        (lambda entry: (entry / "0").write_text("other"), "model.bin is not what was stored"),
+        (lambda entry: os.truncate(entry / "1", 2), "config.json is not what was stored"),
+        (lambda entry: (entry / "1").unlink(), "is missing"),
+        (lambda entry: (entry / "manifest.json").write_text("{"), "is damaged"),
+        (lambda entry: (entry / "manifest.json").unlink(), "is missing"),
+    ],
+)
+def test_damaged_entry_is_reported_and_dropped(cache, outputs, tmp_path, capsys, harm, found):
+    cache.store(KEY, outputs, MADE)
+    harm(cache.folder / KEY[:2] / KEY)
+    wanted = elsewhere(tmp_path, outputs)
+    assert cache.restore(KEY, wanted) is None
+    assert found in capsys.readouterr().out
+    assert not any(map(os.path.exists, wanted))
+    assert not list(cache.folder.glob("??/*"))
+
+
+def test_many_may_store_and_restore_at_once(cache, outputs, tmp_path):
+    def work(number):
+        cache.store(KEY, outputs, MADE)
+        wanted = elsewhere(tmp_path / str(number), outputs)
+        return cache.restore(KEY, wanted), [sha256(path) for path in wanted]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(found == (MADE, list(outputs.values())) for found in pool.map(work, range(40)))
+    assert len(list(cache.folder.glob("??/*"))) == 1
+
+
+def test_what_was_not_used_for_longest_is_pruned_first(cache, outputs, tmp_path):
+    keys = [f"{number:02}" + 62 * "0" for number in range(3)]
+    for age, name in enumerate(keys):
+        cache.store(name, outputs, MADE)
+        os.utime(cache.folder / name[:2] / name / "manifest.json", (age, age))
+    assert cache.restore(keys[0], elsewhere(tmp_path, outputs))
+    size = cache.entries()[0][1]
+    assert cache.prune(2 * size) == size
+    assert {entry[2].name for entry in cache.entries()} == {keys[0], keys[2]}
+
+
+def test_cache_of_no_size_keeps_nothing(tmp_path, outputs):
+    cache = Cache(tmp_path / "cache", max_gb=0)
+    cache.store(KEY, outputs, MADE)
+    assert not cache.folder.exists()
+
+
+values = st.dictionaries(st.text(max_size=3), st.integers(0, 3), max_size=3)
+
+
+@given(values, values, st.sampled_from("ab"), st.sampled_from("ab"))
+def test_keys_are_equal_when_all_that_counts_is(params, others, content, other):
+    first = key("rule", params, {"data": [("a.txt", content)]}, {"made": ["b.txt"]})
+    second = key("rule", others, {"data": [("a.txt", other)]}, {"made": ["b.txt"]})
+    assert (first == second) == ((params, content) == (others, other))

@@ -1,0 +1,44 @@
+"""Shows what the cache holds: `python workflow/scripts/show_cache.py [--prune GB]`.
+
+With --prune, what was not used for longest is removed until that size is not exceeded; 0
+empties the cache. Its folder is the one that config/config.yaml names.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import yaml
+
+from specialist.cache import Cache
+from specialist.config import load
+
+CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
+
+
+def show(cache):
+    """One line for each rule: entries, size, days since the last use, seconds that they took."""
+    rules = defaultdict(lambda: [0, 0, 0.0, 0.0])
+    for used, size, _, manifest in cache.entries():
+        made = manifest["provenance"]
+        entry = rules[made["rule"]]
+        entry[0] += 1
+        entry[1] += size
+        entry[2] = max(entry[2], used)
+        entry[3] += made["start_s"] + made["import_s"] + made["compute_s"]
+    print(f"{cache.folder}, at most {cache.limit / 1e9:g} GB")
+    print(f"{'rule':32}{'entries':>8}{'MB':>10}{'days unused':>13}{'seconds saved':>15}")
+    for rule, (count, size, used, seconds) in sorted(rules.items()):
+        days = (time.time() - used) / 86400
+        print(f"{rule:32}{count:8}{size / 1e6:10.1f}{days:13.1f}{seconds:15.0f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--prune", type=float, metavar="GB", help="shrink the cache to this size")
+    arguments = parser.parse_args()
+    found = Cache(**load(yaml.safe_load(CONFIG.read_text(encoding="utf-8")))["cache"])
+    if arguments.prune is not None:
+        print(f"removed {found.prune(arguments.prune * 1e9) / 1e6:.1f} MB")
+    show(found)
