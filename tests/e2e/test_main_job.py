@@ -77,13 +77,11 @@ def test_what_is_in_the_knowledge_base_is_not_in_the_model(main):
     assert on_knowledge(main.folder, "lora-q4-no-retrieval") <= 0.35
 
 
-@NOT_YET
 def test_specialist_acts(main, result):
     assert rate(result, HEADLINE) >= 0.85
     assert on_knowledge(main.folder, HEADLINE) >= 0.85
 
 
-@NOT_YET
 def test_four_bits_cost_little(result):
     assert abs(rate(result, HEADLINE) - rate(result, "lora-f16")) <= 0.03
 
