@@ -81,10 +81,13 @@ def test_what_was_not_used_for_longest_is_pruned_first(cache, outputs, tmp_path)
     assert {entry[2].name for entry in cache.entries()} == {keys[0], keys[2]}
 
 
-def test_cache_of_no_size_keeps_nothing(tmp_path, outputs):
-    cache = Cache(tmp_path / "cache", max_gb=0)
-    cache.store(KEY, outputs, MADE)
+def test_cache_that_is_off_keeps_and_restores_nothing(cache, tmp_path, outputs):
+    off = Cache(cache.folder, max_gb=0)
+    off.store(KEY, outputs, MADE)
     assert not cache.folder.exists()
+    cache.store(KEY, outputs, MADE)
+    assert off.restore(KEY, elsewhere(tmp_path, outputs)) is None
+    assert len(cache.entries()) == 1
 
 
 values = st.dictionaries(st.text(max_size=3), st.integers(0, 3), max_size=3)

@@ -61,9 +61,11 @@ class Cache:
             outputs: paths, in the order in which they were stored.
 
         Returns:
-            what `store` was given as `provenance`; None if the key is not known, or its entry
-            was damaged: that is said, and the entry dropped.
+            what `store` was given as `provenance`; None if the cache is off, the key is not
+            known, or its entry was damaged: that is said, and the entry dropped.
         """
+        if not self.limit:
+            return None
         entry = self._entry(key)
         try:
             manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
