@@ -19,7 +19,7 @@ sum   = $(firstword $(shell cat $(1) | cksum))
 RUNS := envs/workflow.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/report.txt
 LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(ACCEL)
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
-TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/constraints.txt)
+TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/constraints.txt)
 
 .PHONY: run test lint cache
 run: $(MAIN)
@@ -65,5 +65,6 @@ $(MAIN): $(LLAMA)
 	touch $@
 
 $(TEST): $(MAIN)
-	$(PIP) install --constraint envs/constraints.txt --requirement envs/test.txt
+	$(PIP) install --constraint envs/constraints.txt \
+	  --requirement envs/test.txt --requirement envs/slurm.txt
 	touch $@

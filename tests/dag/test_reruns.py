@@ -116,6 +116,11 @@ def test_nothing_runs(tiny, fresh_copy, change):
     assert project.planned() == set()
 
 
+@pytest.mark.parametrize("profile", ["gpu", "slurm"])
+def test_another_profile_runs_nothing(tiny, profile):
+    assert tiny.planned("--workflow-profile", f"profiles/{profile}") == set()
+
+
 @pytest.mark.parametrize("cores", [1, 3])
 def test_other_cores_run_nothing(tiny, cores):
     assert tiny.planned(cores=cores) == set()
