@@ -32,7 +32,7 @@ def pretrain(
     import torch
     from tokenizers import Tokenizer
 
-    from specialist import pretraining
+    from specialist import attention, pretraining
     from specialist.model_shape import shape
     from specialist.progress import Progress
     from specialist.text import END_OF_TEXT
@@ -44,6 +44,7 @@ def pretrain(
     end = bpe.token_to_id(END_OF_TEXT)
     data = pretraining.Rows(np.load(tokens, mmap_mode="r"), end, sequence)
     network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
+    network.set_attn_implementation(attention.implementation(precision))
     optimizers = pretraining.optimizers(network, learning_rate, muon_learning_rate, weight_decay)
     per_step = max(1, batch_tokens // sequence)
     steps = math.ceil(train_tokens / (per_step * sequence))

@@ -30,9 +30,10 @@ def train_lora(
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
-    from specialist.finetuning import check_lengths, show_masks, with_system_prompt
+    from specialist.attention import implementation
+    from specialist.finetuning import check_lengths, show_masks, trainer_class, with_system_prompt
     from specialist.precision import computes_bf16
     from specialist.progress import trainer_progress
 
@@ -70,9 +71,13 @@ def train_lora(
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
-    trainer = SFTTrainer(
+    trainer = trainer_class()(
         model=AutoModelForCausalLM.from_pretrained(
-            model.parent, local_files_only=True, use_safetensors=True, dtype="float32"
+            model.parent,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype="float32",
+            attn_implementation=implementation(precision),
         ),
         args=arguments,
         processing_class=processing,
