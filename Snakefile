@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from specialist.code import digest
 from specialist.config import load
 from specialist.layout import Layout
+from specialist.lock import RunLock
 from specialist.step import UserError
 
 
@@ -23,6 +24,14 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 files = Layout(config)
+lock = RunLock(".snakemake/run.lock")
+
+
+onstart:
+    try:
+        lock.take()
+    except UserError as error:
+        raise WorkflowError(str(error))
 
 
 wildcard_constraints:

@@ -76,15 +76,15 @@ class Cache:
                     raise ValueError(f"{Path(path).name} is not what was stored")
                 os.utime(path)  # newer than the inputs, as if it had just been made
         except FileNotFoundError as error:
-            if not entry.exists():
-                return None
             problem = f"{error.filename} is missing"
         except (ValueError, KeyError, IndexError) as error:
             problem = error
         else:
             return manifest["provenance"]
-        print(f"cache: {entry} is damaged ({problem}); it is dropped, and the step runs")
-        shutil.rmtree(entry, ignore_errors=True)
+        if entry.exists():
+            print(f"cache: {entry} is damaged ({problem}); it is dropped, and the step runs")
+            shutil.rmtree(entry, ignore_errors=True)
+        # The step opens its outputs for writing, and must not write into shared files.
         for path in outputs:
             Path(path).unlink(missing_ok=True)
         return None
