@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from specialist.code import digest
 from specialist.config import load
 from specialist.layout import Layout
-from specialist.lock import RunLock
+from specialist.lock import hold
 from specialist.step import UserError
 
 
@@ -24,12 +24,11 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 files = Layout(config)
-lock = RunLock(".snakemake/run.lock")
 
 
 onstart:
     try:
-        lock.take()
+        hold(".snakemake/run.lock")
     except UserError as error:
         raise WorkflowError(str(error))
 

@@ -78,7 +78,9 @@ class Run:
         """Whether a job of a rule has started, and made a checkpoint if it makes any."""
         if rule in CHECKPOINTS:
             return bool(whole_checkpoints(self.project, rule) - self.before[rule])
-        return re.search(f"^rule {rule}:", self.said.read_text(encoding="utf-8"), re.MULTILINE)
+        return re.search(
+            f"^(local)?rule {rule}:", self.said.read_text(encoding="utf-8"), re.MULTILINE
+        )
 
     def kill(self, group):
         """End the process, and its jobs too if `group`, without a chance to tidy up."""

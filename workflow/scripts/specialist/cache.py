@@ -13,9 +13,11 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+HOUR = 3600  # seconds; storing takes less
 
 
 def sha256(path):
@@ -127,6 +129,10 @@ class Cache:
         Returns:
             the number of bytes that were removed.
         """
+        for half in self.folder.glob("??/new-*"):  # of a run that was killed while it stored
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - half.stat().st_mtime > HOUR:
+                    shutil.rmtree(half)
         entries = self.entries()
         total, removed = sum(size for _, size, _, _ in entries), 0
         for _, size, folder, _ in entries:
