@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from specialist.code import digest
 from specialist.config import load
 from specialist.layout import Layout
+from specialist.lock import hold
 from specialist.step import UserError
 
 
@@ -23,6 +24,13 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 files = Layout(config)
+
+
+onstart:
+    try:
+        hold(".snakemake/run.lock")
+    except UserError as error:
+        raise WorkflowError(str(error))
 
 
 wildcard_constraints:

@@ -1,5 +1,6 @@
 """A copy of the workflow in a folder of its own, and Snakemake run in it as users run it."""
 
+import json
 import os
 import re
 import shutil
@@ -71,11 +72,14 @@ class Project:
         self.overlays.append(path)
         return self
 
+    def command(self, *arguments, cores=2):
+        """The command that runs Snakemake."""
+        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
+        return [*command, "--configfile", *map(str, self.overlays)] if self.overlays else command
+
     def snakemake(self, *arguments, cores=2):
         """Run Snakemake; returns its exit status and all that it said."""
-        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
-        if self.overlays:
-            command += ["--configfile", *map(str, self.overlays)]
+        command = self.command(*arguments, cores=cores)
         done = subprocess.run(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -90,6 +94,15 @@ class Project:
     def planned(self, *arguments, cores=2):
         """The jobs that would run."""
         return self.run("--dry-run", *arguments, cores=cores)
+
+    def contents(self):
+        """{path: bytes} of every job's outputs."""
+        paths = [
+            path
+            for made in (self.folder / "results").rglob("*.provenance.json")
+            for path in json.loads(made.read_text(encoding="utf-8"))["outputs"]
+        ]
+        return {path: (self.folder / path).read_bytes() for path in paths}
 
     def edit(self, path, old, new):
         """Replace text that is there once."""

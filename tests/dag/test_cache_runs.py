@@ -13,25 +13,15 @@ def provenance(project):
     return found
 
 
-def contents(project):
-    """{path: bytes} of every job's outputs."""
-    paths = [
-        path
-        for made in (project.folder / "results").rglob("*.provenance.json")
-        for path in json.loads(made.read_text())["outputs"]
-    ]
-    return {path: (project.folder / path).read_bytes() for path in paths}
-
-
 def test_deleted_results_are_restored_without_work(tiny, fresh_copy):
     project = fresh_copy(tiny)
-    before = contents(project)
+    before = project.contents()
     shutil.rmtree(project.folder / "results")
     shutil.rmtree(project.folder / ".snakemake")
     assert project.run() == tiny.ran
     restored = provenance(project)
     assert len(restored) == len(tiny.ran) and all(restored.values())
-    assert contents(project) == before
+    assert project.contents() == before
 
 
 def test_same_bytes_from_an_upstream_step_stop_the_work_in_the_same_run(tiny, fresh_copy):
@@ -39,19 +29,19 @@ def test_same_bytes_from_an_upstream_step_stop_the_work_in_the_same_run(tiny, fr
     spec = project.folder / "resources/datasets/food-delivery"
     with open(spec / "labels.yaml", "a", encoding="utf-8") as file:
         file.write("# A remark, which changes the file and nothing of the corpus.\n")
-    before = contents(project)
+    before = project.contents()
     ran = project.run()
     assert {"simulate_corpus", "prepare_corpus", "pretrain small"} <= ran
     restored = provenance(project)
     assert restored.pop("results/food-delivery/data/corpus/corpus.jsonl.provenance.json") is False
     assert restored["results/food-delivery/base/small/model/model.safetensors.provenance.json"]
-    assert contents(project) == before
+    assert project.contents() == before
     assert project.planned() == set()
 
 
 def test_damaged_entry_is_made_anew(tiny, fresh_copy):
     project = fresh_copy(tiny)
-    before = contents(project)
+    before = project.contents()
     model = "results/food-delivery/base/small/model/model.safetensors"
     entry = json.loads((project.folder / f"{model}.provenance.json").read_text())["key"]
     stored = project.folder / "cache" / entry[:2] / entry / "0"
@@ -62,4 +52,4 @@ def test_damaged_entry_is_made_anew(tiny, fresh_copy):
     status, output = project.snakemake(model)
     assert status == 0 and "is damaged" in output
     assert provenance(project)[f"{model}.provenance.json"] is False
-    assert contents(project) == before
+    assert project.contents() == before

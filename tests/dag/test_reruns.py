@@ -49,6 +49,7 @@ def rendered(*models):
 
 
 ALL_MODELS = adapted(*ADAPTERS) | MEASURES | evaluated(*MODEL_SYSTEMS)
+PREPARED = {"prepare_corpus", "prepare_sft", "audit_leakage"} | rendered("small", *ADAPTERS)
 TASKS = {"prepare_tasks", "audit_leakage"} | RETRIEVAL | evaluated(*SYSTEMS)
 
 SPEC = "resources/datasets/food-delivery"
@@ -105,6 +106,7 @@ NOTHING = {
     "docstring of a shared module": replace(
         f"{SCRIPTS}/specialist/step.py", '"""Runs a step:', '"""This runs a step:'
     ),
+    "time between checkpoints": configure(checkpoint_seconds=7),
     "comment in pins": append("envs/train.txt", "# One more comment.\n"),
 }
 
@@ -164,6 +166,21 @@ CHANGES = {
         ),
         rendered("lora-r3") | adapted("lora-r3") | evaluated("lora-r3-q4"),
     ),
+    "seed of the simulation": (
+        configure(seeds={"simulate": 2}),
+        {"simulate_corpus", "simulate_sft", "simulate_kb_food-delivery", "simulate_tasks"}
+        | PREPARED | TOKENIZED | PRETRAINED | INDEX | TASKS | ALL_MODELS,
+    ),
+    "seed of the split": (
+        configure(seeds={"prepare": 2}), PREPARED | TOKENIZED | PRETRAINED | ALL_MODELS
+    ),
+    "seed of the pretraining": (configure(seeds={"pretrain": 2}), PRETRAINED | ALL_MODELS),
+    "seed of the adapters": (
+        configure(seeds={"lora": 2}),
+        adapted(*ADAPTERS)
+        | MEASURES | evaluated("lora-q4", "lora-q4-no-retrieval", "lora-r2-q4"),
+    ),
+    "seed of the agent": (configure(seeds={"agent": 2}), evaluated(*SYSTEMS)),
     "another quantization": (
         configure(quantizations=["Q4_K_M", "Q8_0"]),
         {"quantize lora-r16 Q8_0", "measure_gguf lora-r16 Q8_0"} | RESULT,

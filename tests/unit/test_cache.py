@@ -1,6 +1,7 @@
 """The cache: what it returns is what was stored, or nothing."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -57,6 +58,26 @@ def test_damaged_entry_is_reported_and_dropped(cache, outputs, tmp_path, capsys,
     assert found in capsys.readouterr().out
     assert not any(map(os.path.exists, wanted))
     assert not list(cache.folder.glob("??/*"))
+
+
+def test_files_that_the_cache_shares_are_out_of_the_way_of_a_step(cache, outputs, tmp_path):
+    cache.store(KEY, outputs, MADE)
+    assert cache.restore("cd" + KEY[2:], list(outputs)) is None
+    for path in outputs:
+        assert not os.path.exists(path)
+        with open(path, "w") as file:
+            file.write("made by another step")
+    assert cache.restore(KEY, elsewhere(tmp_path, outputs)) == MADE
+
+
+def test_what_a_killed_run_left_half_stored_is_removed_after_a_while(cache, outputs):
+    for age, name in ((7200, "new-old"), (0, "new-now")):
+        half = cache.folder / KEY[:2] / name
+        half.mkdir(parents=True)
+        (half / "0").write_text("half")
+        os.utime(half, (time.time() - age,) * 2)
+    cache.store(KEY, outputs, MADE)
+    assert {path.name for path in cache.folder.glob("??/*")} == {"new-now", KEY}
 
 
 def test_many_may_store_and_restore_at_once(cache, outputs, tmp_path):

@@ -25,7 +25,7 @@ def solved(resources, tools):
         hits = [{"source": page, "title": page, "text": "..."} for page in task["kb"]]
         agent = Agent(Scripted(), "s", [SEARCH, *tools], 8, lambda query, hits=hits: hits)
         trace = agent.run(task, database, dump(database))
-        traces.append(json.loads(trace.to_json()))
+        traces.append(json.loads(trace.lines()[0]))
     return list(zip(found, traces, strict=True))
 
 
@@ -244,20 +244,27 @@ def test_without_a_solution_state_and_facts_are_told_apart(pair):
 
 @pytest.fixture
 def files(solved, tmp_path):
-    """Tasks and traces as files; every third trace has no answer."""
+    """Tasks, traces and times as files; every third trace has no answer."""
     found, traces = zip(*copy.deepcopy(solved), strict=True)
     for trace in traces[::3]:
         trace.update(answer=None, ended="loop", changes={})
-    for number, trace in enumerate(traces):
-        trace["times"] = {"total": number / 10, "generated": 0.5, "prompt": 0, "steps": []}
+    times = [
+        {"id": task["id"], "total": number / 10, "generated": 0.5}
+        for number, task in enumerate(found)
+    ]
+    for trace in traces:
         trace["steps"][0].update(prompt_tokens=30, generated_tokens=20)
-    for name, rows in (("tasks", found), ("traces", traces)):
+    for name, rows in (("tasks", found), ("traces", traces), ("times", times)):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
 
+def judge(files, gguf):
+    score(files / "traces", files / "times", files / "tasks", gguf, files / "scores.json")
+
+
 def test_figures_of_a_system(files, chat_model):
-    score(files / "traces", files / "tasks", chat_model / "f16.gguf", files / "scores.json")
+    judge(files, chat_model / "f16.gguf")
     result = json.loads((files / "scores.json").read_text())
     assert (result["n"], result["success"]) == (130, 86)
     assert result["success_rate"] == pytest.approx(86 / 130)
@@ -276,7 +283,7 @@ def test_figures_of_a_system(files, chat_model):
 
 
 def test_a_policy_has_no_model_and_no_speed(files):
-    score(files / "traces", files / "tasks", [], files / "scores.json")
+    judge(files, [])
     result = json.loads((files / "scores.json").read_text())
     assert result["model"] is None
     assert result["times"]["tokens_per_second"] is None
@@ -285,5 +292,5 @@ def test_a_policy_has_no_model_and_no_speed(files):
 def test_traces_of_other_tasks_are_refused(files):
     lines = (files / "tasks").read_text().splitlines(keepends=True)
     (files / "tasks").write_text("".join(lines[:-1]))
-    with pytest.raises(ValueError, match="is not of the tasks"):
-        score(files / "traces", files / "tasks", [], files / "scores.json")
+    with pytest.raises(ValueError, match="are not of the tasks"):
+        judge(files, [])

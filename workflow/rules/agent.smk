@@ -13,6 +13,7 @@ rule run_agent:
         prompt=config["agent"]["prompt"],
     output:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
+        times="results/{dataset}/agent/{system}/times.jsonl",
     log:
         "results/logs/{dataset}/run_agent/{system}.log",
     params:
@@ -30,6 +31,7 @@ rule run_agent:
 rule score:
     input:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
+        times="results/{dataset}/agent/{system}/times.jsonl",
         tasks="results/{dataset}/prepared/tasks.jsonl",
         gguf=lambda w: files.system_files(w.system)["gguf"],
     output:
@@ -60,8 +62,12 @@ rule collect_eval:
     log:
         "results/logs/collect_eval.log",
     params:
-        # Where the cache lies is no part of a result.
-        config={key: value for key, value in config.items() if key != "cache"},
+        # Where the cache lies, and how often a checkpoint is made, is no part of a result.
+        config={
+            key: value
+            for key, value in config.items()
+            if key not in ("cache", "checkpoint_seconds")
+        },
         quantizations=files.measured(),
         stages=list(files.gates()),
         code=digest("collect_eval.py", "report"),

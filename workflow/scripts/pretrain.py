@@ -4,7 +4,7 @@
 def pretrain(
     tokens, held_out_tokens, stats, tokenizer, model, config, curve, figures,
     *, depth, context, sequence, batch_tokens, train_tokens, learning_rate,
-    muon_learning_rate, weight_decay, warmup_share, precision, seed, threads,
+    muon_learning_rate, weight_decay, warmup_share, precision, seed, threads, checkpoints,
 ):  # fmt: skip
     """Train a Qwen3 model on packed documents that do not see each other.
 
@@ -24,6 +24,7 @@ def pretrain(
         weight_decay: decoupled weight decay of the matrices.
         warmup_share: share of the steps in which the rates rise.
         precision: "fp32", "bf16" or "auto" (bf16 where the processor computes in it).
+        checkpoints: `specialist.checkpoint.Checkpoints`.
     """
     import json
     import math
@@ -49,8 +50,9 @@ def pretrain(
     per_step = max(1, batch_tokens // sequence)
     steps = math.ceil(train_tokens / (per_step * sequence))
     order = data.order(steps * per_step, np.random.default_rng(seed))
-    progress, losses = Progress("pretrain", steps), []
-    for step in range(steps):
+    begin, losses = pretraining.resume(checkpoints.load(), network, optimizers)
+    progress = Progress("pretrain", steps, begin)
+    for step in range(begin, steps):
         batch = data.batch(order[step * per_step : (step + 1) * per_step], device)
         with pretraining.autocast(precision):
             loss = pretraining.loss_of(network, *batch)
@@ -62,6 +64,8 @@ def pretrain(
             optimizer.zero_grad()
         losses.append(loss.item())
         progress(step + 1, f"loss {losses[-1]:.3f}")
+        if checkpoints.due():
+            checkpoints.save(step + 1, pretraining.state(network, optimizers, losses))
     network.eval()
     held_out = pretraining.Rows(np.load(held_out_tokens, mmap_mode="r"), end, sequence)
     nats = pretraining.held_out_loss(network, held_out, precision, device)

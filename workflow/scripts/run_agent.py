@@ -13,6 +13,7 @@ def run_agent(
     encoder,
     prompt,
     traces,
+    times,
     *,
     policy,
     max_steps,
@@ -35,8 +36,8 @@ def run_agent(
         encoder: GGUF of convert_encoder that embeds queries, or an empty list to embed
             them by sentence-transformers.
         prompt: Jinja template of the system message.
-        traces: JSONL to write; all of it but "times" is the same in each run with the same
-            number of threads.
+        traces: JSONL to write, the same in each run with the same number of threads.
+        times: JSONL to write: what each task took, which is not.
         policy: "model", "scripted" or "random".
         max_steps: most turns in a task.
         context: most tokens in a task.
@@ -68,13 +69,15 @@ def run_agent(
             policy, gguf, offered, system, context, max_new_tokens, seed, threads, opened
         )
         agent = Agent(chosen, system, offered, max_steps, search)
-        file = opened.enter_context(open(traces, "w", encoding="utf-8"))
+        files = [opened.enter_context(path.open("w", encoding="utf-8")) for path in (traces, times)]
         progress = Progress("agent", len(todo))
         for number, task in enumerate(todo, 1):
             # Copied from memory: running the script anew would take longer than the task.
             with contextlib.closing(open_database("")) as copy:
                 original.backup(copy)
-                file.write(agent.run(task, copy, before).to_json() + "\n")
+                lines = agent.run(task, copy, before).lines()
+            for file, line in zip(files, lines, strict=True):
+                file.write(line + "\n")
             progress(number)
 
 

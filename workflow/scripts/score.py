@@ -4,11 +4,11 @@ import json
 from collections import Counter
 
 
-def score(traces, tasks, gguf, scores):
+def score(traces, times, tasks, gguf, scores):
     """Write how well a system did.
 
     Args:
-        traces: JSONL of run_agent.
+        traces, times: JSONL of run_agent.
         tasks: the JSONL of tasks that it ran.
         gguf: the model, for its size and hash, or an empty list for a policy without one.
         scores: JSON to write: n, success, success_rate; by_kind; turns_on_kb (of the tasks
@@ -27,14 +27,13 @@ def score(traces, tasks, gguf, scores):
     from specialist.scoring import failure
     from specialist.text import read_rows
 
-    suite, runs = list(read_rows(tasks)), list(read_rows(traces))
-    if [task["id"] for task in suite] != [run["id"] for run in runs]:
-        raise ValueError(f"{traces} is not of the tasks in {tasks}")
+    suite, runs, took = (list(read_rows(path)) for path in (tasks, traces, times))
+    if len({tuple(row["id"] for row in rows) for rows in (suite, runs, took)}) > 1:
+        raise ValueError(f"{traces} and {times} are not of the tasks in {tasks}")
     outcomes = {task["id"]: failure(task, run) for task, run in zip(suite, runs, strict=True)}
     steps = [step for run in runs for step in run["steps"]]
     generated = sum(step["generated_tokens"] for step in steps)
-    seconds = [run["times"]["total"] for run in runs]
-    p50, p95 = np.percentile(seconds, [50, 95]).tolist()
+    p50, p95 = np.percentile([row["total"] for row in took], [50, 95]).tolist()
     result = {
         **_rate(suite, outcomes),
         "by_kind": {
@@ -58,7 +57,7 @@ def score(traces, tasks, gguf, scores):
             "bytes": gguf.stat().st_size,
             "bits_per_weight": bits_per_weight(gguf),
         }
-        generating = sum(run["times"]["generated"] for run in runs)
+        generating = sum(row["generated"] for row in took)
         result["times"]["tokens_per_second"] = generated / generating if generating else 0.0
     scores.write_text(json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
     print(f"{result['success']} of {result['n']} tasks solved; {dict(result['failures'])}")

@@ -5,7 +5,7 @@ def train_lora(
     conversations, held_out, model, config, tokenizer, tokenizer_config, chat_template,
     system_prompt, adapter, adapter_config, figures, masks, curve,
     *, rank, alpha, dropout, target_modules, learning_rate, batch_size, gradient_accumulation,
-    epochs, max_length, precision, seed, threads,
+    epochs, max_length, precision, seed, threads, checkpoints,
 ):  # fmt: skip
     """Fine-tune on the assistant's turns with trl's SFTTrainer and peft's LoRA.
 
@@ -20,6 +20,7 @@ def train_lora(
         curve: CSV of the training and held-out loss, in nats per token, by step.
         epochs: passes over the conversations.
         max_length: tokens of the longest conversation.
+        checkpoints: `specialist.checkpoint.Checkpoints`.
 
     Raises:
         UserError: a conversation is too long, or has no token that carries loss.
@@ -33,6 +34,7 @@ def train_lora(
     from trl import SFTConfig
 
     from specialist.attention import implementation
+    from specialist.checkpoint import trainer_checkpoints
     from specialist.finetuning import check_lengths, show_masks, trainer_class, with_system_prompt
     from specialist.precision import computes_bf16
     from specialist.progress import trainer_progress
@@ -47,7 +49,7 @@ def train_lora(
     }
     check_lengths(conversations, data["train"], processing, max_length)
     arguments = SFTConfig(
-        output_dir=str(adapter.parent / "trainer"),
+        output_dir=str(checkpoints.folder),
         assistant_only_loss=True,
         max_length=max_length,
         per_device_train_batch_size=batch_size,
@@ -90,12 +92,15 @@ def train_lora(
             target_modules=target_modules,
             task_type="CAUSAL_LM",
         ),
-        callbacks=[trainer_progress("lora")],
+        callbacks=[trainer_progress("lora"), trainer_checkpoints(checkpoints)],
     )
     masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
     before = trainer.evaluate()["eval_loss"]
-    trainer.train()
+    last = checkpoints.last()
+    trainer.train(resume_from_checkpoint=last and str(last))
     after = trainer.evaluate()["eval_loss"]
+    settings = trainer.model.peft_config["default"]
+    settings.target_modules = sorted(settings.target_modules)  # a set has no order of its own
     trainer.model.save_pretrained(adapter.parent)
     trainable, total = trainer.model.get_nb_trainable_parameters()
     result = {

@@ -50,7 +50,7 @@ class Trace:
         steps: list of `Step`.
         changes: what differs in the database; see `specialist.environment.changes`.
         times: seconds: "steps" (a list), and their sums "prompt" and "generated" (in the
-            model) and "total". All else is the same in each run.
+            model) and "total". They differ from run to run, and nothing else does.
     """
 
     id: str
@@ -64,9 +64,14 @@ class Trace:
         default_factory=lambda: {"steps": [], "prompt": 0.0, "generated": 0.0, "total": 0.0}
     )
 
-    def to_json(self):
-        """One line of traces.jsonl."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, sort_keys=True)
+    def lines(self):
+        """A line of traces.jsonl, which is the same in each run, and a line of times.jsonl."""
+        trace = asdict(self)
+        times = {"id": self.id, **trace.pop("times")}
+        return tuple(
+            json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)
+            for row in (trace, times)
+        )
 
 
 class Agent:

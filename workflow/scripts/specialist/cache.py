@@ -13,9 +13,11 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+HOUR = 3600  # seconds; storing takes less
 
 
 def sha256(path):
@@ -76,15 +78,15 @@ class Cache:
                     raise ValueError(f"{Path(path).name} is not what was stored")
                 os.utime(path)  # newer than the inputs, as if it had just been made
         except FileNotFoundError as error:
-            if not entry.exists():
-                return None
             problem = f"{error.filename} is missing"
         except (ValueError, KeyError, IndexError) as error:
             problem = error
         else:
             return manifest["provenance"]
-        print(f"cache: {entry} is damaged ({problem}); it is dropped, and the step runs")
-        shutil.rmtree(entry, ignore_errors=True)
+        if entry.exists():
+            print(f"cache: {entry} is damaged ({problem}); it is dropped, and the step runs")
+            shutil.rmtree(entry, ignore_errors=True)
+        # The step opens its outputs for writing, and must not write into shared files.
         for path in outputs:
             Path(path).unlink(missing_ok=True)
         return None
@@ -127,6 +129,10 @@ class Cache:
         Returns:
             the number of bytes that were removed.
         """
+        for half in self.folder.glob("??/new-*"):  # of a run that was killed while it stored
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - half.stat().st_mtime > HOUR:
+                    shutil.rmtree(half)
         entries = self.entries()
         total, removed = sum(size for _, size, _, _ in entries), 0
         for _, size, folder, _ in entries:

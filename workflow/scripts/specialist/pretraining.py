@@ -182,3 +182,29 @@ def held_out_loss(model, rows, precision, device, batch=16):
         for numbers in np.split(np.arange(len(rows)), range(batch, len(rows), batch)):
             losses.append(loss_of(model, *rows.batch(numbers, device)).item() * len(numbers))
     return sum(losses) / len(rows)
+
+
+def state(model, optimizers, losses):
+    """What `resume` needs to go on after the last of the losses.
+
+    Nothing is drawn at random between the steps: the order of the rows is drawn before them.
+    """
+    return {
+        "model": model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "losses": losses,
+    }
+
+
+def resume(kept, model, optimizers):
+    """Take up a `state`, or begin if it is None.
+
+    Returns:
+        (number of steps that were taken, list of their losses).
+    """
+    if kept is None:
+        return 0, []
+    model.load_state_dict(kept["model"])
+    for optimizer, values in zip(optimizers, kept["optimizers"], strict=True):
+        optimizer.load_state_dict(values)
+    return len(kept["losses"]), kept["losses"]

@@ -9,11 +9,12 @@ class Progress:
     Args:
         stage: what is running.
         total: number of steps.
+        done: steps that were taken before, by a run that was killed.
         every: seconds between two lines.
     """
 
-    def __init__(self, stage, total, every=5.0):
-        self.stage, self.total, self.every = stage, total, every
+    def __init__(self, stage, total, done=0, every=5.0):
+        self.stage, self.total, self.done, self.every = stage, total, done, every
         self.begin = self.last = time.perf_counter()
 
     def __call__(self, step, text=""):
@@ -21,7 +22,7 @@ class Progress:
         if step < self.total and now - self.last < self.every:
             return
         self.last = now
-        left = (now - self.begin) / max(step, 1) * (self.total - step)
+        left = (now - self.begin) / max(step - self.done, 1) * (self.total - step)
         print(f"{self.stage}: step {step}/{self.total}  {text}  {left:.0f} s left", flush=True)
 
 
@@ -31,7 +32,7 @@ def trainer_progress(stage):
 
     class Callback(TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
-            self.progress, self.text = Progress(stage, state.max_steps), ""
+            self.progress, self.text = Progress(stage, state.max_steps, state.global_step), ""
 
         def on_log(self, args, state, control, logs=None, **kwargs):
             if "loss" in (logs or {}):

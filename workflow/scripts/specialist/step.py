@@ -7,10 +7,12 @@ repeat: binding, seeds, logging, provenance.
 
 import builtins
 import contextlib
+import fcntl
 import inspect
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 import traceback
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from specialist import cache
 from specialist.cache import sha256
+from specialist.checkpoint import Checkpoints, flush
 
 TRACKED_PACKAGES = [
     "torch",
@@ -41,13 +44,14 @@ class UserError(Exception):
     """A mistake in configuration or data: shown as a message, without a traceback."""
 
 
-def bind(function, snakemake):
+def bind(function, snakemake, checkpoints):
     """Match the rule's named input, output and params to the function's arguments.
 
     Args:
         function: the step; each of its arguments is a name in exactly one of the rule's
-            input, output and params, or `threads`.
+            input, output and params, or `threads`, or `checkpoints`.
         snakemake: the object that Snakemake gives to a script.
+        checkpoints: `specialist.checkpoint.Checkpoints` of this run.
 
     Returns:
         dict of keyword arguments; paths are `pathlib.Path`, lists stay lists.
@@ -63,8 +67,9 @@ def bind(function, snakemake):
             given[name] = value if section == "params" else _paths(value)
     # `code` only tells Snakemake when to rerun a step; see specialist/code.py.
     given.pop("code", None)
-    if "threads" in wanted:
-        given["threads"] = snakemake.threads
+    for name, value in (("threads", snakemake.threads), ("checkpoints", checkpoints)):
+        if name in wanted:
+            given[name] = value
     inspect.signature(function).bind(**given)
     return given
 
@@ -192,28 +197,47 @@ def run(function, snakemake):
     """
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w", buffering=1) as file:
+    with open(log, "a", buffering=1) as file:
+        _wait_for_others(file)
+        file.truncate(0)
         tee = Tee(sys.stderr, file)
         with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
             inputs, outputs = hashes(snakemake.input), list(_flat(snakemake.output))
             store, key = cache.Cache(**snakemake.config["cache"]), cache_key(snakemake, inputs)
+            kept = Path(f"{outputs[0]}.checkpoints")
             found = store.restore(key, outputs)
             if found:
                 print(f"{snakemake.rule}: restored from the cache")
                 found |= {"inputs": inputs, "outputs": hashes(snakemake.output), "restored": True}
             else:
-                found = provenance(snakemake, inputs, _work(function, snakemake))
+                checkpoints = Checkpoints(kept / key, snakemake.config["checkpoint_seconds"])
+                clock = _work(function, snakemake, checkpoints)
+                found = provenance(snakemake, inputs, clock)
                 store.store(key, found["outputs"], found)
+            # Snakemake will take them for whole from now on, even after the machine's loss.
+            for path in filter(os.path.isfile, outputs):
+                flush(path)
     text = json.dumps({"key": key, **found}, indent=1, default=str)
     Path(f"{outputs[0]}.provenance.json").write_text(text + "\n")
+    shutil.rmtree(kept, ignore_errors=True)
 
 
-def _work(function, snakemake):
+def _wait_for_others(file):
+    """Hold a log until this process ends; a job that outlived its killed run may have it still."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{file.name}: a killed run left a job that is still at work; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _work(function, snakemake, checkpoints):
     """Call the step, and end the process if it fails; returns what it cost."""
     started, begin = process_age(), time.perf_counter()
     with import_clock() as imports:
         try:
-            function(**bind(function, snakemake))
+            function(**bind(function, snakemake, checkpoints))
         except UserError as error:
             print(f"\nError in {snakemake.rule}: {error}\n")
             sys.exit(1)

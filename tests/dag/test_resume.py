@@ -1,0 +1,129 @@
+"""A run that is killed goes on when the same command is given again, and ends with the same bytes.
+
+The runs here also have a folder and a cache of their own, so equal bytes mean that nothing but
+the configuration decides them.
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+from project import TINY, Project
+
+# How often the run is killed while a job of a rule is at work.
+KILLS = {
+    "simulate_corpus": 1,
+    "prepare_sft": 1,
+    "train_tokenizer": 1,
+    "pretrain": 3,
+    "train_lora": 3,
+    "merge_lora": 1,
+    "convert_gguf": 1,
+    "quantize": 3,
+    "chunk_kb": 1,
+    "embed_chunks": 1,
+    "build_chroma": 2,
+    "run_agent": 4,
+    "score": 1,
+    "collect_eval": 1,
+}
+# Training is killed after a checkpoint of its own, so that it has got on each time.
+CHECKPOINTS = {
+    "pretrain": "results/*/base/*/model/*.checkpoints/*/*",
+    "train_lora": "results/*/adapter/*/*.checkpoints/*/*",
+}
+DIFFERS = ("chroma.zip", "times.jsonl", "summary.md")  # random ids, times, speeds
+TIMES = ("times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16")
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {key: without_times(part) for key, part in value.items() if key not in TIMES}
+    return value
+
+
+def comparable(project):
+    """{path: what must be the same in each run}"""
+    return {
+        path: without_times(json.loads(data)) if path.endswith(".json") else data
+        for path, data in project.contents().items()
+        if not path.endswith(DIFFERS)
+    }
+
+
+def whole_checkpoints(project, rule):
+    return {path for path in project.folder.glob(CHECKPOINTS[rule]) if path.name.isdecimal()}
+
+
+class Run:
+    """Snakemake in a process group of its own."""
+
+    def __init__(self, project, number):
+        self.project, self.said = project, project.folder / f"said-{number}.txt"
+        self.before = {rule: whole_checkpoints(project, rule) for rule in CHECKPOINTS}
+        with open(self.said, "w", encoding="utf-8") as file:
+            self.process = subprocess.Popen(
+                project.command(),
+                cwd=project.folder,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def at_work(self, rule):
+        """Whether a job of a rule has started, and made a checkpoint if it makes any."""
+        if rule in CHECKPOINTS:
+            return bool(whole_checkpoints(self.project, rule) - self.before[rule])
+        return re.search(
+            f"^(local)?rule {rule}:", self.said.read_text(encoding="utf-8"), re.MULTILINE
+        )
+
+    def kill(self, group):
+        """End the process, and its jobs too if `group`, without a chance to tidy up."""
+        (os.killpg if group else os.kill)(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def test_a_run_that_is_killed_again_and_again_makes_the_same_bytes(tiny, tmp_path):
+    project = Project.new(tmp_path / "killed", TINY)
+    left, kills, moments = dict(KILLS), [], random.Random(1)
+    run = Run(project, 0)
+    while run.process.poll() is None:
+        time.sleep(0.02)
+        rule = next((rule for rule in left if left[rule] and run.at_work(rule)), None)
+        if rule:
+            left[rule] -= 1
+            time.sleep(moments.uniform(0, 0.5 if rule in CHECKPOINTS else 3))
+            if run.process.poll() is None:
+                # Now and then the jobs outlive their run.
+                run.kill(group=moments.random() < 0.8)
+                kills.append(rule)
+                run = Run(project, len(kills))
+    said = run.said.read_text(encoding="utf-8")
+    assert run.process.returncode == 0, said[-8000:]
+    assert len(kills) >= 20, kills
+    for log in ("pretrain/small.log", "train_lora/lora-r16.log"):
+        text = (project.folder / "results/logs/food-delivery" / log).read_text()
+        assert "goes on from step" in text
+    assert not list(project.folder.rglob("*.checkpoints"))
+    expected, found = comparable(tiny), comparable(project)
+    assert expected.keys() == found.keys()
+    assert [path for path in expected if expected[path] != found[path]] == []
+
+
+def test_two_runs_exclude_each_other(tiny, fresh_copy):
+    project = fresh_copy(tiny)
+    (project.folder / "results/systems.svg").unlink()
+    first = subprocess.Popen(project.command(), cwd=project.folder, stderr=subprocess.DEVNULL)
+    lock = project.folder / ".snakemake/run.lock"
+    ended = f"process {first.pid} "
+    while ended not in lock.read_text() and first.poll() is None:
+        time.sleep(0.01)
+    status, output = project.snakemake()
+    assert first.wait() == 0
+    assert status == 1 and f"another run works in {project.folder} ({ended}" in output
+    assert project.planned() == set()
