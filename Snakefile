@@ -1,4 +1,5 @@
 # From plain text to a private specialist: results/agent_eval.json.
+import os
 import sys
 from pathlib import Path
 
@@ -10,11 +11,24 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from specialist.code import digest
 from specialist.config import load
+from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.step import UserError
 
 
 configfile: "config/config.yaml"
+
+
+# Jobs that are forced compute; see specialist/forced.py.
+os.environ.setdefault(VARIABLE, "[]")
+
+
+envvars:
+    VARIABLE,
+
+
+onstart:
+    announce(selection(workflow.dag_settings))
 
 
 try:

@@ -17,8 +17,9 @@ import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from specialist import cache
+from specialist import cache, forced
 from specialist.cache import sha256
+from specialist.code import parts
 
 TRACKED_PACKAGES = [
     "torch",
@@ -153,10 +154,13 @@ def cache_key(snakemake, inputs):
 
 
 def provenance(snakemake, inputs, clock):
-    """What made the outputs: parameters, hashes, versions, hardware, and what it cost."""
+    """What made the outputs: parameters, code, hashes, versions, hardware, and what it cost."""
+    _, *asked = snakemake.params.code.split()
     return {
         "rule": snakemake.rule,
+        "wildcards": dict(snakemake.wildcards.items()),
         "params": dict(snakemake.params.items()),
+        "code": parts(*asked),
         "inputs": inputs,
         "outputs": hashes(snakemake.output),
         **machine(),
@@ -188,7 +192,8 @@ def process_age():
 def run(function, snakemake):
     """Do a step for its rule, or take its outputs from the cache; log it, and say what made it.
 
-    Provenance is written beside the first output.
+    Provenance is written beside the first output, and is that of all outputs. It holds what the
+    step cost, and on what, when it was computed; "restored" says that this was another time.
     """
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -197,14 +202,17 @@ def run(function, snakemake):
         with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
             inputs, outputs = hashes(snakemake.input), list(_flat(snakemake.output))
             store, key = cache.Cache(**snakemake.config["cache"]), cache_key(snakemake, inputs)
-            found = store.restore(key, outputs)
+            anew = forced.is_forced(forced.announced(), snakemake.rule, outputs)
+            found = None if anew else store.restore(key, outputs)
             if found:
                 print(f"{snakemake.rule}: restored from the cache")
-                found |= {"inputs": inputs, "outputs": hashes(snakemake.output), "restored": True}
+                found |= {"wildcards": dict(snakemake.wildcards.items()), "restored": True}
+                found |= {"inputs": inputs, "outputs": hashes(snakemake.output)}
             else:
                 found = provenance(snakemake, inputs, _work(function, snakemake))
-                store.store(key, found["outputs"], found)
-    text = json.dumps({"key": key, **found}, indent=1, default=str)
+                (store.replace if anew else store.store)(key, found["outputs"], found)
+    sizes = {path: os.path.getsize(path) for path in [*inputs, *found["outputs"]]}
+    text = json.dumps({"key": key, **found, "bytes": sizes}, indent=1, default=str)
     Path(f"{outputs[0]}.provenance.json").write_text(text + "\n")
 
 
