@@ -35,8 +35,10 @@ class Executor(dryrun.Executor):
 
     def printjob(self, job):
         if job.output:
-            parts = job.rule.name, job.input, job.output, job.params, job.wildcards_dict
-            jobs.append(self.planner.explain(Job(*parts, reason=str(self.dag.reason(job)))))
+            said = str(self.dag.reason(job))
+            params, wildcards = dict(job.params.items()), dict(job.wildcards.items())
+            told = Job(job.rule.name, job.input, job.output, params, wildcards, said)
+            jobs.append(self.planner.explain(told))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ def show(chain):
     for folder, paths in sorted(folders.items()):
         print(f"{folder}/  {len(paths)} file{'s' if len(paths) > 1 else ''}")
     for record in chain.steps:
-        print(f"{step(record)}  {records.duration(records.seconds(record))}")
+        how = "restored; computed in" if record.get("restored") else "computed in"
+        print(f"{step(record)}: {how} {records.duration(records.seconds(record))}")
         for path, digest in record["outputs"].items():
-            print(f"    {digest[:12]} {record.get('bytes', {}).get(path, 0):>12}  {path}")
+            print(f"    {digest[:12]} {record.get('bytes', {}).get(path, '?'):>12}  {path}")
 
 
 def main(target):

@@ -22,7 +22,7 @@ class Chain:
         steps: records, each after those whose outputs it read.
         sources: {path: SHA-256 when it was read} of files that no step made.
         problems: texts, one for each thing that is wrong.
-        remove, make: files that are to be removed, and made again, to mend it.
+        wrong: files that are missing or not what they were.
         since: texts about sources that have changed since.
     """
 
@@ -30,8 +30,7 @@ class Chain:
     steps: list = field(default_factory=list)
     sources: dict = field(default_factory=dict)
     problems: list = field(default_factory=list)
-    remove: list = field(default_factory=list)
-    make: list = field(default_factory=list)
+    wrong: list = field(default_factory=list)
     since: list = field(default_factory=list)
 
 
@@ -67,7 +66,6 @@ def _visit(path, reader, folder, made, chain, seen):
             f"{path}: stale: {step(reader)} read it with SHA-256 {expected[:12]}, and "
             f"{step(record)} has made another since, {record['outputs'][path][:12]}"
         )
-        chain.make.append(chain.target)
     if (key := id(record) if record else path) in seen:
         return
     seen.add(key)
@@ -96,16 +94,27 @@ def _check(path, expected, record, chain):
 
 def _wrong(path, problem, chain):
     chain.problems.append(f"{path}: {problem}")
-    chain.remove += [path] if os.path.exists(path) else []
-    chain.make.append(path)
+    chain.wrong.append(path)
 
 
 def step(record):
-    """A step's name, with its dataset."""
-    return records.name(record["rule"], record.get("wildcards", {}))
+    """A step's name."""
+    wildcards = record.get("wildcards", {})
+    return records.name(record["rule"], wildcards, wildcards.get("dataset"))
 
 
 def mend(chain):
     """Commands that make right what is wrong."""
-    run = f"snakemake --cores all {' '.join(dict.fromkeys(chain.make))}"
-    return [f"rm {' '.join(dict.fromkeys(chain.remove))}", run] if chain.remove else [run]
+    damaged = [path for path in chain.wrong if os.path.exists(path)]
+    make, running = [path for path in chain.wrong if path not in _outputs(chain)], set()
+    for record in reversed(chain.steps):
+        # A step that runs has what it reads made first; all else must be asked for by its name.
+        wrong = [path for path in record["outputs"] if path in chain.wrong]
+        make += [path for path in wrong if path not in running][:1]
+        running |= set(record["inputs"]) if wrong else set()
+    run = f"snakemake --cores all {' '.join(make or [chain.target])}"
+    return [f"rm {' '.join(damaged)}", run] if damaged else [run]
+
+
+def _outputs(chain):
+    return {path for record in chain.steps for path in record["outputs"]}

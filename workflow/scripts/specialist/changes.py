@@ -10,14 +10,10 @@ def params(old, new):
 
     Args:
         old: {name: value} of the record.
-        new: the same of the job; `code` is left out, as `code` tells more.
+        new: the same of the job; its `code` is left out, as the function `code` tells more.
     """
-    old, new = (_leaves({k: v for k, v in each.items() if k != "code"}) for each in (old, new))
-    return [
-        f"{name}: {_value(old, name)} -> {_value(new, name)}"
-        for name in sorted(old | new)
-        if old.get(name, ...) != new.get(name, ...)
-    ]
+    old, new = ({k: v for k, v in each.items() if k != "code"} for each in (old, new))
+    return list(_values(old, json.loads(json.dumps(new, default=str))))
 
 
 def files(old, new):
@@ -31,8 +27,8 @@ def files(old, new):
     changed = [path for path in both if new[path] not in (None, old[path])]
     return [
         *_few(changed, "{} changed"),
-        *_few([path for path in new if path not in old], "{} is new among its inputs"),
-        *_few([path for path in old if path not in new], "{} is no input any more"),
+        *_few([path for path in new if path not in old], "new input: {}"),
+        *_few([path for path in old if path not in new], "no input any more: {}"),
     ]
 
 
@@ -56,20 +52,28 @@ def code(old, new):
     return found
 
 
-def _leaves(value, prefix=""):
-    """{"a.b": value} of nested dicts, with values as JSON holds them."""
-    if not isinstance(value, dict) or not value:
-        return {prefix.rstrip("."): json.loads(json.dumps(value, default=str))}
-    found = {}
-    for key, child in value.items():
-        found |= _leaves(child, f"{prefix}{key}.")
-    return found
+def _values(old, new, prefix=""):
+    """One text for each value that differs between two dicts."""
+    for key, before, now in _differing(old, new):
+        name = f"{prefix}{key}"
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _values(before, now, f"{name}.")
+        elif isinstance(before, list) and isinstance(now, list) and _set(before) != _set(now):
+            came = [f"+ {_short(item)}" for item in now if item not in before]
+            went = [f"- {_short(item)}" for item in before if item not in now]
+            yield f"{name}: {_list(came + went)}"
+        else:
+            yield f"{name}: {_short(before)} -> {_short(now)}"
 
 
-def _value(leaves, name):
-    if name not in leaves:
+def _set(values):
+    return set(map(str, values))
+
+
+def _short(value):
+    if value is None:
         return "not set"
-    text = json.dumps(leaves[name], ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 

@@ -15,8 +15,8 @@ from specialist.forced import is_forced
 from specialist.step import cache_key
 
 FATES = COMPUTED, PERHAPS, RESTORED = "computed", "perhaps restored", "restored"
-IN_SHORT = FORCED, NEW = "forced", "never ran here"
-WIDTH = 100
+IN_SHORT = FORCED, NEW, GONE = "forced", "never ran here", "what it made is gone"
+WIDTH, MOST = 100, 6  # of a line; causes shown of a job
 
 
 @dataclass
@@ -25,28 +25,25 @@ class Job:
 
     Args:
         rule: its name.
-        input, output, params, wildcards: as Snakemake hands them to a script.
+        input, output: as Snakemake hands them to a script.
+        params, wildcards: dicts.
         reason: why it runs, in Snakemake's words.
     """
 
     rule: str
     input: object
     output: object
-    params: object
+    params: dict
     wildcards: dict
     reason: str
     name: str = ""
     causes: list = field(default_factory=list)  # texts; empty if it merely follows from others
     after: list = field(default_factory=list)  # jobs of this run that make its inputs
+    upstream: set = field(default_factory=set)  # rules of this run that it follows from, at all
     fate: str = COMPUTED
     seconds: float | None = None  # None: nothing is known
     memory_mb: int | None = None
     guessed: bool = False  # the cost is that of the same rule elsewhere
-
-    @property
-    def follows(self):
-        """Rules of the jobs that make its inputs."""
-        return list(dict.fromkeys(maker.rule for maker in self.after))
 
 
 class Planner:
@@ -63,9 +60,9 @@ class Planner:
         self.made, self.cache, self.selected, self.dataset = made, cache, selected, dataset
         self.makers = {}  # output -> Job
         self.contents = {}  # path -> SHA-256 of what will be there; None: not known yet
-        # The cost of each rule, where the job itself never ran: of its most recent entry.
-        entries = (entry["provenance"] for *_, entry in cache.entries())
-        self.elsewhere = {record["rule"]: record for record in [*entries, *made.values()]}
+        # What each script cost the last time, for jobs that never ran here.
+        kept = [entry["provenance"] for *_, entry in cache.entries()]
+        self.elsewhere = {_script(record["params"]): record for record in [*kept, *made.values()]}
 
     def explain(self, job):
         """Fill in a job's name, causes, cost and fate; returns it."""
@@ -73,9 +70,10 @@ class Planner:
         record = self.made.get(job.output[0])
         inputs = {str(path): self._content(path) for path in job.input}
         job.after = [self.makers[path] for path in job.input if path in self.makers]
+        job.upstream = {maker.rule for maker in job.after}.union(*(m.upstream for m in job.after))
         job.causes = self._causes(job, record, inputs)
         job.fate = self._fate(job, inputs)
-        if known := record or self.elsewhere.get(job.rule):
+        if known := record or self.elsewhere.get(_script(job.params)):
             job.seconds, job.memory_mb = records.seconds(known), known["peak_memory_mb"]
             job.guessed = not record
         return job
@@ -87,18 +85,17 @@ class Planner:
 
     def _causes(self, job, record, inputs):
         missing = [path for path in job.output if not os.path.exists(path)]
+        gone = len(missing) == len(job.output)
         if is_forced(self.selected, job.rule, job.output):
             return [FORCED]
-        if record is None and len(missing) == len(job.output):
-            return [NEW]
         if record is None or "code" not in record:
-            return [_in_short(job.reason)]
-        now = dict(job.params.items())
+            return [NEW if gone else _in_short(job.reason)]
+        given = {path: None if path in self.makers else inputs[path] for path in inputs}
         found = [
-            *changes.params(record["params"], now),
-            *changes.files(record["inputs"], inputs),
-            *changes.code(record["code"], parts(*now["code"].split()[1:])),
-            *(f"{path} is missing" for path in missing),
+            *changes.params(record["params"], job.params),
+            *changes.files(record["inputs"], given),
+            *changes.code(record["code"], parts(*_asked(job.params))),
+            *([GONE] if gone else [f"{path} is missing" for path in missing]),
         ]
         return found or ([] if job.after else [_in_short(job.reason)])
 
@@ -118,6 +115,15 @@ class Planner:
         return self.contents.get(path) or records.content(path, self.made.get(path))
 
 
+def _asked(params):
+    """The arguments of `specialist.code.parts` that the digest in `code` is of."""
+    return params["code"].split()[1:]
+
+
+def _script(params):
+    return next(iter(_asked(params)), None)
+
+
 def _in_short(reason):
     # Snakemake makes what a killed run left behind anew, and calls that forced.
     return "an earlier run of it was broken off" if reason == "Forced execution" else reason
@@ -125,36 +131,41 @@ def _in_short(reason):
 
 def table(jobs):
     """The jobs as text: those of one rule that run for the same reason stand in one line."""
-    lines, told = [f"{'time':>13}{'memory':>9}  step"], {}
+    lines, told = [f"{'time':>13}{'memory':>10}  step"], {}
     for group in _groups(jobs):
-        rule, fate, causes = group[0].rule, group[0].fate, group[0].causes
+        rule, causes = group[0].rule, group[0].causes
         names = ", ".join(filter(None, (job.name.removeprefix(rule).strip() for job in group)))
         notes = [cause for cause in causes if cause in IN_SHORT]
-        notes += [f"as {told[cause]}" for cause in causes if cause in told]
-        notes += [] if causes else ["follows " + " and ".join(group[0].follows)]
-        notes += [PERHAPS] if fate == PERHAPS else []
-        step = f"{rule} {names}".strip() + (
-            f" ({'; '.join(dict.fromkeys(notes))})" if notes else ""
-        )
+        if again := dict.fromkeys(told[cause] for cause in causes if cause in told):
+            notes.append(f"as {' and '.join(again)}")
+        if not causes:
+            notes.append(f"follows {', '.join(_nearest(group))}")
         lines += textwrap.wrap(
-            step,
+            f"{rule} {names}".strip() + (f" ({'; '.join(notes)})" if notes else ""),
             WIDTH,
-            initial_indent=f"{_time(group, fate):>13}{_memory(group, fate):>9}  ",
-            subsequent_indent=f"{'':28}",
+            initial_indent=f"{_time(group):>13}{_memory(group):>10}  ",
+            subsequent_indent=f"{'':29}",
             break_on_hyphens=False,
         )
         fresh = [cause for cause in causes if cause not in told and cause not in IN_SHORT]
-        lines += [f"{'':28}{cause}" for cause in fresh]
+        lines += [f"{'':29}{cause}" for cause in fresh[:MOST]]
+        lines += [f"{'':29}and {len(fresh) - MOST} more"] if len(fresh) > MOST else []
         told |= dict.fromkeys(fresh, rule)
     return "\n".join([*lines, "", *_total(jobs)])
+
+
+def _nearest(group):
+    """Rules that make the inputs of jobs, without those that others of them follow from."""
+    makers = [maker for job in group for maker in job.after]
+    further = set().union(*(maker.upstream for maker in makers))
+    return dict.fromkeys(maker.rule for maker in makers if maker.rule not in further)
 
 
 def _groups(jobs):
     """Lists of jobs that share a line, each after those it follows, else in the jobs' order."""
     groups = {}
     for job in jobs:
-        why = job.causes or job.follows
-        groups.setdefault((job.rule, job.fate, *why), []).append(job)
+        groups.setdefault((job.rule, job.fate, *job.causes), []).append(job)
     left, done = list(groups.values()), set()
     while left:
         ready = next(
@@ -167,18 +178,19 @@ def _groups(jobs):
         yield ready
 
 
-def _time(jobs, fate):
+def _time(jobs):
+    fate, known = jobs[0].fate, [job.seconds for job in jobs if job.seconds is not None]
     if fate == RESTORED:
         return RESTORED
-    known = [job.seconds for job in jobs if job.seconds is not None]
     if len(known) < len(jobs):
         return "unknown"
-    return ("~ " if any(job.guessed for job in jobs) else "") + records.duration(sum(known))
+    about = "~ " if any(job.guessed for job in jobs) else ""
+    return about + records.duration(sum(known)) + (" ?" if fate == PERHAPS else "")
 
 
-def _memory(jobs, fate):
+def _memory(jobs):
     known = [job.memory_mb for job in jobs if job.memory_mb is not None]
-    return f"{max(known) / 1000:.1f} GB" if known and fate != RESTORED else ""
+    return f"{max(known) / 1000:.1f} GB" if known and jobs[0].fate != RESTORED else ""
 
 
 def _total(jobs):
@@ -197,4 +209,6 @@ def _total(jobs):
         memory = max(job.memory_mb for job in known) / 1000
         yield f"{span} if one runs after the other{more}; at most {memory:.1f} GB"
     if any(job.guessed for job in working):
-        yield "~ it never ran here; this is what the same step took elsewhere"
+        yield "~ it never ran here, and this is what the same step took elsewhere"
+    if fates[PERHAPS]:
+        yield "? restored from the cache if its inputs come out as they are now"
