@@ -122,17 +122,19 @@ class Cache:
         self.prune(self.limit)
 
     def replace(self, key, outputs, provenance):
-        """Like `store`, in place of what is kept; says so if that has other bytes."""
+        """Like `store`, in place of what is kept; says so if that was damaged or differs."""
         if known := self.lookup(key):
-            entry = self._entry(key)
-            for number, (path, made) in enumerate(outputs.items()):
-                if known["sha256"][number] != made:
-                    print(
-                        f"cache: {path} has other bytes than when it was last computed from the "
-                        "same inputs, parameters and code: the step does not repeat its bytes"
-                    )
-                elif not _holds(entry / str(number), made):
+            entry, old = self._entry(key), dict(zip(outputs, known["sha256"], strict=True))
+            for number, path in enumerate(outputs):
+                if not _holds(entry / str(number), old[path]):
                     print(f"cache: {path} was damaged in {entry}; it is replaced")
+            if other := [path for path in outputs if outputs[path] != old[path]]:
+                threads = [made.get("threads") for made in (known["provenance"], provenance)]
+                print(
+                    f"cache: other bytes than when it was last computed from the same inputs, "
+                    f"parameters and code, with {threads[0]} threads then and {threads[1]} now: "
+                    f"{', '.join(other)}"
+                )
             shutil.rmtree(entry, ignore_errors=True)
         self.store(key, outputs, provenance)
 

@@ -20,9 +20,10 @@ class Chain:
     Args:
         target: the result.
         steps: records, each after those whose outputs it read.
-        sources: {path: SHA-256 when it was read} of files that no step made.
+        sources: {path: SHA-256 of what was read, each once} of files that no step made.
         problems: texts, one for each thing that is wrong.
         wrong: files that are missing or not what they were.
+        stale: files of which a step read another version than there is.
         since: texts about sources that have changed since.
     """
 
@@ -31,6 +32,7 @@ class Chain:
     sources: dict = field(default_factory=dict)
     problems: list = field(default_factory=list)
     wrong: list = field(default_factory=list)
+    stale: list = field(default_factory=list)
     since: list = field(default_factory=list)
 
 
@@ -52,16 +54,19 @@ def follow(target, folder="results"):
     for path, expected in chain.sources.items():
         if not os.path.isfile(path):
             chain.since.append(f"{path} was removed")
-        elif sha256(path) != expected:
+        elif {sha256(path)} != expected:
             chain.since.append(f"{path} was changed")
     return chain
 
 
 def _visit(path, reader, folder, made, chain, seen):
     """Add the step that made a file to the chain, behind all that it was made from."""
-    record = made.get(path)
-    expected = reader and reader["inputs"][path]
-    if record and reader and record["outputs"][path] != expected:
+    record, expected = made.get(path), reader and reader["inputs"][path]
+    source = record is None and reader and folder not in Path(path).parents
+    if source:
+        chain.sources.setdefault(path, set()).add(expected)
+    elif record and reader and record["outputs"][path] != expected:
+        chain.stale.append(path)
         chain.problems.append(
             f"{path}: stale: {step(reader)} read it with SHA-256 {expected[:12]}, and "
             f"{step(record)} has made another since, {record['outputs'][path][:12]}"
@@ -70,12 +75,10 @@ def _visit(path, reader, folder, made, chain, seen):
         return
     seen.add(key)
     if record:
-        for source in record["inputs"]:
-            _visit(source, record, folder, made, chain, seen)
+        for name in record["inputs"]:
+            _visit(name, record, folder, made, chain, seen)
         chain.steps.append(record)
-    elif reader and folder not in Path(path).parents:
-        chain.sources[path] = expected
-    else:
+    elif not source:
         _wrong(path, "nothing says how it was made: no record names it", chain)
 
 
@@ -106,15 +109,13 @@ def step(record):
 def mend(chain):
     """Commands that make right what is wrong."""
     damaged = [path for path in chain.wrong if os.path.exists(path)]
-    make, running = [path for path in chain.wrong if path not in _outputs(chain)], set()
+    known = {path for record in chain.steps for path in record["outputs"]}
+    make, needed = [path for path in chain.wrong if path not in known], set()
     for record in reversed(chain.steps):
         # A step that runs has what it reads made first; all else must be asked for by its name.
-        wrong = [path for path in record["outputs"] if path in chain.wrong]
-        make += [path for path in wrong if path not in running][:1]
-        running |= set(record["inputs"]) if wrong else set()
-    run = f"snakemake --cores all {' '.join(make or [chain.target])}"
+        if wrong := [path for path in record["outputs"] if path in chain.wrong]:
+            make += wrong[:1] if needed.isdisjoint(wrong) else []
+            needed.update(record["inputs"])
+    make += [chain.target] if chain.stale else []
+    run = f"snakemake --cores all {' '.join(dict.fromkeys(make))}"
     return [f"rm {' '.join(damaged)}", run] if damaged else [run]
-
-
-def _outputs(chain):
-    return {path for record in chain.steps for path in record["outputs"]}
