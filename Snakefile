@@ -19,7 +19,14 @@ from specialist.step import UserError
 configfile: "config/config.yaml"
 
 
-# Jobs that are forced compute; see specialist/forced.py.
+try:
+    config = load(config)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+files = Layout(config)
+
+# What is forced is computed, and not taken from the cache; see specialist/forced.py.
 os.environ.setdefault(VARIABLE, "[]")
 
 
@@ -29,14 +36,6 @@ envvars:
 
 onstart:
     announce(selection(workflow.dag_settings))
-
-
-try:
-    config = load(config)
-except UserError as error:
-    raise WorkflowError(str(error))
-
-files = Layout(config)
 
 
 wildcard_constraints:

@@ -28,7 +28,7 @@ CHANGES = {
     ),
     "article": (
         lambda project: project.edit(f"{SPEC}/handbook/late.md", "#", "# News:"),
-        "simulate_kb_food-delivery",
+        "simulate_.*",  # the first of those that read it; the others stand "as" that one
         f"{SPEC}/handbook/late.md changed",
     ),
     "function of a shared module": (
@@ -51,7 +51,8 @@ def test_cause_is_named(tiny, fresh_copy, change, step, cause):
     project = fresh_copy(tiny)
     change(project)
     plan = project.plan()
-    assert cause in entries(plan)[step]
+    (told,) = [line for line, causes in entries(plan).items() if cause in causes]
+    assert re.fullmatch(step, told)
     assert f"{len(project.planned())} jobs: " in plan
 
 
