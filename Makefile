@@ -1,15 +1,19 @@
 # make          sets up .venv and runs the main job: results/agent_eval.json
+# make plan     shows what that would run, why, and what it costs
+# make verify   hashes all that stands behind the result again
 # make test     sets up .venv and runs the tests
 # make lint     sets up .venv and checks style
 # make cache    shows what the cache holds; PRUNE=5 shrinks it to 5 GB first
 #
 # CORES=2              how many cores the job uses (all)
+# OPTIONS="..."        more options of Snakemake, for the main job or its plan
 # ACCEL=cuda|metal     builds llama.cpp for an accelerator (processor only)
 # PYTHON=python3.12    the interpreter that .venv is made of (python3)
 
-CORES  ?= all
-ACCEL  ?=
-PYTHON ?= python3
+CORES   ?= all
+OPTIONS ?=
+ACCEL   ?=
+PYTHON  ?= python3
 
 VENV := .venv
 PIP  := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
@@ -21,9 +25,17 @@ LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(A
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
 TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/constraints.txt)
 
-.PHONY: run test lint cache
+JOB  := --cores $(CORES) results/agent_eval.json $(OPTIONS)
+
+.PHONY: run plan verify test lint cache
 run: $(MAIN)
-	$(VENV)/bin/snakemake --cores $(CORES) results/agent_eval.json
+	$(VENV)/bin/snakemake $(JOB)
+
+plan: $(MAIN)
+	@$(VENV)/bin/python workflow/scripts/show_plan.py $(JOB)
+
+verify: $(MAIN)
+	@$(VENV)/bin/python workflow/scripts/verify.py
 
 test: $(MAIN) $(TEST)
 	$(VENV)/bin/python -m pytest tests

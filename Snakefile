@@ -1,4 +1,5 @@
 # From plain text to a private specialist: results/agent_eval.json.
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from specialist.code import digest
 from specialist.config import load
+from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.lock import hold
 from specialist.step import UserError
@@ -24,6 +26,17 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 files = Layout(config)
+
+# What is forced is computed, and not taken from the cache; see specialist/forced.py.
+os.environ.setdefault(VARIABLE, "[]")
+
+
+envvars:
+    VARIABLE,
+
+
+onstart:
+    announce(selection(workflow.dag_settings))
 
 
 onstart:

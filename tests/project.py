@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "config", "envs", "profiles", "resources", "workflow")
 TINY = ROOT / "tests" / "config" / "tiny.yaml"
+SCRIPTS = "workflow/scripts"
 BIG = 1_000_000  # bytes from which a copied project shares a file with the original
 JOB = re.compile(r"^(?:local)?rule (\S+):\n((?: {4}.*\n)*)", re.MULTILINE)
 
@@ -75,13 +76,32 @@ class Project:
     def command(self, *arguments, cores=2):
         """The command that runs Snakemake."""
         command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
-        return [*command, "--configfile", *map(str, self.overlays)] if self.overlays else command
+        return [*command, *self._config()]
 
     def snakemake(self, *arguments, cores=2):
         """Run Snakemake; returns its exit status and all that it said."""
-        command = self.command(*arguments, cores=cores)
+        return self._python(*self.command(*arguments, cores=cores)[1:])
+
+    def plan(self, *arguments):
+        """What the plan of a run says; the arguments are those of Snakemake."""
+        status, output = self._python(f"{SCRIPTS}/show_plan.py", *arguments, *self._config())
+        assert status == 0, output[-8000:]
+        return output
+
+    def verify(self, *files):
+        """Verify what stands behind a result; returns the exit status and what it said."""
+        return self._python(f"{SCRIPTS}/verify.py", *files)
+
+    def _config(self):
+        return ["--configfile", *map(str, self.overlays)] if self.overlays else []
+
+    def _python(self, *arguments):
         done = subprocess.run(
-            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         return done.returncode, done.stdout
 

@@ -50,7 +50,8 @@ def test_every_job_leaves_a_log_and_provenance(tiny):
     assert {entry["rule"] for entry in made} == rules
     for entry in made:
         assert entry["outputs"]
-        assert entry["packages"]["snakemake"]
+        assert entry["bytes"].keys() == entry["inputs"].keys() | entry["outputs"].keys()
+        assert entry["code"] and entry["hardware"] and entry["packages"]["snakemake"]
         assert entry["peak_memory_mb"] > 0 and entry["compute_s"] >= 0
 
 

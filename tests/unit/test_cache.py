@@ -119,3 +119,26 @@ def test_keys_are_equal_when_all_that_counts_is(params, others, content, other):
     first = key("rule", params, {"data": [("a.txt", content)]}, {"made": ["b.txt"]})
     second = key("rule", others, {"data": [("a.txt", other)]}, {"made": ["b.txt"]})
     assert (first == second) == ((params, content) == (others, other))
+
+
+def test_replaced_entry_says_whether_it_differs(cache, outputs, tmp_path, capsys):
+    cache.store(KEY, outputs, MADE | {"threads": 2})
+    cache.replace(KEY, outputs, MADE)
+    assert capsys.readouterr().out == ""
+    cache.replace(KEY, outputs, MADE | {"threads": 2})
+    other = {path: "0" * 64 for path in list(outputs)[:1]} | dict(list(outputs.items())[1:])
+    cache.replace(KEY, other, MADE | {"threads": 1})
+    said = capsys.readouterr().out
+    assert "with 2 threads then and 1 now" in said and "model.bin" in said
+    assert "config.json" not in said and "damaged" not in said
+
+
+def test_replaced_entry_says_that_it_was_damaged(cache, outputs, tmp_path, capsys):
+    cache.store(KEY, outputs, MADE)
+    stored = cache.folder / KEY[:2] / KEY / "0"
+    stored.unlink()  # it is shared with what was stored
+    stored.write_text("other")
+    cache.replace(KEY, outputs, MADE)
+    assert "model.bin was damaged" in capsys.readouterr().out
+    wanted = elsewhere(tmp_path, outputs)
+    assert cache.restore(KEY, wanted) == MADE

@@ -56,6 +56,16 @@ class Cache:
     def _entry(self, key):
         return self.folder / key[:2] / key
 
+    def lookup(self, key):
+        """What is kept under a key: a dict with "sha256", a list in the order of the outputs, and
+        "provenance"; None if the cache is off or does not know the key.
+        """
+        try:
+            text = (self._entry(key) / MANIFEST).read_text(encoding="utf-8")
+            return json.loads(text) if self.limit else None
+        except (FileNotFoundError, ValueError):
+            return None
+
     def restore(self, key, outputs):
         """Put the files of a key where a step would have written them.
 
@@ -113,6 +123,23 @@ class Cache:
             shutil.rmtree(made)
         self.prune(self.limit)
 
+    def replace(self, key, outputs, provenance):
+        """Like `store`, in place of what is kept; says so if that was damaged or differs."""
+        if known := self.lookup(key):
+            entry, old = self._entry(key), dict(zip(outputs, known["sha256"], strict=True))
+            for number, path in enumerate(outputs):
+                if not _holds(entry / str(number), old[path]):
+                    print(f"cache: {path} was damaged in {entry}; it is replaced")
+            if other := [path for path in outputs if outputs[path] != old[path]]:
+                threads = [made.get("threads") for made in (known["provenance"], provenance)]
+                print(
+                    f"cache: other bytes than when it was last computed from the same inputs, "
+                    f"parameters and code, with {threads[0]} threads then and {threads[1]} now: "
+                    f"{', '.join(other)}"
+                )
+            shutil.rmtree(entry, ignore_errors=True)
+        self.store(key, outputs, provenance)
+
     def entries(self):
         """(seconds since the epoch of the last use, bytes, folder, manifest), oldest use first."""
         found = []
@@ -141,6 +168,10 @@ class Cache:
             shutil.rmtree(folder, ignore_errors=True)
             removed += size
         return removed
+
+
+def _holds(path, expected):
+    return path.is_file() and sha256(path) == expected
 
 
 def _link(source, target):

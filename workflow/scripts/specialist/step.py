@@ -19,9 +19,10 @@ import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from specialist import cache
+from specialist import cache, forced
 from specialist.cache import sha256
 from specialist.checkpoint import Checkpoints, flush
+from specialist.code import parts
 
 TRACKED_PACKAGES = [
     "torch",
@@ -158,10 +159,13 @@ def cache_key(snakemake, inputs):
 
 
 def provenance(snakemake, inputs, clock):
-    """What made the outputs: parameters, hashes, versions, hardware, and what it cost."""
+    """What made the outputs: parameters, code, hashes, versions, hardware, and what it cost."""
+    _, *asked = snakemake.params.code.split()
     return {
         "rule": snakemake.rule,
+        "wildcards": dict(snakemake.wildcards.items()),
         "params": dict(snakemake.params.items()),
+        "code": parts(*asked),
         "inputs": inputs,
         "outputs": hashes(snakemake.output),
         **machine(),
@@ -193,7 +197,8 @@ def process_age():
 def run(function, snakemake):
     """Do a step for its rule, or take its outputs from the cache; log it, and say what made it.
 
-    Provenance is written beside the first output.
+    Provenance is written beside the first output, and is that of all outputs. It holds what the
+    step cost, and on what, when it was computed; "restored" says that this was another time.
     """
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -205,19 +210,22 @@ def run(function, snakemake):
             inputs, outputs = hashes(snakemake.input), list(_flat(snakemake.output))
             store, key = cache.Cache(**snakemake.config["cache"]), cache_key(snakemake, inputs)
             kept = Path(f"{outputs[0]}.checkpoints")
-            found = store.restore(key, outputs)
+            anew = forced.is_forced(forced.announced(), snakemake.rule, outputs)
+            found = None if anew else store.restore(key, outputs)
             if found:
                 print(f"{snakemake.rule}: restored from the cache")
-                found |= {"inputs": inputs, "outputs": hashes(snakemake.output), "restored": True}
+                found |= {"wildcards": dict(snakemake.wildcards.items()), "restored": True}
+                found |= {"inputs": inputs, "outputs": hashes(snakemake.output)}
             else:
                 checkpoints = Checkpoints(kept / key, snakemake.config["checkpoint_seconds"])
                 clock = _work(function, snakemake, checkpoints)
                 found = provenance(snakemake, inputs, clock)
-                store.store(key, found["outputs"], found)
+                (store.replace if anew else store.store)(key, found["outputs"], found)
             # Snakemake will take them for whole from now on, even after the machine's loss.
             for path in filter(os.path.isfile, outputs):
                 flush(path)
-    text = json.dumps({"key": key, **found}, indent=1, default=str)
+    sizes = {path: os.path.getsize(path) for path in [*inputs, *found["outputs"]]}
+    text = json.dumps({"key": key, **found, "bytes": sizes}, indent=1, default=str)
     Path(f"{outputs[0]}.provenance.json").write_text(text + "\n")
     shutil.rmtree(kept, ignore_errors=True)
 

@@ -1,0 +1,135 @@
+"""The digest of a step's code: what changes it, and in which piece the change is told."""
+
+import pytest
+
+from specialist import code
+from specialist.changes import code as differences
+
+SCRIPT = '''"""A script."""
+
+from specialist.text import pack
+
+LIMIT = 3
+
+
+class Box:
+    """A box."""
+
+    size = 1
+
+    def fill(self):
+        return pack(LIMIT)
+
+
+def step(source):
+    """Do it."""
+    return Box().fill()
+'''
+SHARED = '''"""Texts."""
+
+
+def pack(number):
+    return number
+
+
+def unpack(text):
+    return text
+'''
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A function that writes a file of a project of two modules and one concern."""
+
+    def write(name, text):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        code._read.cache_clear()
+        code._pins.cache_clear()
+
+    monkeypatch.setattr(code, "SCRIPTS", tmp_path / "scripts")
+    monkeypatch.setattr(code, "ENVS", tmp_path / "envs")
+    write("scripts/step.py", SCRIPT)
+    write("scripts/specialist/text.py", SHARED)
+    write("envs/train.txt", "torch==2.12.0  # tensors\nnumpy==2.0\n")
+    yield write
+    code._pins.cache_clear()
+
+
+def change(project, name, text):
+    """(whether the digest changed, the texts that tell what changed)"""
+    before = code.digest("step.py", "train"), code.parts("step.py", "train")
+    project(name, text)
+    after = code.digest("step.py", "train"), code.parts("step.py", "train")
+    return before[0] != after[0], differences(before[1], after[1])
+
+
+SAME = {
+    "docstring": ("scripts/step.py", SCRIPT.replace('"""Do it."""', '"""Do all of it."""')),
+    "no docstring": ("scripts/step.py", SCRIPT.replace('    """Do it."""\n', "")),
+    "comment": ("scripts/step.py", SCRIPT.replace("LIMIT = 3", "LIMIT = 3  # at most")),
+    "order of functions": (
+        "scripts/specialist/text.py",
+        "def unpack(text):\n    return text\n\n\ndef pack(number):\n    return number\n",
+    ),
+    "comment in pins": ("envs/train.txt", "torch==2.12.0\nnumpy==2.0\n"),
+}
+CHANGES = {
+    "function": (
+        "scripts/specialist/text.py",
+        SHARED.replace("return number", "return str(number)"),
+        ["specialist/text.py: function pack changed"],
+    ),
+    "another function": (
+        "scripts/specialist/text.py",
+        SHARED + "\n\nasync def send():\n    pass\n",
+        ["specialist/text.py: function send is new"],
+    ),
+    "method": (
+        "scripts/step.py",
+        SCRIPT.replace("pack(LIMIT)", "pack(LIMIT + 1)"),
+        ["step.py: method Box.fill changed"],
+    ),
+    "attribute of a class": (
+        "scripts/step.py",
+        SCRIPT.replace("size = 1", "size = 2"),
+        ["step.py: class Box changed"],
+    ),
+    "constant": (
+        "scripts/step.py",
+        SCRIPT.replace("LIMIT = 3", "LIMIT = 4"),
+        ["step.py: constant LIMIT changed"],
+    ),
+    "import": (
+        "scripts/step.py",
+        SCRIPT.replace("from specialist.text import pack", "pack = str"),
+        [
+            "specialist/text.py is gone",
+            "step.py: constant pack is new, imports is gone",
+        ],
+    ),
+    "pin": (
+        "envs/train.txt",
+        "torch==2.13.0\npeft==0.21.2\n",
+        [
+            "envs/train.txt: numpy 2.0 is gone",
+            "envs/train.txt: peft 0.21.2 is new",
+            "envs/train.txt: torch 2.12.0 -> 2.13.0",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), SAME.values(), ids=SAME)
+def test_same_code(project, name, text):
+    assert change(project, name, text) == (False, [])
+
+
+@pytest.mark.parametrize(("name", "text", "told"), CHANGES.values(), ids=CHANGES)
+def test_other_code(project, name, text, told):
+    assert change(project, name, text) == (True, told)
+
+
+def test_digest_says_what_it_is_of(project):
+    value, *asked = code.digest("step.py", "train").split()
+    assert len(value) == 16 and asked == ["step.py", "train"]

@@ -1,0 +1,53 @@
+"""Shows what a run would do, why, and what it costs; runs nothing.
+
+    python workflow/scripts/show_plan.py results/agent_eval.json --config dataset=my-shop
+
+takes what `snakemake` takes. It is a dry run of Snakemake with an executor that explains.
+"""
+
+import logging
+import sys
+
+from snakemake.cli import main
+from snakemake.executors import dryrun
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+from specialist import records
+from specialist.cache import Cache
+from specialist.forced import selection
+from specialist.plan import Job, Planner, table
+
+common_settings = dryrun.common_settings  # a part of every executor plugin
+jobs = []  # explained, in the order in which they would run
+
+
+class Executor(dryrun.Executor):
+    """Explains jobs in place of running them."""
+
+    def __init__(self, workflow, logger):
+        super().__init__(workflow, logger)
+        self.planner = Planner(
+            records.by_output("results"),
+            Cache(**workflow.config["cache"]),
+            selection(workflow.dag_settings),
+            workflow.config["dataset"],
+        )
+
+    def printjob(self, job):
+        if job.output:
+            said = str(self.dag.reason(job))
+            params, wildcards = dict(job.params.items()), dict(job.wildcards.items())
+            told = Job(job.rule.name, job.input, job.output, params, wildcards, said)
+            jobs.append(self.planner.explain(told))
+
+
+if __name__ == "__main__":
+    ExecutorPluginRegistry().register_plugin("plan", sys.modules[__name__])
+    logging.disable(logging.INFO)  # of Snakemake's words, only warnings and errors
+    given = [word for word in sys.argv[1:] if word not in ("-n", "--dry-run", "--dryrun")]
+    try:
+        main(["--cores", "all", *given, "--executor", "plan"])
+    except SystemExit as end:
+        if end.code:
+            raise
+    print(table(jobs) if jobs else "Nothing would run: all is there, made from what is there.")
