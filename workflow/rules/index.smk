@@ -1,4 +1,4 @@
-# A search index of a knowledge base: chunks, canonical embeddings, Chroma store, its measure.
+# A search index of a knowledge base: chunks, embeddings, Chroma store, learned queries, measure.
 
 
 rule chunk_kb:
@@ -20,6 +20,7 @@ rule chunk_kb:
 rule embed_chunks:
     input:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        weights=lambda w: files.weights(w.index),
     output:
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
         settings="results/{dataset}/index/{index}/embeddings.json",
@@ -33,6 +34,8 @@ rule embed_chunks:
 
 
 rule convert_encoder:
+    input:
+        weights=lambda w: files.weights(w.index),
     output:
         encoder="results/{dataset}/index/{index}/encoder.gguf",
     log:
@@ -58,6 +61,24 @@ rule build_chroma:
         "../scripts/build_chroma.py"
 
 
+rule learn_queries:
+    input:
+        conversations="results/{dataset}/prepared/sft.train.jsonl",
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/embeddings.json",
+        encoder=lambda w: files.encoder(w.index),
+    output:
+        shift="results/{dataset}/index/{index}/shift.npy",
+    log:
+        "results/logs/{dataset}/learn_queries/{index}.log",
+    params:
+        learn_from=lookup("indexes/{index}/learn_from", within=config),
+        code=digest("learn_queries.py", "rag"),
+    script:
+        "../scripts/learn_queries.py"
+
+
 rule measure_retrieval:
     input:
         queries=f"results/{config['dataset']}/prepared/tasks.jsonl",
@@ -66,6 +87,7 @@ rule measure_retrieval:
         settings="results/{dataset}/index/{index}/embeddings.json",
         store="results/{dataset}/index/{index}/chroma.zip",
         encoder=lambda w: files.encoder(w.index),
+        shift=lambda w: files.shift(w.index),
     output:
         retrieval="results/{dataset}/index/{index}/retrieval.json",
         gate="results/{dataset}/index/{index}/gate.json",

@@ -3,13 +3,15 @@
 from specialist.step import UserError
 
 
-def convert_encoder(encoder, *, model):
+def convert_encoder(weights, encoder, *, model):
     """Write the GGUF of an embedding model; measure_retrieval checks what it computes.
 
     Importing sentence-transformers takes longer than answering a few hundred tasks, and
     the agent has llama.cpp loaded anyway.
 
     Args:
+        weights: files of the model in a folder that `model` names, so that a change of theirs
+            counts; an empty list for a model that is named by its version.
         encoder: F16 GGUF to write.
         model: "package:NAME", "path:FOLDER" or "hub:ID@REVISION".
 
@@ -17,7 +19,7 @@ def convert_encoder(encoder, *, model):
         UserError: there is no such model, or llama.cpp does not know its architecture.
     """
     from specialist.converter import convert
-    from specialist.retrieval import locate_model
+    from specialist.embedding import locate_model
 
     folder = locate_model(model)
     try:

@@ -5,11 +5,13 @@ import json
 from specialist.cache import sha256
 
 
-def embed_chunks(chunks, embeddings, settings, *, model, threads):
+def embed_chunks(chunks, weights, embeddings, settings, *, model, threads):
     """Write a vector for each chunk, and what made them.
 
     Args:
         chunks: JSONL of chunk_kb.
+        weights: files of the model in a folder that `model` names, so that a change of theirs
+            counts; an empty list for a model that is named by its version.
         embeddings: .npy to write: float32 [chunks, dimension], each vector of length 1.
         settings: JSON to write: model, dimension, weights_sha256, chunks (number),
             chunks_sha256, embeddings_sha256, max_tokens (what the model reads of a text),
@@ -23,13 +25,8 @@ def embed_chunks(chunks, embeddings, settings, *, model, threads):
     """
     import numpy as np
 
-    from specialist.retrieval import (
-        SentenceEncoder,
-        embedded_text,
-        locate_model,
-        read_chunks,
-        weights_sha256,
-    )
+    from specialist.embedding import SentenceEncoder, locate_model, weights_sha256
+    from specialist.retrieval import embedded_text, read_chunks
 
     texts = [embedded_text(chunk) for chunk in read_chunks(chunks)]
     encoder = SentenceEncoder(model, threads=threads, device=None)

@@ -15,7 +15,7 @@ SAMPLE = 256  # chunks compared for it
 
 
 def measure_retrieval(
-    queries, chunks, embeddings, settings, store, encoder, retrieval, gate, *, threads
+    queries, chunks, embeddings, settings, store, encoder, shift, retrieval, gate, *, threads
 ):
     """Search with the message of each task for the articles that the task names.
 
@@ -28,6 +28,7 @@ def measure_retrieval(
         store: zip of build_chroma.
         encoder: GGUF of convert_encoder that embeds the messages, or an empty list to
             embed them by sentence-transformers.
+        shift: .npy of learn_queries, or an empty list.
         retrieval: JSON to write: recall_at_1 and recall_at_3 (mean share of a task's
             articles among the sources of the first chunks), mrr (mean reciprocal rank of
             the first right chunk, 0 if not among the first 10), all null without a task
@@ -50,7 +51,9 @@ def measure_retrieval(
     records, vectors = read_chunks(chunks), np.load(embeddings, allow_pickle=False)
     tasks = _tasks(queries, {record["source"] for record in records})
     messages = [task["message"] for task in tasks]
-    with Searcher(store, settings, encoder or None, top_k=DEPTH, threads=threads) as searcher:
+    with Searcher(
+        store, settings, encoder or None, shift or None, top_k=DEPTH, threads=threads
+    ) as searcher:
         found = searcher.search_all(messages)
         similarity = searcher.embed(messages) @ vectors.T
         sample = slice(None, None, -(-len(records) // SAMPLE))

@@ -11,6 +11,7 @@ def run_agent(
     store,
     settings,
     encoder,
+    shift,
     prompt,
     traces,
     times,
@@ -35,6 +36,7 @@ def run_agent(
             there is no search then, in the prompt, the grammar and the environment.
         encoder: GGUF of convert_encoder that embeds queries, or an empty list to embed
             them by sentence-transformers.
+        shift: .npy of learn_queries, or an empty list.
         prompt: Jinja template of the system message.
         traces: JSONL to write, the same in each run with the same number of threads.
         times: JSONL to write: what each task took, which is not.
@@ -62,7 +64,9 @@ def run_agent(
         if store:
             from specialist.retrieval import Searcher
 
-            searcher = Searcher(store, settings, encoder or None, top_k=top_k, threads=threads)
+            searcher = Searcher(
+                store, settings, encoder or None, shift or None, top_k=top_k, threads=threads
+            )
             search, offered = opened.enter_context(searcher).search, [SEARCH, *offered]
         system = system_message(prompt, offered)
         chosen = _policy(

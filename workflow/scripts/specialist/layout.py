@@ -111,13 +111,15 @@ class Layout:
         return found
 
     def training(self):
-        """All prepared data that a model of any system was trained or validated on."""
+        """All prepared data that a model or an index of any system learned from."""
         systems = self.config["systems"].values()
         adapters = {entry["adapter"] for entry in systems if "adapter" in entry}
         bases = {self.base_of(name)[0] for name in adapters}
         bases |= {entry["base"] for entry in systems if "base" in entry}
         corpora = {self.config["bases"][name]["dataset"] for name in bases}
         chats = {self.config["adapters"][name]["dataset"] for name in adapters}
+        indexes = [name for name in self._indexes() if self.shift(name)]
+        chats |= {self.config["indexes"][name]["dataset"] for name in indexes}
         names = [(name, "corpus") for name in corpora] + [(name, "sft") for name in chats]
         return [
             f"{self.results}/{name}/prepared/{part}.{split}.jsonl"
@@ -160,10 +162,26 @@ class Layout:
             return []
         return f"{self.index_folder(index)}/encoder.gguf"
 
+    def weights(self, index):
+        """Files of the embedding model if it is a folder, which nothing but its content names."""
+        kind, _, name = self.config["indexes"][index]["embedding"].partition(":")
+        if kind != "path":
+            return []
+        files = [path for path in Path(name).rglob("*") if path.is_file()]
+        hidden = [path for path in files if "/." in f"/{path.relative_to(name)}"]
+        return sorted(str(path) for path in files if path not in hidden)
+
+    def shift(self, index):
+        """What an index learned from conversations, or an empty list where it learns nothing."""
+        entry = self.config["indexes"][index]
+        if not entry["learn_from"] or not self.part(entry["dataset"], "sft"):
+            return []
+        return f"{self.index_folder(index)}/shift.npy"
+
     def system_files(self, system):
-        """Its "gguf", "store", "settings" and "encoder": a path, or [] for what it lacks."""
+        """Its "gguf", "store", "settings", "encoder", "shift": a path, or [] for what it lacks."""
         entry = self.config["systems"][system]
-        files = {"gguf": [], "store": [], "settings": [], "encoder": []}
+        files = {"gguf": [], "store": [], "settings": [], "encoder": [], "shift": []}
         model = entry.get("base") or entry.get("adapter")
         if model:
             files["gguf"] = self.gguf(model, entry["quantization"])
@@ -171,6 +189,7 @@ class Layout:
             folder = self.index_folder(entry["index"])
             files["store"], files["settings"] = f"{folder}/chroma.zip", f"{folder}/embeddings.json"
             files["encoder"] = self.encoder(entry["index"])
+            files["shift"] = self.shift(entry["index"])
         return files
 
     def scores(self, system):

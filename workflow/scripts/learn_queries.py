@@ -1,0 +1,84 @@
+"""Learns from the training conversations what a customer's message searches for."""
+
+
+def learn_queries(
+    conversations, chunks, embeddings, settings, encoder, shift, *, learn_from, threads
+):
+    """Write the matrix that moves a query's vector towards the chunk that it asks for.
+
+    In a conversation the agent puts a message into a short query, and that query finds a
+    chunk: the message should have found it too. Ridge regression learns the way from a
+    message to its chunk, counted from the mean of all chunks. Where nothing was searched
+    for, a message goes to the chunk that it finds itself, and a title to its own chunk:
+    so chunks that no conversation looks up are still found.
+
+    Args:
+        conversations: JSONL of prepare_sft.
+        chunks: JSONL of chunk_kb.
+        embeddings: .npy of embed_chunks.
+        settings, encoder: JSON of embed_chunks and GGUF of convert_encoder, or an empty list;
+            see `specialist.embedding.open_encoder`.
+        shift: .npy to write: float32 [dimension, dimension], for
+            `specialist.retrieval.shifted`; zeros if no conversation searches.
+        learn_from: most conversations that are read, evenly from all.
+        threads: CPU threads for sentence-transformers.
+    """
+    import numpy as np
+
+    from specialist.embedding import open_encoder
+    from specialist.retrieval import read_chunks, shifted
+    from specialist.text import read_rows
+
+    rows, vectors = list(read_rows(conversations)), np.load(embeddings, allow_pickle=False)
+    count, dimension = min(learn_from, len(rows)), vectors.shape[1]
+    read = (_lookup(rows[i * len(rows) // count]["messages"]) for i in range(count))
+    pairs = [(message, query) for message, query in read if message]
+    queries = sorted({query for message, query in pairs if query != message})
+    if not queries:
+        print("no conversation searches: queries stay as they are")
+        np.save(shift, np.zeros((dimension, dimension), np.float32))
+        return
+    with open_encoder(settings, encoder or None, threads) as model:
+        messages, words = (model.queries(list(texts)) for texts in zip(*pairs, strict=True))
+        titles = model.queries([chunk["title"] for chunk in read_chunks(chunks)])
+        asked = model.queries(queries)
+    wanted = (words @ vectors.T).argmax(axis=1)
+    sources = np.concatenate([messages, titles]).astype(np.float64)
+    targets = np.concatenate([vectors[wanted], vectors]) - vectors.mean(axis=0)
+    learned = np.linalg.solve(sources.T @ sources + np.eye(dimension), sources.T @ targets)
+    np.save(shift, learned.astype(np.float32))
+
+    def found(texts):
+        return (texts @ vectors.T).argmax(axis=1)
+
+    hits = [
+        float((found(texts) == wanted).mean()) for texts in (messages, shifted(messages, learned))
+    ]
+    moved = int((found(asked) != found(shifted(asked, learned))).sum())
+    print(
+        f"{len(pairs)} messages: {hits[0]:.1%} found at once what their conversation looks up, "
+        f"{hits[1]:.1%} do now; {moved} of {len(queries)} queries find another chunk than before"
+    )
+
+
+def _lookup(messages):
+    """(what the user wrote, the first query that followed on it or, without one, the same)."""
+    from specialist import react
+    from specialist.environment import SEARCH
+
+    said = None
+    for message in messages:
+        if message["role"] == "user":
+            said = message["content"]
+        elif message["role"] == "assistant" and said:
+            turn = react.parse(message["content"])
+            query = turn.get("arguments", {}).get("query")
+            if turn.get("call") == SEARCH["name"] and isinstance(query, str):
+                return said, query
+    return said, said
+
+
+if "snakemake" in globals():
+    from specialist.step import run
+
+    run(learn_queries, snakemake)
