@@ -128,6 +128,12 @@ MISTAKES = [
     ("systems.7", {"systems": {**DEFAULT["systems"], 7: {"policy": "random"}}}, "in quotes"),
     ("bases.Small", {"bases/Small": {}}, "differs from small in case alone"),
     ("datasets.x.tasks", {"datasets/x": {"path": "tests", "tasks": 9}}, "simulated", "remove it"),
+    (
+        "datasets.food-delivery.sayings",
+        {"datasets/food-delivery/sayings": "indirekt"},
+        "one of heldout, indirect",
+        "did you mean indirect?",
+    ),
     ("datasets.x.columns.mesages", {"datasets/x": {"path": "tests", "columns": {"mesages": "a"}}}),
     # references
     ("dataset", {"dataset": "food-delivry"}, "found food-delivry", "did you mean food-delivery?"),

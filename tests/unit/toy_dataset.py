@@ -16,7 +16,7 @@ SPEC = SPECS[0].parent / "food-delivery"
 
 def spec_files(part, folder=SPEC):
     """The files of a spec that the rule of one part gives to its step."""
-    config = {"datasets": {"own": {"simulate": str(folder)}}}
+    config = {"datasets": {"own": {"simulate": str(folder), "sayings": "heldout"}}}
     return [Path(path) for path in Layout(config).spec("own", part)]
 
 

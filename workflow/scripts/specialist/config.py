@@ -160,10 +160,14 @@ def _check_datasets(config):
                     ("datasets", name, key),
                     f"found {folder}, expected a folder that exists{hint}",
                 )
+        if "simulate" in given:
+            sayings = Path(entry["simulate"]) / "sayings"
+            names = sorted({path.stem for path in sayings.glob("*.yaml")} - {"train"})
+            yield from _unknown(("datasets", name, "sayings"), entry["sayings"], names)
         if "simulate" in given and entry["columns"]:
             yield ("datasets", name, "columns"), "is only for files under path; remove it"
         defaults = schema()["properties"]["datasets"]["additionalProperties"]["properties"]
-        for key in ("documents", "episodes", "tasks"):
+        for key in ("documents", "episodes", "tasks", "sayings"):
             if "path" in given and entry[key] != defaults[key]["default"]:
                 yield ("datasets", name, key), "is only for a simulated dataset; remove it"
 

@@ -8,9 +8,9 @@ from specialist.step import UserError
 SPEC = {
     "corpus": ["world.yaml", "sayings/train.yaml", "corpus.yaml", "labels.yaml", "tools.yaml"],
     "sft": ["world.yaml", "sayings/train.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml"],
-    "kb": ["world.yaml", "sayings/heldout.yaml", "figures.yaml"],
+    "kb": ["world.yaml", "sayings/{sayings}.yaml", "figures.yaml"],
     "tasks": [
-        "world.yaml", "sayings/heldout.yaml", "figures.yaml", "procedures.yaml", "kinds.yaml",
+        "world.yaml", "sayings/{sayings}.yaml", "figures.yaml", "procedures.yaml", "kinds.yaml",
         "tools.yaml",
     ],
 }  # fmt: skip
@@ -31,9 +31,13 @@ class Layout:
 
     def spec(self, dataset, part):
         """Files of a dataset's spec that one of its parts is drawn from."""
-        folder = Path(self.config["datasets"][dataset]["simulate"])
+        entry = self.config["datasets"][dataset]
+        folder = Path(entry["simulate"])
         names = SPEC[part] + (["database.sql"] if part in NEEDS_DATABASE else [])
-        return [str(folder / name) for name in names] + self._articles(folder / "handbook")
+        return [
+            *(str(folder / name.format(sayings=entry["sayings"])) for name in names),
+            *self._articles(folder / "handbook"),
+        ]
 
     def part(self, dataset, name):
         """File or files of a dataset: what the simulation writes, or what the user's folder has.

@@ -24,10 +24,11 @@ class Spec:
     Args:
         folder: the spec's folder.
         files: the files that may be read, or None for all of the folder.
+        heldout: the sayings that tasks are written in.
     """
 
-    def __init__(self, folder, files=None):
-        self.folder = Path(folder)
+    def __init__(self, folder, files=None, heldout="heldout"):
+        self.folder, self.heldout = Path(folder), heldout
         paths = sorted(map(Path, files or self.folder.rglob("*")))
         self._paths = {path.relative_to(self.folder).as_posix(): path for path in paths}
         self.templates = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
@@ -36,7 +37,9 @@ class Spec:
     @classmethod
     def of(cls, files):
         """The spec that `files` are part of, world.yaml among them; no other file is read."""
-        return cls(next(path.parent for path in files if path.name == "world.yaml"), files)
+        folder = next(path.parent for path in files if path.name == "world.yaml")
+        sayings = {path.stem for path in files if path.parent.name == "sayings"} - {"train"}
+        return cls(folder, files, *sayings)
 
     def _read(self, name):
         return self._paths[name].read_text(encoding="utf-8")
@@ -60,7 +63,8 @@ class Spec:
     def sayings(self, split):
         """How customers say things, by topic, on one side of the split: "train" or "heldout"."""
         if split not in self._sayings:
-            self._sayings[split] = self._load(f"sayings/{split}.yaml")
+            name = self.heldout if split == "heldout" else split
+            self._sayings[split] = self._load(f"sayings/{name}.yaml")
         return self._sayings[split]
 
     def _check_figures(self, figures):
