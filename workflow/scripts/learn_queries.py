@@ -1,5 +1,7 @@
 """Learns from the training conversations what a customer's message searches for."""
 
+import itertools
+
 
 def learn_queries(
     conversations, chunks, embeddings, settings, encoder, shift, *, learn_from, threads
@@ -33,31 +35,32 @@ def learn_queries(
     count, dimension = min(learn_from, len(rows)), vectors.shape[1]
     read = (_lookup(rows[i * len(rows) // count]["messages"]) for i in range(count))
     pairs = [(message, query) for message, query in read if message]
-    queries = sorted({query for message, query in pairs if query != message})
-    if not queries:
+    searched = sorted({query for message, query in pairs if query != message})
+    if not searched:
         print("no conversation searches: queries stay as they are")
         np.save(shift, np.zeros((dimension, dimension), np.float32))
         return
+    titles = [chunk["title"] for chunk in read_chunks(chunks)]
+    texts = sorted({*itertools.chain(*pairs), *titles})
     with open_encoder(settings, encoder or None, threads) as model:
-        messages, words = (model.queries(list(texts)) for texts in zip(*pairs, strict=True))
-        titles = model.queries([chunk["title"] for chunk in read_chunks(chunks)])
-        asked = model.queries(queries)
-    wanted = (words @ vectors.T).argmax(axis=1)
-    sources = np.concatenate([messages, titles]).astype(np.float64)
-    targets = np.concatenate([vectors[wanted], vectors]) - vectors.mean(axis=0)
+        embedded = dict(zip(texts, model.queries(texts), strict=True))
+    asked, queries, labels, names = (
+        np.array([embedded[text] for text in part])
+        for part in (*zip(*pairs, strict=True), searched, titles)
+    )
+
+    def found(queries):
+        return (queries @ vectors.T).argmax(axis=1)
+
+    sources = np.concatenate([asked, names]).astype(np.float64)
+    targets = np.concatenate([vectors[found(queries)], vectors]) - vectors.mean(axis=0)
     learned = np.linalg.solve(sources.T @ sources + np.eye(dimension), sources.T @ targets)
     np.save(shift, learned.astype(np.float32))
-
-    def found(texts):
-        return (texts @ vectors.T).argmax(axis=1)
-
-    hits = [
-        float((found(texts) == wanted).mean()) for texts in (messages, shifted(messages, learned))
-    ]
-    moved = int((found(asked) != found(shifted(asked, learned))).sum())
+    before, after = (found(part) == found(queries) for part in (asked, shifted(asked, learned)))
+    moved = (found(labels) != found(shifted(labels, learned))).sum()
     print(
-        f"{len(pairs)} messages: {hits[0]:.1%} found at once what their conversation looks up, "
-        f"{hits[1]:.1%} do now; {moved} of {len(queries)} queries find another chunk than before"
+        f"{len(pairs)} messages: {before.mean():.1%} found what their conversation looks up, "
+        f"{after.mean():.1%} do now; {moved} of {len(searched)} queries find another chunk"
     )
 
 
