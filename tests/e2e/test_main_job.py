@@ -86,7 +86,6 @@ def test_four_bits_cost_little(result):
     assert abs(rate(result, HEADLINE) - rate(result, "lora-f16")) <= 0.03
 
 
-@NOT_YET
 def test_messages_find_their_page(result):
     assert result["retrieval"]["recall_at_3"] >= 0.95
 
