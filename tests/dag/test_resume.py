@@ -121,10 +121,12 @@ def test_two_runs_exclude_each_other(tiny, fresh_copy):
     (project.folder / "results/systems.svg").unlink()
     first = subprocess.Popen(project.command(), cwd=project.folder, stderr=subprocess.DEVNULL)
     lock = project.folder / ".snakemake/run.lock"
-    ended = f"process {first.pid} "
-    while ended not in lock.read_text() and first.poll() is None:
+    owner = f"process {first.pid} "
+    while owner not in lock.read_text() and first.poll() is None:
         time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # as long as the second run is there
     status, output = project.snakemake()
+    first.send_signal(signal.SIGCONT)
     assert first.wait() == 0
-    assert status == 1 and f"another run works in {project.folder} ({ended}" in output
+    assert status == 1 and f"another run works in {project.folder} ({owner}" in output
     assert project.planned() == set()
