@@ -14,6 +14,7 @@ from specialist.config import load
 from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.lock import hold
+from specialist.params import named
 from specialist.step import UserError
 
 
@@ -37,9 +38,6 @@ envvars:
 
 onstart:
     announce(selection(workflow.dag_settings))
-
-
-onstart:
     try:
         hold(".snakemake/run.lock")
     except UserError as error:

@@ -163,6 +163,11 @@ CHANGES = {
         configure(adapters={"lora-r16": {"rank": 3}}),
         adapted("lora-r16") | MEASURES | evaluated("lora-q4", "lora-q4-no-retrieval"),
     ),
+    # Snakemake itself compares values without their names.
+    "two values that change places": (
+        configure(adapters={"lora-r2": {"rank": 4, "alpha": 2}}),
+        adapted("lora-r2") | evaluated("lora-r2-q4"),
+    ),
     "another adapter": (
         configure(
             adapters={"lora-r3": {"base": "small", "rank": 3}},

@@ -25,19 +25,21 @@ rule train_lora:
         "results/logs/{dataset}/train_lora/{adapter}.log",
     threads: workflow.cores
     params:
-        rank=lookup("adapters/{adapter}/rank", within=config),
-        alpha=lookup("adapters/{adapter}/alpha", within=config),
-        dropout=lookup("adapters/{adapter}/dropout", within=config),
-        target_modules=lookup("adapters/{adapter}/target_modules", within=config),
-        learning_rate=lookup("adapters/{adapter}/learning_rate", within=config),
-        batch_size=lookup("adapters/{adapter}/batch_size", within=config),
-        gradient_accumulation=lookup(
-            "adapters/{adapter}/gradient_accumulation", within=config
+        settings=named(
+            rank=lookup("adapters/{adapter}/rank", within=config),
+            alpha=lookup("adapters/{adapter}/alpha", within=config),
+            dropout=lookup("adapters/{adapter}/dropout", within=config),
+            target_modules=lookup("adapters/{adapter}/target_modules", within=config),
+            learning_rate=lookup("adapters/{adapter}/learning_rate", within=config),
+            batch_size=lookup("adapters/{adapter}/batch_size", within=config),
+            gradient_accumulation=lookup(
+                "adapters/{adapter}/gradient_accumulation", within=config
+            ),
+            epochs=lookup("adapters/{adapter}/epochs", within=config),
+            max_length=lookup("adapters/{adapter}/max_length", within=config),
+            precision=lambda w: files.base_of(w.adapter)[1]["precision"],
+            seed=config["seeds"]["lora"],
         ),
-        epochs=lookup("adapters/{adapter}/epochs", within=config),
-        max_length=lookup("adapters/{adapter}/max_length", within=config),
-        precision=lambda w: files.base_of(w.adapter)[1]["precision"],
-        seed=config["seeds"]["lora"],
         code=digest("train_lora.py", "train"),
     script:
         "../scripts/train_lora.py"

@@ -18,12 +18,14 @@ rule run_agent:
     log:
         "results/logs/{dataset}/run_agent/{system}.log",
     params:
-        policy=lambda w: config["systems"][w.system].get("policy", "model"),
-        max_steps=config["agent"]["max_steps"],
-        context=config["agent"]["context"],
-        max_new_tokens=config["agent"]["max_new_tokens"],
-        top_k=config["retrieval"]["top_k"],
-        seed=config["seeds"]["agent"],
+        settings=named(
+            policy=lambda w: config["systems"][w.system].get("policy", "model"),
+            max_steps=config["agent"]["max_steps"],
+            context=config["agent"]["context"],
+            max_new_tokens=config["agent"]["max_new_tokens"],
+            top_k=config["retrieval"]["top_k"],
+            seed=config["seeds"]["agent"],
+        ),
         code=digest("run_agent.py", "gguf", "rag"),
     script:
         "../scripts/run_agent.py"
@@ -63,14 +65,16 @@ rule collect_eval:
     log:
         "results/logs/collect_eval.log",
     params:
-        # Where the cache lies, and how often a checkpoint is made, is no part of a result.
-        config={
-            key: value
-            for key, value in config.items()
-            if key not in ("cache", "checkpoint_seconds")
-        },
-        quantizations=files.measured(),
-        stages=list(files.gates()),
+        settings=named(
+            # Where the cache lies, and how often a checkpoint is made, is no part of a result.
+            config={
+                key: value
+                for key, value in config.items()
+                if key not in ("cache", "checkpoint_seconds")
+            },
+            quantizations=files.measured(),
+            stages=list(files.gates()),
+        ),
         code=digest("collect_eval.py", "report"),
     script:
         "../scripts/collect_eval.py"

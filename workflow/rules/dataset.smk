@@ -13,8 +13,10 @@ rule simulate_corpus:
         "results/logs/{dataset}/simulate_corpus.log",
     priority: 1
     params:
-        documents=lookup("datasets/{dataset}/documents", within=config),
-        seed=config["seeds"]["simulate"],
+        settings=named(
+            documents=lookup("datasets/{dataset}/documents", within=config),
+            seed=config["seeds"]["simulate"],
+        ),
         code=digest("simulate_corpus.py"),
     script:
         "../scripts/simulate_corpus.py"
@@ -29,8 +31,10 @@ rule simulate_sft:
         "results/logs/{dataset}/simulate_sft.log",
     priority: 1
     params:
-        episodes=lookup("datasets/{dataset}/episodes", within=config),
-        seed=config["seeds"]["simulate"],
+        settings=named(
+            episodes=lookup("datasets/{dataset}/episodes", within=config),
+            seed=config["seeds"]["simulate"],
+        ),
         code=digest("simulate_sft.py"),
     script:
         "../scripts/simulate_sft.py"
@@ -67,8 +71,10 @@ rule simulate_tasks:
         "results/logs/{dataset}/simulate_tasks.log",
     priority: 1
     params:
-        tasks=lookup("datasets/{dataset}/tasks", within=config),
-        seed=config["seeds"]["simulate"],
+        settings=named(
+            tasks=lookup("datasets/{dataset}/tasks", within=config),
+            seed=config["seeds"]["simulate"],
+        ),
         code=digest("simulate_tasks.py"),
     script:
         "../scripts/simulate_tasks.py"
@@ -99,8 +105,10 @@ rule prepare_corpus:
         "results/logs/{dataset}/prepare_corpus.log",
     priority: 1
     params:
-        validation_share=0.02,
-        seed=config["seeds"]["prepare"],
+        settings=named(
+            validation_share=0.02,
+            seed=config["seeds"]["prepare"],
+        ),
         code=digest("prepare_corpus.py"),
     script:
         "../scripts/prepare_corpus.py"
@@ -117,9 +125,11 @@ rule prepare_sft:
         "results/logs/{dataset}/prepare_sft.log",
     priority: 1
     params:
-        columns=lookup("datasets/{dataset}/columns", within=config),
-        validation_share=0.05,
-        seed=config["seeds"]["prepare"],
+        settings=named(
+            columns=lookup("datasets/{dataset}/columns", within=config),
+            validation_share=0.05,
+            seed=config["seeds"]["prepare"],
+        ),
         code=digest("prepare_sft.py"),
     script:
         "../scripts/prepare_sft.py"

@@ -47,8 +47,10 @@ rule measure_gguf:
     wildcard_constraints:
         quantization="|".join(["F16", *config["quantizations"]]),
     params:
-        tokens=4096,
-        rounds=5,
+        settings=named(
+            tokens=4096,
+            rounds=5,
+        ),
         code=digest("measure_gguf.py", "gguf"),
     script:
         "../scripts/measure_gguf.py"

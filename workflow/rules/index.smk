@@ -10,8 +10,10 @@ rule chunk_kb:
         "results/logs/{dataset}/chunk_kb/{index}.log",
     priority: 1  # it checks the articles
     params:
-        max_words=lookup("indexes/{index}/max_words", within=config),
-        overlap_words=lookup("indexes/{index}/overlap_words", within=config),
+        settings=named(
+            max_words=lookup("indexes/{index}/max_words", within=config),
+            overlap_words=lookup("indexes/{index}/overlap_words", within=config),
+        ),
         code=digest("chunk_kb.py", "rag"),
     script:
         "../scripts/chunk_kb.py"

@@ -55,17 +55,21 @@ rule pretrain:
         "results/logs/{dataset}/pretrain/{base}.log",
     threads: workflow.cores
     params:
-        depth=lookup("bases/{base}/depth", within=config),
-        context=lookup("bases/{base}/context", within=config),
-        sequence=lookup("bases/{base}/sequence", within=config),
-        batch_tokens=lookup("bases/{base}/batch_tokens", within=config),
-        train_tokens=lookup("bases/{base}/train_tokens", within=config),
-        learning_rate=lookup("bases/{base}/learning_rate", within=config),
-        muon_learning_rate=lookup("bases/{base}/muon_learning_rate", within=config),
-        weight_decay=lookup("bases/{base}/weight_decay", within=config),
-        warmup_share=lookup("bases/{base}/warmup_share", within=config),
-        precision=lookup("bases/{base}/precision", within=config),
-        seed=config["seeds"]["pretrain"],
+        settings=named(
+            depth=lookup("bases/{base}/depth", within=config),
+            context=lookup("bases/{base}/context", within=config),
+            sequence=lookup("bases/{base}/sequence", within=config),
+            batch_tokens=lookup("bases/{base}/batch_tokens", within=config),
+            train_tokens=lookup("bases/{base}/train_tokens", within=config),
+            learning_rate=lookup("bases/{base}/learning_rate", within=config),
+            muon_learning_rate=lookup(
+                "bases/{base}/muon_learning_rate", within=config
+            ),
+            weight_decay=lookup("bases/{base}/weight_decay", within=config),
+            warmup_share=lookup("bases/{base}/warmup_share", within=config),
+            precision=lookup("bases/{base}/precision", within=config),
+            seed=config["seeds"]["pretrain"],
+        ),
         code=digest("pretrain.py", "train"),
     script:
         "../scripts/pretrain.py"

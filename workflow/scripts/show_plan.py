@@ -15,6 +15,7 @@ from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from specialist import records
 from specialist.cache import Cache
 from specialist.forced import selection
+from specialist.params import flat
 from specialist.plan import Job, Planner, table
 
 common_settings = dryrun.common_settings  # a part of every executor plugin
@@ -36,7 +37,7 @@ class Executor(dryrun.Executor):
     def printjob(self, job):
         if job.output:
             said = str(self.dag.reason(job))
-            params, wildcards = dict(job.params.items()), dict(job.wildcards.items())
+            params, wildcards = flat(job.params), dict(job.wildcards.items())
             told = Job(job.rule.name, job.input, job.output, params, wildcards, said)
             jobs.append(self.planner.explain(told))
 

@@ -23,6 +23,7 @@ from specialist import cache, forced
 from specialist.cache import sha256
 from specialist.checkpoint import Checkpoints, flush
 from specialist.code import parts
+from specialist.params import flat
 
 TRACKED_PACKAGES = [
     "torch",
@@ -61,11 +62,12 @@ def bind(function, snakemake, checkpoints):
         TypeError: a name is missing, unknown or declared twice.
     """
     given, wanted = {}, inspect.signature(function).parameters
-    for section in ("input", "output", "params"):
-        for name, value in getattr(snakemake, section).items():
+    params = flat(snakemake.params)
+    for section in (snakemake.input, snakemake.output, params):
+        for name, value in section.items():
             if name in given:
                 raise TypeError(f"{function.__name__}: '{name}' is declared twice in its rule")
-            given[name] = value if section == "params" else _paths(value)
+            given[name] = value if section is params else _paths(value)
     # `code` only tells Snakemake when to rerun a step; see specialist/code.py.
     given.pop("code", None)
     for name, value in (("threads", snakemake.threads), ("checkpoints", checkpoints)):
@@ -155,7 +157,7 @@ def cache_key(snakemake, inputs):
         for name, value in snakemake.input.items()
     }
     made = {name: [Path(p).name for p in _flat([v])] for name, v in snakemake.output.items()}
-    return cache.key(snakemake.rule, dict(snakemake.params.items()), named, made)
+    return cache.key(snakemake.rule, flat(snakemake.params), named, made)
 
 
 def provenance(snakemake, inputs, clock):
@@ -164,7 +166,7 @@ def provenance(snakemake, inputs, clock):
     return {
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),
-        "params": dict(snakemake.params.items()),
+        "params": flat(snakemake.params),
         "code": parts(*asked),
         "inputs": inputs,
         "outputs": hashes(snakemake.output),
