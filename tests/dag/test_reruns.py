@@ -181,7 +181,8 @@ CHANGES = {
         | PREPARED | TOKENIZED | PRETRAINED | INDEX | TASKS | ALL_MODELS,
     ),
     "seed of the split": (
-        configure(seeds={"prepare": 2}), PREPARED | TOKENIZED | PRETRAINED | ALL_MODELS
+        configure(seeds={"prepare": 2}),
+        PREPARED | LEARNED | RETRIEVAL | TOKENIZED | PRETRAINED | ALL_MODELS | evaluated("oracle"),
     ),
     "seed of the pretraining": (configure(seeds={"pretrain": 2}), PRETRAINED | ALL_MODELS),
     "seed of the adapters": (
