@@ -6,11 +6,11 @@ runs is planned with it, even if the job's output then comes out with the same b
 sets hold those jobs too, since they do run.
 """
 
-import os
 import shutil
 
 import pytest
 
+from edits import SCRIPTS, SPEC, append, configure, replace, touch
 from project import PARTS
 from specialist.embedding import locate_model
 
@@ -55,37 +55,6 @@ def rendered(*models):
 ALL_MODELS = adapted(*ADAPTERS) | MEASURES | evaluated(*MODEL_SYSTEMS)
 PREPARED = {"prepare_corpus", "prepare_sft", "audit_leakage"} | rendered("small", *ADAPTERS)
 TASKS = {"prepare_tasks", "audit_leakage"} | RETRIEVAL | evaluated(*SYSTEMS)
-
-SPEC = "resources/datasets/food-delivery"
-SCRIPTS = "workflow/scripts"
-
-
-def touch(*names):
-    """A change of the times of files, or of all files in folders, and of nothing else."""
-
-    def change(project):
-        for name in names:
-            path = project.folder / name
-            for file in [path, *path.rglob("*")]:
-                os.utime(file)
-
-    return change
-
-
-def append(path, text):
-    def change(project):
-        with open(project.folder / path, "a", encoding="utf-8") as file:
-            file.write(text)
-
-    return change
-
-
-def replace(path, old, new):
-    return lambda project: project.edit(path, old, new)
-
-
-def configure(**values):
-    return lambda project: project.overlay(**values)
 
 
 def reformat(path):
