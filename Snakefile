@@ -14,6 +14,7 @@ from specialist.config import load
 from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.lock import hold
+from specialist.sources import notice_changes
 from specialist.step import UserError
 
 
@@ -22,6 +23,7 @@ configfile: "config/config.yaml"
 
 try:
     config = load(config)
+    notice_changes()
 except UserError as error:
     raise WorkflowError(str(error))
 
