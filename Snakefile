@@ -15,6 +15,7 @@ from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.lock import hold
 from specialist.params import named
+from specialist.sources import notice_changes
 from specialist.step import UserError
 
 
@@ -23,6 +24,7 @@ configfile: "config/config.yaml"
 
 try:
     config = load(config)
+    notice_changes()
 except UserError as error:
     raise WorkflowError(str(error))
 

@@ -8,6 +8,11 @@ import bike_shop
 from project import TINY, Project
 
 
+def pytest_addoption(parser):
+    parser.addoption("--sequences", type=int, default=1, help="random sequences of changes to run")
+    parser.addoption("--seed", type=int, default=1, help="seed of the first of them")
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """The default project, tiny, run to its end; `output` is what the run said."""

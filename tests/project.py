@@ -10,11 +10,15 @@ from pathlib import Path
 
 import yaml
 
+from specialist import records
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "config", "envs", "profiles", "resources", "workflow")
 TINY = ROOT / "tests" / "config" / "tiny.yaml"
 SCRIPTS = "workflow/scripts"
 BIG = 1_000_000  # bytes from which a copied project shares a file with the original
+DIFFERS = ("chroma.zip", "times.jsonl", "summary.md")  # random ids, times, speeds
+TIMES = ("times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16")
 JOB = re.compile(r"^(?:local)?rule (\S+):\n((?: {4}.*\n)*)", re.MULTILINE)
 
 
@@ -31,6 +35,12 @@ def jobs(output):
         pairs = [pair.split("=", 1) for pair in wildcards[1].split(", ")] if wildcards else []
         found.add(" ".join([rule, *(value for name, value in pairs if name != "dataset")]))
     return found - {"all"}
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {key: without_times(part) for key, part in value.items() if key not in TIMES}
+    return value
 
 
 def link_or_copy(source, target):
@@ -115,14 +125,34 @@ class Project:
         """The jobs that would run."""
         return self.run("--dry-run", *arguments, cores=cores)
 
+    def outputs(self, folder="results"):
+        """Paths of every job's outputs that are there, of those below a folder of results/."""
+        made = filter(None, map(records.read, (self.folder / folder).rglob("*.provenance.json")))
+        paths = {path for record in made for path in record["outputs"]}
+        return {path for path in paths if (self.folder / path).is_file()}
+
     def contents(self):
         """{path: bytes} of every job's outputs."""
-        paths = [
-            path
-            for made in (self.folder / "results").rglob("*.provenance.json")
-            for path in json.loads(made.read_text(encoding="utf-8"))["outputs"]
-        ]
-        return {path: (self.folder / path).read_bytes() for path in paths}
+        return {path: (self.folder / path).read_bytes() for path in self.outputs()}
+
+    def comparable(self):
+        """{path: what must be the same whenever it is made from the same}"""
+        return {
+            path: without_times(json.loads(data)) if path.endswith(".json") else data
+            for path, data in self.contents().items()
+            if not path.endswith(DIFFERS)
+        }
+
+    def written(self):
+        """{path of a job's provenance: when it was written, in nanoseconds}"""
+        paths = (self.folder / "results").rglob("*.provenance.json")
+        return {path: path.stat().st_mtime_ns for path in paths}
+
+    def since(self, written):
+        """Provenance of the jobs that ended after `written` was asked for, as dicts."""
+        now = self.written()
+        found = [records.read(path) for path in now if now[path] != written.get(path)]
+        return [record for record in found if record]
 
     def edit(self, path, old, new):
         """Replace text that is there once."""

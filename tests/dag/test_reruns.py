@@ -6,11 +6,12 @@ runs is planned with it, even if the job's output then comes out with the same b
 sets hold those jobs too, since they do run.
 """
 
-import os
 import shutil
 
 import pytest
 
+import bike_shop
+from edits import SCRIPTS, SPEC, append, configure, replace, touch
 from project import PARTS
 from specialist.embedding import locate_model
 
@@ -56,37 +57,6 @@ ALL_MODELS = adapted(*ADAPTERS) | MEASURES | evaluated(*MODEL_SYSTEMS)
 PREPARED = {"prepare_corpus", "prepare_sft", "audit_leakage"} | rendered("small", *ADAPTERS)
 TASKS = {"prepare_tasks", "audit_leakage"} | RETRIEVAL | evaluated(*SYSTEMS)
 
-SPEC = "resources/datasets/food-delivery"
-SCRIPTS = "workflow/scripts"
-
-
-def touch(*names):
-    """A change of the times of files, or of all files in folders, and of nothing else."""
-
-    def change(project):
-        for name in names:
-            path = project.folder / name
-            for file in [path, *path.rglob("*")]:
-                os.utime(file)
-
-    return change
-
-
-def append(path, text):
-    def change(project):
-        with open(project.folder / path, "a", encoding="utf-8") as file:
-            file.write(text)
-
-    return change
-
-
-def replace(path, old, new):
-    return lambda project: project.edit(path, old, new)
-
-
-def configure(**values):
-    return lambda project: project.overlay(**values)
-
 
 def reformat(path):
     """Another layout of the same code: indentation of two, a blank line more, a comment."""
@@ -99,6 +69,12 @@ def reformat(path):
     return change
 
 
+def comment_all(project):
+    """A comment at the head of every script and module."""
+    for path in (project.folder / SCRIPTS).rglob("*.py"):
+        path.write_text(f"# One more.\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+
+
 NOTHING = {
     "nothing": lambda project: None,
     "times of all sources": touch(*PARTS),
@@ -107,10 +83,13 @@ NOTHING = {
     "times of GGUFs and index": touch("results/food-delivery/gguf", "results/food-delivery/index"),
     "layout of a script": reformat(f"{SCRIPTS}/prepare_sft.py"),
     "layout of a shared module": reformat(f"{SCRIPTS}/specialist/text.py"),
+    "comments in all code": comment_all,
     "docstring of a shared module": replace(
         f"{SCRIPTS}/specialist/step.py", '"""Runs a step:', '"""This runs a step:'
     ),
     "time between checkpoints": configure(checkpoint_seconds=7),
+    "folder of the cache": configure(cache={"folder": "elsewhere"}),
+    "no cache": configure(cache={"max_gb": 0}),
     "comment in pins": append("envs/train.txt", "# One more comment.\n"),
 }
 
@@ -122,6 +101,16 @@ def test_nothing_runs(tiny, fresh_copy, change):
     assert project.planned() == set()
 
 
+def test_nothing_runs_after_all_of_this(tiny, fresh_copy):
+    """A run and not a plan of one: it leaves every file as it was."""
+    project = fresh_copy(tiny)
+    before = project.contents()
+    for change in NOTHING.values():
+        change(project)
+    assert project.run() == set()
+    assert project.contents() == before
+
+
 @pytest.mark.parametrize("profile", ["gpu", "slurm"])
 def test_another_profile_runs_nothing(tiny, profile):
     assert tiny.planned("--workflow-profile", f"profiles/{profile}") == set()
@@ -130,6 +119,10 @@ def test_another_profile_runs_nothing(tiny, profile):
 @pytest.mark.parametrize("cores", [1, 3])
 def test_other_cores_run_nothing(tiny, cores):
     assert tiny.planned(cores=cores) == set()
+
+
+def test_other_threads_run_nothing(tiny):
+    assert tiny.planned("--set-threads", "pretrain=1", "train_lora=1") == set()
 
 
 CHANGES = {
@@ -224,6 +217,11 @@ CHANGES = {
         append("envs/train.txt", "one-more==1.0\n"),
         TOKENIZED | PRETRAINED | ALL_MODELS,
     ),
+    "pin of llama.cpp": (
+        append("envs/gguf.txt", "one-more==1.0\n"),
+        {"convert_gguf small", "convert_encoder minilm"} | gguf(*ADAPTERS) | MEASURES
+        | LEARNED | RETRIEVAL | evaluated(*SYSTEMS),
+    ),
     "pin of retrieval": (
         append("envs/rag.txt", "one-more==1.0\n"),
         INDEX | RETRIEVAL | {"convert_encoder minilm"} | evaluated(*SYSTEMS),
@@ -256,6 +254,10 @@ SHOP_CHANGES = {
         append(f"{SHOP}/kb/opening.md", "It is closed on Sundays.\n"),
         INDEX | RETRIEVAL | evaluated("oracle", "lora-q4"),
     ),
+    "one more article": (
+        append(f"{SHOP}/kb/tyres.md", "Tyres wear down.\n"),
+        INDEX | {"prepare_tasks", "audit_leakage"} | RETRIEVAL | evaluated(*SHOP_SYSTEMS),
+    ),
     "a task": (
         replace(f"{SHOP}/tasks.jsonl", "tomorrow, please", "on Monday, please"),
         {"prepare_tasks", "audit_leakage"} | RETRIEVAL | evaluated(*SHOP_SYSTEMS),
@@ -280,10 +282,35 @@ def test_change_of_own_data(shop, fresh_copy, change, expected):
     assert project.planned() == expected
 
 
+SWAPS = {
+    "training data": (
+        {"adapters": {"lora-r16": {"dataset": "bike-shop"}}},
+        {"prepare_sft", "audit_leakage", "render_prompt"} | rendered("lora-r16")
+        | adapted("lora-r16") | MEASURES | evaluated("lora-q4", "lora-q4-no-retrieval"),
+    ),
+    "knowledge base": (
+        {"indexes": {"minilm": {"dataset": "bike-shop", "learn_from": 0}}},
+        (INDEX | RETRIEVAL | {"convert_encoder minilm"} | evaluated(*SEARCHING)) - LEARNED,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "expected"), SWAPS.values(), ids=SWAPS)
+def test_one_part_of_another_dataset(tiny, fresh_copy, values, expected):
+    """Other training data keeps the base, and another knowledge base keeps all models."""
+    project = fresh_copy(tiny)
+    bike_shop.write(project.folder / SHOP)
+    project.overlay(datasets=bike_shop.CONFIG["datasets"], **values)
+    assert project.planned() == expected
+
+
 def test_back_to_another_dataset_only_collects(tiny, shop, fresh_copy):
     project = fresh_copy(shop)
     project.overlays = tiny.overlays
-    assert project.planned() == RESULT
+    written = project.written()
+    assert project.run() == RESULT
+    assert all(record["restored"] for record in project.since(written))
+    assert project.comparable().items() >= tiny.comparable().items()
 
 
 def test_same_bytes_stop_a_change_between_invocations(shop, fresh_copy):
@@ -294,7 +321,7 @@ def test_same_bytes_stop_a_change_between_invocations(shop, fresh_copy):
     file.write_text(rows + rows.splitlines(keepends=True)[-1], encoding="utf-8")
     train = "results/bike-shop/prepared/sft.train.jsonl"
     assert project.run(train) == {"prepare_sft"}
-    assert project.planned() == set()
+    assert project.run() == set()
 
 
 def test_changed_byte_of_an_embedding_model_embeds_anew(tiny, fresh_copy):

@@ -4,7 +4,6 @@ The runs here also have a folder and a cache of their own, so equal bytes mean t
 the configuration decides them.
 """
 
-import json
 import os
 import random
 import re
@@ -36,23 +35,6 @@ FOLDERS = {
     "pretrain": "results/food-delivery/base/small/model",
     "train_lora": "results/food-delivery/adapter/lora-r16",
 }
-DIFFERS = ("chroma.zip", "times.jsonl", "summary.md")  # random ids, times, speeds
-TIMES = ("times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16")
-
-
-def without_times(value):
-    if isinstance(value, dict):
-        return {key: without_times(part) for key, part in value.items() if key not in TIMES}
-    return value
-
-
-def comparable(project):
-    """{path: what must be the same in each run}"""
-    return {
-        path: without_times(json.loads(data)) if path.endswith(".json") else data
-        for path, data in project.contents().items()
-        if not path.endswith(DIFFERS)
-    }
 
 
 def whole_checkpoints(project, rule):
@@ -111,7 +93,7 @@ def test_a_run_that_is_killed_again_and_again_makes_the_same_bytes(tiny, tmp_pat
     for folder in FOLDERS.values():
         assert re.search(f"goes on from step [1-9][0-9]*: {folder}", everything)
     assert not list(project.folder.rglob("*.checkpoints"))
-    expected, found = comparable(tiny), comparable(project)
+    expected, found = tiny.comparable(), project.comparable()
     assert expected.keys() == found.keys()
     assert [path for path in expected if expected[path] != found[path]] == []
 

@@ -14,12 +14,12 @@ def job(tmp_path):
     """Function that does a step as Snakemake would, with a parameter and a time between states."""
 
     class Snakemake:
-        rule, threads, input = "count", 1, Namedlist()
+        rule, threads, input, wildcards = "count", 1, Namedlist(), Namedlist()
         output = Namedlist(fromdict={"made": str(tmp_path / "made.txt")})
         log = [str(tmp_path / "log.txt")]
 
     def run(function, until, seconds=0):
-        Snakemake.params = Namedlist(fromdict={"until": until})
+        Snakemake.params = Namedlist(fromdict={"until": until, "code": "0 pretrain.py"})
         Snakemake.config = {
             "cache": {"folder": tmp_path / "cache", "max_gb": 0},
             "checkpoint_seconds": seconds,

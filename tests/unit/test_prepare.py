@@ -1,7 +1,9 @@
 """Preparation: every form of data becomes one, once, split by content, audited for leaks."""
 
+import csv
 import json
 import unicodedata
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -82,27 +84,64 @@ def test_split_is_by_content(tmp_path):
     assert other != validation
 
 
+def chat(question, answer):
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
 FORMS = {
-    "messages": {"messages": CHAT},
-    "sharegpt": {
-        "conversations": [
-            {"from": "human", "value": "Hello?"},
-            {"from": "gpt", "value": "Good day."},
-        ]
+    "messages": lambda question, answer: {"messages": chat(question, answer)},
+    "sharegpt": lambda question, answer: {
+        "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
     },
-    "alpaca": {"instruction": "Hello?", "input": "", "output": "Good day."},
-    "prompt": {"prompt": "Hello?", "completion": "Good day."},
-    "conversational prompt": {"prompt": CHAT[:1], "completion": CHAT[1:]},
+    "alpaca": lambda question, answer: {"instruction": question, "input": "", "output": answer},
+    "prompt": lambda question, answer: {"prompt": question, "completion": answer},
+    "conversational prompt": lambda question, answer: {
+        "prompt": chat(question, answer)[:1],
+        "completion": chat(question, answer)[1:],
+    },
 }
-OTHER = {"messages": [{"role": "user", "content": "Bye."}, {"role": "assistant", "content": "!"}]}
+OTHER = {"messages": chat("Bye.", "!")}
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_conversation(tmp_path, form):
-    (tmp_path / "sft.jsonl").write_text(jsonl(FORMS[form], OTHER))
-    rows, stats = prepared_sft(tmp_path, tmp_path / "sft.jsonl")
-    assert {"messages": CHAT} in rows
-    assert stats == {"rows": 2, "duplicates": 0, "train": 1, "validation": 1, "assistant_turns": 2}
+def write_jsonl(path, rows):
+    path.write_text(jsonl(*rows), encoding="utf-8")
+
+
+def write_csv(path, rows):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        for row in rows:
+            cells = {k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()}
+            writer.writerow(cells)
+
+
+def write_parquet(path, rows):
+    import pandas
+
+    pandas.DataFrame(rows).to_parquet(path)
+
+
+WRITERS = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet}
+
+
+# A prompt in a cell of CSV is text.
+FILES = sorted({*product(FORMS, WRITERS)} - {("conversational prompt", "csv")})
+
+
+@pytest.mark.parametrize(("form", "kind"), FILES)
+def test_every_form_in_every_kind_of_file_prepares_the_same_bytes(tmp_path, form, kind):
+    pairs = [("Hello?", "Good day."), ('Two\nlines, "quoted"?', "Sch\u00f6n."), ("Bye.", "!")]
+    made = {}
+    for name, extension in (("messages", "jsonl"), (form, kind)):
+        folder = tmp_path / f"{name} {extension}"
+        folder.mkdir(exist_ok=True)
+        source = folder / f"sft.{extension}"
+        WRITERS[extension](source, [FORMS[name](*pair) for pair in pairs])
+        rows, _ = prepared_sft(folder, source)
+        made[name, extension] = [path.read_bytes() for path in sorted(folder.glob("*.out"))]
+        assert sorted(rows, key=str) == sorted(({"messages": chat(*p)} for p in pairs), key=str)
+    assert made[form, kind] == made["messages", "jsonl"]
 
 
 def test_alpaca_input_and_system_prompt(tmp_path):
@@ -142,17 +181,7 @@ def test_csv_with_other_column_names(tmp_path):
     assert 'Two\nlines, a "quote"' in [row["messages"][0]["content"] for row in rows]
 
 
-def test_csv_with_messages_as_json(tmp_path):
-    import csv
-
-    with open(tmp_path / "sft.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([["messages"], [json.dumps(CHAT)], [json.dumps(OTHER["messages"])]])
-    rows, _ = prepared_sft(tmp_path, tmp_path / "sft.csv")
-    assert {"messages": CHAT} in rows
-
-
-def test_parquet(tmp_path):
+def test_parquet_with_another_column_name(tmp_path):
     import pandas
 
     pandas.DataFrame({"dialogue": [CHAT, OTHER["messages"]]}).to_parquet(tmp_path / "sft.parquet")

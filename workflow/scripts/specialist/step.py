@@ -8,6 +8,7 @@ repeat: binding, seeds, logging, provenance.
 import builtins
 import contextlib
 import fcntl
+import functools
 import inspect
 import json
 import os
@@ -146,6 +147,11 @@ def hashes(section):
     return {path: sha256(path) for path in _flat(section) if Path(path).is_file()}
 
 
+def modified(section):
+    """{path: when it was modified, in nanoseconds} of the files of a rule's inputs."""
+    return {path: os.stat(path).st_mtime_ns for path in _flat(section) if Path(path).is_file()}
+
+
 def cache_key(snakemake, inputs):
     """The key under which the cache knows what this job makes; see specialist/cache.py.
 
@@ -209,6 +215,7 @@ def run(function, snakemake):
         file.truncate(0)
         tee = Tee(sys.stderr, file)
         with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
+            times = modified(snakemake.input)
             inputs, outputs = hashes(snakemake.input), list(_flat(snakemake.output))
             store, key = cache.Cache(**snakemake.config["cache"]), cache_key(snakemake, inputs)
             kept = Path(f"{outputs[0]}.checkpoints")
@@ -220,7 +227,8 @@ def run(function, snakemake):
                 found |= {"inputs": inputs, "outputs": hashes(snakemake.output)}
             else:
                 checkpoints = Checkpoints(kept / key, snakemake.config["checkpoint_seconds"])
-                clock = _work(function, snakemake, checkpoints)
+                check = functools.partial(_refuse_changed, inputs, times)
+                clock = _work(function, snakemake, checkpoints, check)
                 found = provenance(snakemake, inputs, clock)
                 (store.replace if anew else store.store)(key, found["outputs"], found)
             # Snakemake will take them for whole from now on, even after the machine's loss.
@@ -242,12 +250,36 @@ def _wait_for_others(file):
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def _work(function, snakemake, checkpoints):
-    """Call the step, and end the process if it fails; returns what it cost."""
+def _refuse_changed(inputs, times):
+    """Raise a UserError if an input has another content than before the step.
+
+    Nobody knows which of the two the step read, and the cache would keep what it made under the
+    first.
+
+    Args:
+        inputs: {path: SHA-256} of before.
+        times: {path: when it was modified} of before; only what was modified since is read again.
+    """
+    now = modified([*times])
+    changed = [
+        path
+        for path in times
+        if now.get(path) != times[path] and hashes([path]) != {path: inputs[path]}
+    ]
+    if changed:
+        raise UserError(
+            f"{', '.join(changed)}: changed while this step was at work; "
+            "give the same command again"
+        )
+
+
+def _work(function, snakemake, checkpoints, check):
+    """Call the step and then `check`, and end the process if one fails; returns what it cost."""
     started, begin = process_age(), time.perf_counter()
     with import_clock() as imports:
         try:
             function(**bind(function, snakemake, checkpoints))
+            check()
         except UserError as error:
             print(f"\nError in {snakemake.rule}: {error}\n")
             sys.exit(1)
