@@ -3,12 +3,16 @@
     python tests/compare_reruns.py            prints a table in Markdown
     python tests/compare_reruns.py TARGET     of a part of the workflow, for example of a GGUF
 
+In each cell stand the jobs that computed, the processor time of the whole run, Snakemake and the
+imports of each job included, and the time until it ended.
+
 Both sides have the same rules and scripts, and run the tiny configuration of the tests. Snakemake
 alone has its default options, no digest of code among the parameters, and no cache. A change comes
 on top of those before it. A side is stale when its files have other bytes than the other side's
 although both ran: all that is compared is the same in each run that computes it anew.
 """
 
+import resource
 import shutil
 import sys
 import tempfile
@@ -71,17 +75,22 @@ class Side:
         self.project, self.arguments = Project.new(folder, TINY).overlay(**config), arguments
 
     def run(self):
-        """(number of jobs that computed, seconds)"""
-        written, begin = self.project.written(), time.perf_counter()
+        """(number of jobs that computed, seconds of processor time, seconds)"""
+        written, cpu, begin = self.project.written(), cpu_seconds(), time.perf_counter()
         self.project.run(*sys.argv[1:], *self.arguments)
-        seconds = time.perf_counter() - begin
+        cost = cpu_seconds() - cpu, time.perf_counter() - begin
         made = self.project.since(written)
-        return sum(not record.get("restored") for record in made), seconds
+        return sum(not record.get("restored") for record in made), *cost
 
 
-def row(name, *runs):
-    cells = [f"{jobs} jobs, {seconds:.0f} s" + ", stale!" * stale for jobs, seconds, stale in runs]
-    print("|", " | ".join([name, *cells]), "|", flush=True)
+def cpu_seconds():
+    """Processor time of all processes that this one has started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def cell(jobs, cpu, seconds, stale=False):
+    return f"{jobs} jobs, {cpu:.0f} s ({seconds:.0f} s)" + ", stale!" * stale
 
 
 def compare(folder):
@@ -95,7 +104,8 @@ def compare(folder):
             change(side.project)
             runs.append(side.run())
         files = [side.project.comparable() for side in (alone, workflow)]
-        row(name, (*runs[0], files[0] != files[1]), (*runs[1], False))
+        cells = cell(*runs[0], stale=files[0] != files[1]), cell(*runs[1])
+        print("|", " | ".join([name, *cells]), "|", flush=True)
 
 
 if __name__ == "__main__":
