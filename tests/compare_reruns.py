@@ -7,7 +7,8 @@ In each cell stand the jobs that computed, the processor time of the whole run, 
 imports of each job included, and the time until it ended.
 
 Both sides have the same rules and scripts, and run the tiny configuration of the tests. Snakemake
-alone has its default options, no digest of code among the parameters, and no cache. A change comes
+alone has its default options, no digest of code among the parameters, no look at the content of
+older files, and no cache. A change comes
 on top of those before it. A side is stale when its files have other bytes than the other side's
 although both ran: all that is compared is the same in each run that computes it anew.
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
-from edits import SCRIPTS, SPEC, append, configure, replace, touch  # noqa: E402
+from edits import SCRIPTS, SPEC, append, configure, replace, replace_by_older, touch  # noqa: E402
 from project import PARTS, TINY, Project  # noqa: E402
 
 DIGEST = "text = json.dumps(parts(script, *envs), sort_keys=True)"
@@ -60,6 +61,9 @@ CHANGES = {
     "a learning rate": configure(adapters={"lora-r16": {"learning_rate": 0.001}}),
     "the old learning rate again": configure(adapters={"lora-r16": {"learning_rate": 0.003}}),
     "a figure of the handbook": replace(f"{SPEC}/figures.yaml", "minutes: 35,", "minutes: 40,"),
+    "a figure again, in a file with an old time, as mv and unzip leave it": replace_by_older(
+        f"{SPEC}/figures.yaml", "minutes: 75,", "minutes: 80,"
+    ),
     "a remark in a spec, which changes no byte of what is made of it": append(
         f"{SPEC}/labels.yaml", "# A remark.\n"
     ),
@@ -96,6 +100,7 @@ def cell(jobs, cpu, seconds, stale=False):
 def compare(folder):
     alone = Side(folder / "alone", "--workflow-profile", "none", cache={"max_gb": 0})
     alone.project.edit(f"{SCRIPTS}/specialist/code.py", DIGEST, 'text = ""')
+    alone.project.edit("Snakefile", "    notice_changes()\n", "")
     workflow = Side(folder / "workflow", cache={"folder": str(folder / "cache")})
     print("| the change | Snakemake alone | this workflow |\n| --- | ---: | ---: |")
     for name, change in {"the first run": nothing, **CHANGES}.items():
