@@ -110,7 +110,7 @@ class Workbench:
             assert old in text, f"{path} does not hold {old!r}"
             edited = text.replace(old, new, 1) if name in on else text
             (self.project.folder / path).write_text(edited, encoding="utf-8")
-            if old:
+            if old and not path.endswith(".py"):  # Python's own cache of code goes by times
                 os.utime(self.project.folder / path, (OLD, OLD))
         config = {"dataset": dataset, "datasets": FOLDER}
         for name in on:
@@ -144,7 +144,7 @@ class Workbench:
             name = moments.choice(back if back and moments.random() < 0.5 else names)
             old = moments.random() < 0.3
             self.set(self.dataset, self.on ^ {name}, old)
-            return f"{name} changed{' back' * (name not in self.on)}{', its file old' * old}"
+            return f"{name} changed{' back' * (name not in self.on)}{', with an old time' * old}"
         if kind == "dataset":
             self.set(moments.choice([name for name in DATASETS if name != self.dataset]), self.on)
             return f"dataset {self.dataset}"
