@@ -3,12 +3,17 @@
     python tests/compare_reruns.py            prints a table in Markdown
     python tests/compare_reruns.py TARGET     of a part of the workflow, for example of a GGUF
 
+In each cell stand the jobs that computed, the processor time of the whole run, Snakemake and the
+imports of each job included, and the time until it ended.
+
 Both sides have the same rules and scripts, and run the tiny configuration of the tests. Snakemake
-alone has its default options, no digest of code among the parameters, and no cache. A change comes
+alone has its default options, no digest of code among the parameters, no look at the content of
+older files, and no cache. A change comes
 on top of those before it. A side is stale when its files have other bytes than the other side's
 although both ran: all that is compared is the same in each run that computes it anew.
 """
 
+import resource
 import shutil
 import sys
 import tempfile
@@ -18,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
-from edits import SCRIPTS, SPEC, append, configure, replace, touch  # noqa: E402
+from edits import SCRIPTS, SPEC, append, configure, replace, replace_by_older, touch  # noqa: E402
 from project import PARTS, TINY, Project  # noqa: E402
 
 DIGEST = "text = json.dumps(parts(script, *envs), sort_keys=True)"
@@ -56,6 +61,9 @@ CHANGES = {
     "a learning rate": configure(adapters={"lora-r16": {"learning_rate": 0.001}}),
     "the old learning rate again": configure(adapters={"lora-r16": {"learning_rate": 0.003}}),
     "a figure of the handbook": replace(f"{SPEC}/figures.yaml", "minutes: 35,", "minutes: 40,"),
+    "a figure again, in a file with an old time, as mv and unzip leave it": replace_by_older(
+        f"{SPEC}/figures.yaml", "minutes: 75,", "minutes: 80,"
+    ),
     "a remark in a spec, which changes no byte of what is made of it": append(
         f"{SPEC}/labels.yaml", "# A remark.\n"
     ),
@@ -71,22 +79,28 @@ class Side:
         self.project, self.arguments = Project.new(folder, TINY).overlay(**config), arguments
 
     def run(self):
-        """(number of jobs that computed, seconds)"""
-        written, begin = self.project.written(), time.perf_counter()
+        """(number of jobs that computed, seconds of processor time, seconds)"""
+        written, cpu, begin = self.project.written(), cpu_seconds(), time.perf_counter()
         self.project.run(*sys.argv[1:], *self.arguments)
-        seconds = time.perf_counter() - begin
+        cost = cpu_seconds() - cpu, time.perf_counter() - begin
         made = self.project.since(written)
-        return sum(not record.get("restored") for record in made), seconds
+        return sum(not record.get("restored") for record in made), *cost
 
 
-def row(name, *runs):
-    cells = [f"{jobs} jobs, {seconds:.0f} s" + ", stale!" * stale for jobs, seconds, stale in runs]
-    print("|", " | ".join([name, *cells]), "|", flush=True)
+def cpu_seconds():
+    """Processor time of all processes that this one has started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def cell(jobs, cpu, seconds, stale=False):
+    return f"{jobs} jobs, {cpu:.0f} s ({seconds:.0f} s)" + ", stale!" * stale
 
 
 def compare(folder):
     alone = Side(folder / "alone", "--workflow-profile", "none", cache={"max_gb": 0})
     alone.project.edit(f"{SCRIPTS}/specialist/code.py", DIGEST, 'text = ""')
+    alone.project.edit("Snakefile", "    notice_changes()\n", "")
     workflow = Side(folder / "workflow", cache={"folder": str(folder / "cache")})
     print("| the change | Snakemake alone | this workflow |\n| --- | ---: | ---: |")
     for name, change in {"the first run": nothing, **CHANGES}.items():
@@ -95,7 +109,8 @@ def compare(folder):
             change(side.project)
             runs.append(side.run())
         files = [side.project.comparable() for side in (alone, workflow)]
-        row(name, (*runs[0], files[0] != files[1]), (*runs[1], False))
+        cells = cell(*runs[0], stale=files[0] != files[1]), cell(*runs[1])
+        print("|", " | ".join([name, *cells]), "|", flush=True)
 
 
 if __name__ == "__main__":

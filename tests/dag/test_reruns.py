@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 import bike_shop
-from edits import SCRIPTS, SPEC, append, configure, replace, touch
+from edits import SCRIPTS, SPEC, append, configure, replace, replace_by_older, touch
 from project import PARTS
 from specialist.embedding import locate_model
 
@@ -252,6 +252,10 @@ SHOP_CHANGES = {
     "times": (touch(SHOP), set()),
     "an article": (
         append(f"{SHOP}/kb/opening.md", "It is closed on Sundays.\n"),
+        INDEX | RETRIEVAL | evaluated("oracle", "lora-q4"),
+    ),
+    "an article of an old time": (
+        replace_by_older(f"{SHOP}/kb/opening.md", "at six", "at seven"),
         INDEX | RETRIEVAL | evaluated("oracle", "lora-q4"),
     ),
     "one more article": (

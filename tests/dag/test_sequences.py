@@ -19,7 +19,7 @@ import yaml
 from snakemake.utils import update_config
 
 import bike_shop
-from edits import SCRIPTS, SPEC
+from edits import OLD, SCRIPTS, SPEC
 from project import TINY, Project
 from specialist.cache import MANIFEST, sha256
 
@@ -102,14 +102,16 @@ class Workbench:
         self.settings = project.folder / "state.yaml"
         self.set(FOOD, frozenset())
 
-    def set(self, dataset, on):
-        """Make the edits, and take those back, that lead to a state."""
+    def set(self, dataset, on, old=False):
+        """Make the edits, and take those back, that lead to a state; files may get an old time."""
         for name in filter(lambda name: SWITCHES[name].edit, on ^ self.on):
             path, old, new = SWITCHES[name].edit
             text = self.texts[path]
             assert old in text, f"{path} does not hold {old!r}"
             edited = text.replace(old, new, 1) if name in on else text
             (self.project.folder / path).write_text(edited, encoding="utf-8")
+            if old and not path.endswith(".py"):  # Python's own cache of code goes by times
+                os.utime(self.project.folder / path, (OLD, OLD))
         config = {"dataset": dataset, "datasets": FOLDER}
         for name in on:
             update_config(config, SWITCHES[name].config)
@@ -140,8 +142,9 @@ class Workbench:
             names = [name for name in SWITCHES if self.dataset in SWITCHES[name].datasets]
             back = [name for name in names if name in self.on]
             name = moments.choice(back if back and moments.random() < 0.5 else names)
-            self.set(self.dataset, self.on ^ {name})
-            return f"{name} {'changed' if name in self.on else 'changed back'}"
+            old = moments.random() < 0.3
+            self.set(self.dataset, self.on ^ {name}, old)
+            return f"{name} changed{' back' * (name not in self.on)}{', with an old time' * old}"
         if kind == "dataset":
             self.set(moments.choice([name for name in DATASETS if name != self.dataset]), self.on)
             return f"dataset {self.dataset}"
