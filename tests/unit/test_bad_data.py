@@ -157,6 +157,17 @@ SFT = [
     ),
     ("a.csv", "prompt,completion\na\n", "a.csv:2: found fewer cells than the 2 of the header"),
     ("a.csv", "messages\nhello\n", "a.csv:2, messages: found no JSON"),
+    ("a.csv", "messages\n" + 100000 * "[", "a.csv:2, messages: found no JSON (maximum recursion"),
+    (
+        "a.jsonl",
+        jsonl(GOOD).strip().encode("utf-16-le"),
+        "a.jsonl:1: found a NUL, expected text in UTF-8",
+    ),
+    (
+        "a.jsonl",
+        jsonl({"conversations": [{"from": ["human"], "value": "a"}]}),
+        'a.jsonl:1, conversations[0].from: found ["human"], expected one of system, user',
+    ),
     ("a.csv", b"prompt,completion\na,\xe9\n", "a.csv:2: found the byte 0xe9, expected UTF-8"),
     ("a.parquet", "PAR0", "a.parquet: found no Parquet"),
 ]
@@ -255,7 +266,13 @@ TOOL_MISTAKES = [
         "tool renew, "
         "parameters.properties.reader: the tasks' session sets this value, which a model must not",
     ),
+    (
+        "weeks: {type: integer}",
+        'weeks: {type: integer, $ref: "#/x"}',
+        "tool renew, parameters: found $ref, expected a schema without references",
+    ),
     ("- name: renew", "- name: [renew", "tools.yaml:13: found no YAML"),
+    ("- name: renew", "- name: " + 1500 * "[", "tools.yaml: found no YAML (maximum recursion"),
     (
         "  returns: SELECT due FROM loans WHERE title = :title\n- name: renew",
         "- name: renew",
@@ -284,6 +301,7 @@ def test_tools_that_are_no_list(tmp_path):
         (DATABASE.replace("'Emma', 1", "'Emma'"), "database.sql:3: SQLite says: all VALUES"),
         (DATABASE + "SELECT * FROM lones;", "database.sql:6: SQLite says: no such table: lones"),
         (DATABASE + "ATTACH 'other.db' AS x;", "database.sql:6: SQLite says: not authorized"),
+        (DATABASE + "-- \0", "database.sql:6: found a NUL, expected text in UTF-8"),
         (DATABASE.encode() + b"-- \xff", "database.sql:6: found the byte 0xff, expected UTF-8"),
     ],
 )
@@ -360,6 +378,8 @@ TASK_MISTAKES = [
         "solution[1]: found thought, call, arguments, expected answer, as it is the last step",
     ),
     (changed(solution=TASK["solution"][::-1]), "solution[0]: found thought, answer, expected call"),
+    (changed(id="\ud800"), "tasks.jsonl:1: found half of a character"),
+    (changed(solution__2__answer="<|im_end|>"), "tasks.jsonl:1: found <|im_end|>, expected text"),
     (b'{"id": "\xff"}', "tasks.jsonl:1: found the byte 0xff, expected UTF-8"),
 ]
 

@@ -142,3 +142,17 @@ def test_replaced_entry_says_that_it_was_damaged(cache, outputs, tmp_path, capsy
     assert "model.bin was damaged" in capsys.readouterr().out
     wanted = elsewhere(tmp_path, outputs)
     assert cache.restore(KEY, wanted) == MADE
+
+
+def test_a_cache_that_is_no_folder_costs_no_step(cache, outputs, tmp_path, capsys):
+    cache.folder.write_text("a file")
+    assert cache.lookup(KEY) is None
+    assert cache.restore(KEY, elsewhere(tmp_path, outputs)) is None
+    cache.store(KEY, outputs, MADE)
+    assert f"cache: nothing is kept in {cache.folder}" in capsys.readouterr().out
+
+
+def test_a_store_that_fails_leaves_nothing(cache, outputs, tmp_path, capsys):
+    cache.store(KEY, {**outputs, str(tmp_path / "missing"): "0"}, MADE)
+    assert "cache: nothing is kept" in capsys.readouterr().out
+    assert not list(cache.folder.glob("??/*"))

@@ -81,7 +81,7 @@ def _turns(row, mistakes, place):
         if isinstance(row.get(name), str):  # a cell of a CSV file
             try:
                 row[name] = json.loads(row[name])
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 mistakes.add(place, name, text=f"found no JSON ({error}), expected a list")
                 return None
     if row.get("messages") is not None:
@@ -91,7 +91,7 @@ def _turns(row, mistakes, place):
             row["conversations"], mistakes, place, "conversations", "from", "value"
         )
         return turns and [
-            (path, SHAREGPT_ROLES.get(role, role), *rest) for path, role, *rest in turns
+            (path, SHAREGPT_ROLES.get(str(role), role), *rest) for path, role, *rest in turns
         ]
     system = [(("system",), "system", ("system",), row["system"])] if row.get("system") else []
     for asked, answered in (("instruction", "output"), ("prompt", "completion")):

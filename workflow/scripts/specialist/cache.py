@@ -63,7 +63,7 @@ class Cache:
         try:
             text = (self._entry(key) / MANIFEST).read_text(encoding="utf-8")
             return json.loads(text) if self.limit else None
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
     def restore(self, key, outputs):
@@ -81,13 +81,14 @@ class Cache:
         entry = self._entry(key)
         try:
             manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-            os.utime(entry / MANIFEST)
+            with contextlib.suppress(OSError):  # the cache may only be read
+                os.utime(entry / MANIFEST)
             for number, path in enumerate(outputs):
                 _link(entry / str(number), path)
                 if sha256(path) != manifest["sha256"][number]:
                     raise ValueError(f"{Path(path).name} is not what was stored")
                 os.utime(path)  # newer than the inputs, as if it had just been made
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             problem = f"{error.filename} is missing"
         except (ValueError, KeyError, IndexError) as error:
             problem = error
@@ -104,6 +105,8 @@ class Cache:
     def store(self, key, outputs, provenance):
         """Keep the files that a step made, unless the cache is off or has them.
 
+        A cache that cannot be written (full, read-only) is said, and costs no step its work.
+
         Args:
             outputs: {path: SHA-256}.
             provenance: what `restore` is to return, for JSON.
@@ -111,17 +114,24 @@ class Cache:
         entry = self._entry(key)
         if not self.limit or entry.exists():
             return
+        try:
+            self._store(entry, outputs, provenance)
+            self.prune(self.limit)
+        except OSError as error:
+            print(f"cache: nothing is kept in {self.folder}: {error}")
+
+    def _store(self, entry, outputs, provenance):
         entry.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=entry.parent, prefix="new-"))
-        for number, path in enumerate(outputs):
-            _link(path, made / str(number))
-        manifest = {"sha256": list(outputs.values()), "provenance": provenance}
-        (made / MANIFEST).write_text(json.dumps(manifest, default=str), encoding="utf-8")
         try:
-            made.rename(entry)
-        except OSError:  # another run was quicker
-            shutil.rmtree(made)
-        self.prune(self.limit)
+            for number, path in enumerate(outputs):
+                _link(path, made / str(number))
+            manifest = {"sha256": list(outputs.values()), "provenance": provenance}
+            (made / MANIFEST).write_text(json.dumps(manifest, default=str), encoding="utf-8")
+            if not entry.exists():  # another run may have been quicker
+                made.rename(entry)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
     def replace(self, key, outputs, provenance):
         """Like `store`, in place of what is kept; says so if that was damaged or differs."""

@@ -66,6 +66,11 @@ def read_text(path, mistakes):
 
 
 def _decode(data, path, mistakes, line=1):
+    # UTF-16 of English is valid UTF-8, every other character a NUL.
+    if (zero := data.find(b"\0")) >= 0 and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        line += data.count(b"\n", 0, zero)
+        text = "found a NUL, expected text in UTF-8; save the file in the encoding UTF-8"
+        return mistakes.add(f"{path}:{line}", text=text)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ nothing a model writes can widen what a tool does.
 """
 
 import json
+import math
 import sqlite3
 
 SEARCH = {
@@ -18,6 +19,8 @@ SEARCH = {
         "required": ["query"],
     },
 }
+CALL_STEPS = 10_000_000  # of SQLite's virtual machine in one call, under a second
+LONGEST = 10_000_000  # bytes of one value
 
 
 def open_database(script):
@@ -27,6 +30,8 @@ def open_database(script):
     """
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.set_authorizer(_in_memory)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+    connection.text_factory = lambda data: data.decode(errors="replace")
     connection.executescript(script)
     return connection
 
@@ -37,15 +42,27 @@ def _in_memory(action, *_):
 
 
 def dump(connection):
-    """Every row of every table, as {table: [row as a dict, ...]} in a fixed order."""
+    """Every row of every table, as {table: [row as a dict, ...]} in a fixed order.
+
+    What JSON cannot hold is text: a blob in hexadecimal digits, an infinite number as inf.
+    """
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     tables = [name for (name,) in connection.execute(query)]
-    return {table: _rows(connection.execute(f'SELECT * FROM "{table}"')) for table in tables}
+    return {
+        table: _rows(connection.execute('SELECT * FROM "{}"'.format(table.replace('"', '""'))))
+        for table in tables
+    }
 
 
 def _rows(cursor):
     names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+    return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor]
+
+
+def _plain(value):
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def changes(before, after):
@@ -117,6 +134,7 @@ class Environment:
         if tool is None:
             return {"error": f"there is no tool {name}"}
         values = {**arguments, **self.session}
+        self._limit_work()
         self.connection.execute("BEGIN")
         try:
             for guard in tool.get("require", []):
@@ -130,4 +148,12 @@ class Environment:
         except (sqlite3.Error, OverflowError, UnicodeError) as error:  # what SQLite cannot hold
             self.connection.execute("ROLLBACK")
             return {"error": str(error)}
+        finally:
+            self.connection.set_progress_handler(None, 0)
         return rows[0] if len(rows) == 1 else {"rows": rows}
+
+    def _limit_work(self):
+        # A number that a model writes may decide how often a query recurses. Steps are counted
+        # and not seconds, so that the same call is refused on every machine.
+        left = iter(range(100))
+        self.connection.set_progress_handler(lambda: next(left, None) is None, CALL_STEPS // 100)

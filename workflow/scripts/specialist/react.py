@@ -12,6 +12,7 @@ Training data and the agent share this module, so that they cannot drift apart.
 """
 
 import json
+import math
 
 THOUGHT, ACTION, ANSWER = "Thought: ", "Action: ", "Answer: "
 
@@ -70,7 +71,16 @@ def parse(turn):
     if not rest.startswith(ACTION):
         return {"error": f"a thought is followed by '{ACTION.strip()}' or '{ANSWER.strip()}'"}
     try:
-        call = json.loads(rest[len(ACTION) :])
+        call = json.loads(rest[len(ACTION) :], parse_float=_finite, parse_constant=_finite)
+        if not isinstance(call["name"], str):
+            raise TypeError("the name is no text")
         return step | {"call": call["name"], "arguments": dict(call["arguments"])}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         return {"error": f"the action is not a call: {error}"}
+
+
+def _finite(number):
+    # The grammar allows 1e999, which Python reads as infinite and JSON cannot write.
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is no finite number")
+    return value

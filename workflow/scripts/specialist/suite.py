@@ -18,6 +18,8 @@ def read_tasks(path, mistakes):
             continue
         _fill(task, schema("task"))
         task["message"] = check_text(task["message"], mistakes, place, "message")
+        others = {key: value for key, value in task.items() if key != "message"}
+        check_text(json.dumps(others, ensure_ascii=False), mistakes, place)
         if (other := ids.setdefault(task["id"], place)) != place:
             mistakes.add(place, "id", text=f"{task['id']} is the id of {other} too; rename it")
         found.append((place, task))
@@ -53,10 +55,8 @@ def check_tasks(tasks, tools, database, articles, mistakes):
     """
     before = dump(database)
     rows = {table: {_key(row) for row in rows} for table, rows in before.items()}
-    columns = {
-        table: [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]
-        for table in before
-    }
+    names = "SELECT name FROM pragma_table_info(?)"
+    columns = {table: [name for (name,) in database.execute(names, [table])] for table in before}
     needed = {name: tool for tool, (_, names) in tools.items() for name in names}
     for place, task in tasks:
         for number, name in enumerate(task["kb"]):

@@ -1,6 +1,8 @@
 """Checks of a dataset's database and of the tools that are SQL on it."""
 
 import functools
+import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -80,7 +82,7 @@ def read_tools(path, database, session_keys, mistakes):
     mistakes.stop()
     try:
         entries = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else path
         mistakes.add(place, text=f"found no YAML ({getattr(error, 'problem', error)})")
@@ -111,6 +113,10 @@ def _check_tool(tool, database, session_keys, mistakes, place):
         where = ("parameters", *error.absolute_path)
         mistakes.add(place, *where, text=f"this is no JSON schema: {error.message}")
         return taken
+    if reference := re.search(r'"(\$\w*[rR]ef)": ', json.dumps(parameters, default=str)):
+        text = f"found {reference[1]}, expected a schema without references; write it out"
+        mistakes.add(place, "parameters", text=text)
+        mistakes.stop()  # nothing can be checked against it
     required = parameters.get("required", [])
     for name in required:
         if name not in parameters["properties"]:
