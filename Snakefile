@@ -14,18 +14,23 @@ from specialist.config import load
 from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.lock import hold
+from specialist.paper import expand
 from specialist.step import UserError
 
 
 configfile: "config/config.yaml"
+configfile: "config/paper.yaml"
 
 
 try:
-    config = load(config)
+    evaluated = load(config)  # what results/agent_eval.json is made from
+    config, experiments = expand(
+        evaluated
+    )  # and the cells of the paper, by the same rules
 except UserError as error:
     raise WorkflowError(str(error))
 
-files = Layout(config)
+files, main = Layout(config), Layout(evaluated)
 
 # What is forced is computed, and not taken from the cache; see specialist/forced.py.
 os.environ.setdefault(VARIABLE, "[]")

@@ -18,6 +18,25 @@ def with_system_prompt(path, prompt):
     return rows
 
 
+def draw(rows, examples, seed):
+    """The first `examples` rows in an order drawn by the seed; all, as they are, for None.
+
+    Args:
+        rows: a `datasets.Dataset`.
+
+    Raises:
+        UserError: there are not as many.
+    """
+    if examples is None:
+        return rows
+    if examples > len(rows):
+        raise UserError(
+            f"found {len(rows)} training conversations, expected at least the {examples} of the "
+            "adapter's `examples`; lower it or add conversations"
+        )
+    return rows.shuffle(seed=seed).select(range(examples))
+
+
 def check_lengths(path, rows, tokenizer, max_length):
     """Refuse conversations that training would have to cut.
 

@@ -192,6 +192,10 @@ class Layout:
             files["shift"] = self.shift(entry["index"])
         return files
 
+    def system_tools(self, system, dataset):
+        """The tools that a system may use: a path, or an empty list."""
+        return self.file(dataset, "tools") if self.config["systems"][system]["tools"] else []
+
     def scores(self, system):
         return f"{self.results}/{self.config['dataset']}/agent/{system}/scores.json"
 
