@@ -14,7 +14,7 @@ from specialist.config import load
 from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.lock import hold
-from specialist.paper import expand
+from specialist.paper import lay_out
 from specialist.step import UserError
 
 
@@ -23,10 +23,9 @@ configfile: "config/paper.yaml"
 
 
 try:
-    evaluated = load(config)  # what results/agent_eval.json is made from
-    config, experiments = expand(
-        evaluated
-    )  # and the cells of the paper, by the same rules
+    # What results/agent_eval.json is made from, and the paper's cells beside it.
+    evaluated = load(config)
+    config, experiments = lay_out(evaluated)
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -59,6 +58,7 @@ wildcard_constraints:
     quantization="|".join(config["quantizations"]),
     index="|".join(config["indexes"]),
     system="|".join(config["systems"]),
+    experiment="|".join(experiments),
 
 
 rule all:
@@ -74,3 +74,4 @@ include: "workflow/rules/adapt.smk"
 include: "workflow/rules/gguf.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/agent.smk"
+include: "workflow/rules/paper.smk"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from specialist.config import load
-from specialist.paper import expand, values
+from specialist.paper import lay_out, values
 from specialist.step import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,14 +35,14 @@ def shipped(paper="full", **papers):
 def test_expansion_adds_and_changes_nothing():
     config = shipped(full=PAPER)
     before = copy.deepcopy(config)
-    expanded, _ = expand(config)
+    laid_out, _ = lay_out(config)
     assert config == before
     for section in ("datasets", "bases", "adapters", "indexes", "systems"):
-        assert {name: expanded[section][name] for name in config[section]} == config[section]
+        assert {name: laid_out[section][name] for name in config[section]} == config[section]
 
 
 def test_cells_are_named_by_what_differs():
-    config, found = expand(shipped(full=PAPER))
+    config, found = lay_out(shipped(full=PAPER))
     assert [cell["adapter"] for cell in found["rank"]] == [
         "lora-r16_examples-40_rank-2_alpha-4",
         "lora-r16_examples-40_rank-2_alpha-4_seed-2",
@@ -61,25 +61,25 @@ def test_cells_are_named_by_what_differs():
 
 
 def test_bases_are_pretrained_once_for_each_seed():
-    config, found = expand(shipped())
+    config, found = lay_out(shipped(full=PAPER | {"seeds": [1, 2, 3]}))
     assert config["bases"].keys() == {"small", "small_seed-2", "small_seed-3"}
     assert {cell["base"] for cells in found.values() for cell in cells} == set(config["bases"])
 
 
 def test_equal_cells_of_different_sweeps_are_one():
-    _, found = expand(shipped(full=PAPER))
+    _, found = lay_out(shipped(full=PAPER))
     assert found["rank"][2]["adapter"] == found["batch"][0]["adapter"]
 
 
 def test_a_cell_that_differs_in_nothing_is_the_headlines_adapter():
-    _, found = expand(shipped(full=PAPER | {"whole": {}}))
+    _, found = lay_out(shipped(full=PAPER | {"whole": {}}))
     assert found["quantization"][0]["adapter"] == "lora-r16"
 
 
 def test_another_value_adds_its_cells_only():
     more = {"rank": {"rank": [2, 16, 4], "alpha": [4, 32, 8]}}
-    before, _ = expand(shipped(full=PAPER))
-    after, _ = expand(shipped(full=PAPER | {"sweeps": PAPER["sweeps"] | more}))
+    before, _ = lay_out(shipped(full=PAPER))
+    after, _ = lay_out(shipped(full=PAPER | {"sweeps": PAPER["sweeps"] | more}))
     assert after["adapters"].keys() - before["adapters"].keys() == {
         "lora-r16_examples-40_rank-4_alpha-8",
         "lora-r16_examples-40_rank-4_alpha-8_seed-2",
@@ -88,7 +88,7 @@ def test_another_value_adds_its_cells_only():
 
 
 def test_stack_takes_each_part_away():
-    config, found = expand(shipped(full=PAPER))
+    config, found = lay_out(shipped(full=PAPER))
     cells = {cell["cell"]: config["systems"][cell["system"]] for cell in found["stack"]}
     assert len(cells) == 16
     assert cells["base, F16, no retrieval, no tools"] == {
@@ -97,8 +97,8 @@ def test_stack_takes_each_part_away():
 
 
 def test_version_with_data_of_its_own_leaves_the_others_alone():
-    config, found = expand(shipped("quick"))
-    assert config["datasets"]["food-delivery-quick"]["tasks"] == 40
+    config, found = lay_out(shipped("quick"))
+    assert config["datasets"]["food-delivery-quick"]["tasks"] == 20
     cell = found["rank"][0]
     system = config["systems"][cell["system"]]
     for section, name in (("adapters", cell["adapter"]), ("bases", cell["base"]),
@@ -109,7 +109,12 @@ def test_version_with_data_of_its_own_leaves_the_others_alone():
 def test_without_an_adapter_there_is_nothing_to_test():
     config = shipped()
     config["headline"] = "random"
-    assert expand(config) == (config, {})
+    assert lay_out(config) == (config, {})
+
+
+def test_what_is_not_asked_for_is_left_out():
+    _, found = lay_out(shipped(full=PAPER | {"quantizations": [], "stack": False}))
+    assert found.keys() == {"rank", "batch"}
 
 
 def test_labels():
@@ -130,13 +135,18 @@ def test_labels():
 )
 def test_wrong_value_is_named(sweep, place):
     with pytest.raises(UserError, match=place):
-        expand(shipped(full=PAPER | {"sweeps": {"x": sweep}}))
+        lay_out(shipped(full=PAPER | {"sweeps": {"x": sweep}}))
 
 
 def test_lists_of_different_length_are_refused():
     uneven = {"x": {"rank": [2, 4], "alpha": [4]}}
     with pytest.raises(UserError, match=r"papers.full.sweeps.x: found 2 of rank, 1 of alpha"):
         shipped(full=PAPER | {"sweeps": uneven})
+
+
+def test_sweep_with_the_name_of_another_experiment_is_refused():
+    with pytest.raises(UserError, match=r"sweeps.stack: is the name of another experiment"):
+        shipped(full=PAPER | {"sweeps": {"stack": {"rank": [2]}}})
 
 
 def test_unknown_version_is_refused():

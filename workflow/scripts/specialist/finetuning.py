@@ -53,6 +53,31 @@ def check_lengths(path, rows, tokenizer, max_length):
         )
 
 
+def assistant_loss(model, tokenizer, rows):
+    """Mean loss, in nats, of the assistant's tokens in conversations.
+
+    Args:
+        model: a causal language model of Transformers.
+        rows: {"messages": [...]}, none longer than the model's context.
+    """
+    import torch
+
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for row in rows:
+            encoded = tokenizer.apply_chat_template(
+                row["messages"], return_dict=True, return_assistant_tokens_mask=True
+            )
+            ids = torch.tensor([encoded["input_ids"]])
+            carries = torch.tensor(encoded["assistant_masks"][1:]).bool()
+            logits = model(input_ids=ids, use_cache=False).logits[0, :-1][carries]
+            total += torch.nn.functional.cross_entropy(
+                logits, ids[0, 1:][carries], reduction="sum"
+            ).item()
+            count += int(carries.sum())
+    return total / count
+
+
 def show_masks(encoded, tokenizer, count=3):
     """Which tokens of a few conversations carry loss, as text: those between [[ and ]].
 

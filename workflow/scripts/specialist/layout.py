@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from specialist.paper import QUANTIZATION, STACK
 from specialist.step import UserError
 
 # What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
@@ -198,6 +199,31 @@ class Layout:
 
     def scores(self, system):
         return f"{self.results}/{self.config['dataset']}/agent/{system}/scores.json"
+
+    def cells(self, experiments):
+        """The cells of the paper with the files that hold what was measured.
+
+        Args:
+            experiments: {experiment: cells}, as `specialist.paper.lay_out` returns them.
+
+        Returns:
+            list of dicts: "experiment", "cell", "seed" and "files", see collect_paper.py.
+        """
+        found = []
+        for experiment, cells in experiments.items():
+            for cell in cells:
+                model = cell["adapter"] or cell["base"]
+                folder = f"{self.results}/{self.model_dataset(model)}"
+                files = {"scores": f"{folder}/agent/{cell['system']}/scores.json"}
+                if experiment == QUANTIZATION:
+                    kind = self.config["systems"][cell["system"]]["quantization"]
+                    files["measures"] = f"{folder}/gguf/{model}/measures/{kind}.json"
+                elif experiment != STACK:
+                    files["evaluation"] = f"{folder}/adapter/{model}/evaluation.json"
+                    files["adapter"] = f"{folder}/adapter/{model}/adapter_model.safetensors"
+                place = {"experiment": experiment, "cell": cell["cell"], "seed": cell["seed"]}
+                found.append({**place, "files": files})
+        return found
 
     def headline_model(self):
         """The base or adapter of the headline system, or None for a policy."""

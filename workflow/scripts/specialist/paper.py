@@ -9,11 +9,17 @@ import itertools
 
 from specialist.config import UNQUANTIZED, load
 
-BASE, ADAPTED = "base", "LoRA"
-SEARCHES, USES_TOOLS = ("retrieval", "no retrieval"), ("tools", "no tools")
+QUANTIZATION, STACK = "quantization", "stack"  # the experiments that are no sweeps
+# What the stack is made of: argument of a cell -> {label: value}.
+PARTS = {
+    "adapted": {"base": False, "LoRA": True},
+    "kind": {},
+    "search": {"retrieval": True, "no retrieval": False},
+    "tools": {"tools": True, "no tools": False},
+}
 
 
-def expand(config):
+def lay_out(config):
     """Lay out the cells of the paper that `config` chooses.
 
     Args:
@@ -36,47 +42,45 @@ def expand(config):
     adapter, index = _own_entries(config, paper, headline)
     kinds = [UNQUANTIZED, *paper["quantizations"]]
     config["quantizations"] = list(dict.fromkeys([*config["quantizations"], *kinds[1:]]))
+    root, seeds, whole = config["adapters"][adapter]["base"], paper["seeds"], paper["whole"]
 
-    def cell(label, seed, changes, quantization=UNQUANTIZED, kind=ADAPTED, search=True, tools=True):
-        base = _variant(config["bases"], config["adapters"][adapter]["base"], seed=seed)
+    def cell(label, seed, changes, kind=UNQUANTIZED, adapted=True, search=True, tools=True):
+        base = name = _variant(config["bases"], root, seed=seed)
         model = {"base": base}
-        if kind == ADAPTED:
-            model = {"adapter": _variant(
-                config["adapters"], adapter, **changes, seed=seed, base=base
-            )}  # fmt: skip
-        entry = {**model, "quantization": quantization, "tools": tools}
-        if search and index:
-            entry["index"] = index
-        parts = (*model.values(), quantization, entry.get("index", "alone"))
-        name = ".".join([*parts, *([] if tools else ["no-tools"])])
-        config["systems"][name] = entry
-        return {
-            "cell": label, "seed": seed, "base": base, "adapter": model.get("adapter"),
-            "system": name,
-        }  # fmt: skip
+        if adapted:
+            name = _variant(config["adapters"], adapter, **changes, seed=seed, base=base)
+            model = {"adapter": name}
+        searched = {"index": index} if search and index else {}
+        entry = {**model, "quantization": kind, **searched, "tools": tools}
+        parts = [name, kind, searched.get("index", "alone"), *([] if tools else ["no-tools"])]
+        config["systems"][".".join(parts)] = entry
+        place = {"cell": label, "seed": seed, "base": base, "adapter": model.get("adapter")}
+        return {**place, "system": ".".join(parts)}
 
     found = {
         experiment: [
             cell(label, seed, paper["reference"] | changes)
             for label, changes in values(experiment, lists)
-            for seed in paper["seeds"]
+            for seed in seeds
         ]
         for experiment, lists in paper["sweeps"].items()
     }
-    whole, seeds = paper["whole"], paper["seeds"]
-    found["quantization"] = [cell(kind, seed, whole, kind) for kind in kinds for seed in seeds]
-    last = headline["quantization"] if headline["quantization"] in kinds[1:] else kinds[-1]
-    found["stack"] = [
-        cell(
-            ", ".join(label), seed, whole, label[1], label[0],
-            label[2] == SEARCHES[0], label[3] == USES_TOOLS[0],
-        )
-        for label in itertools.product(
-            (BASE, ADAPTED), dict.fromkeys((UNQUANTIZED, last)), SEARCHES, USES_TOOLS
-        )
-        for seed in seeds
-    ]  # fmt: skip
+    if paper["quantizations"]:
+        found[QUANTIZATION] = [cell(kind, seed, whole, kind) for kind in kinds for seed in seeds]
+    if paper["stack"]:
+        chosen = headline["quantization"] if headline["quantization"] in kinds else kinds[-1]
+        parts = PARTS | {"kind": {kind: kind for kind in (UNQUANTIZED, chosen)}}
+        found[STACK] = [
+            cell(", ".join(labels), seed, whole, **_pick(parts, labels))
+            for labels in itertools.product(*parts.values())
+            for seed in seeds
+        ]
     return load(config), found
+
+
+def _pick(parts, labels):
+    """The arguments that labels stand for."""
+    return {name: part[label] for (name, part), label in zip(parts.items(), labels, strict=True)}
 
 
 def values(experiment, lists):
