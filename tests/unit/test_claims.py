@@ -32,7 +32,7 @@ CLAIM = {
     "id": "same", "title": "Same", "claim": "b is as good as a.", "experiment": "x",
     "rules": [RULE], "shows": ["loss"], "limits": "Two cells.",
 }  # fmt: skip
-NO_TASKS = pd.DataFrame(columns=["experiment", "cell", "seed", "task", "solved"])
+NO_TASKS = pd.DataFrame(columns=["experiment", "cell", "seed", "metric", "task", "value"])
 numbers = st.floats(-10, 10)
 
 
@@ -88,16 +88,15 @@ def test_ratio():
 
 def test_rule_over_tasks_is_paired_by_task():
     rule = RULE | {"metric": "success_rate", "over": "tasks", "at_least": -0.05}
-    solved = [1, 0] * 100
     tasks = pd.DataFrame(
-        {"experiment": "x", "cell": cell, "seed": seed, "task": task, "solved": won}
-        for cell in "ab"
-        for seed in (1, 2)
-        for task, won in enumerate(solved)
-        if (cell, seed, task) != ("b", 1, 0)
-    )
-    lost = pd.DataFrame([{"experiment": "x", "cell": "b", "seed": 1, "task": 0, "solved": 0}])
-    found = judge(CLAIM | {"rules": [rule]}, measured(a=[0.5]), pd.concat([tasks, lost]))
+        {
+            "experiment": "x", "cell": cell, "seed": seed, "metric": "success_rate", "task": task,
+            # b loses one task that a solves, with one of two seeds.
+            "value": 0 if (cell, seed, task) == ("b", 1, 0) else task % 2 == 0,
+        }
+        for cell in "ab" for seed in (1, 2) for task in range(200)
+    )  # fmt: skip
+    found = judge(CLAIM | {"rules": [rule]}, measured(a=[0.5]), tasks)
     assert found["verdict"] == SUPPORTED
     assert found["rules"][0]["value"] == pytest.approx(-1 / 400)
     assert found["rules"][0]["low"] < -1 / 400 < found["rules"][0]["high"] <= 0
@@ -135,7 +134,7 @@ def test_shipped_claims_name_what_is_measured():
     shipped = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["papers"]["full"]
     claims = read(CLAIMS, SCHEMA)
     assert {claim["experiment"] for claim in claims} == {
-        *shipped["sweeps"], "quantization", "stack",
+        *shipped["sweeps"], "quantization", "stack", "retrieval",
     }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_cells_are_named_by_what_differs():
 def test_bases_are_pretrained_once_for_each_seed():
     config, found = lay_out(shipped(full=PAPER | {"seeds": [1, 2, 3]}))
     assert config["bases"].keys() == {"small", "small_seed-2", "small_seed-3"}
-    assert {cell["base"] for cells in found.values() for cell in cells} == set(config["bases"])
+    assert {cell["base"] for cell in found["stack"]} == set(config["bases"])
 
 
 def test_equal_cells_of_different_sweeps_are_one():
@@ -114,7 +114,7 @@ def test_without_an_adapter_there_is_nothing_to_test():
 
 def test_what_is_not_asked_for_is_left_out():
     _, found = lay_out(shipped(full=PAPER | {"quantizations": [], "stack": False}))
-    assert found.keys() == {"rank", "batch"}
+    assert found.keys() == {"rank", "batch", "retrieval"}
 
 
 def test_labels():

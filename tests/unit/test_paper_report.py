@@ -11,6 +11,7 @@ import yaml
 
 from check_claims import check_claims
 from collect_paper import collect_paper
+from compare_searches import METHODS
 from judge_claims import judge_claims
 from plot_experiment import plot_experiment
 from render_paper import number, picture, render_paper
@@ -29,9 +30,12 @@ def write(path, content):
 def make_up(cell, number):
     """Write files such as the workflow makes for a cell."""
     files = {name: Path(path) for name, path in cell["files"].items()}
+    if "searches" in files:
+        values = {f"t{i}": i % 3 / 2 for i in range(10)}
+        metrics = dict.fromkeys(("recall_at_1", "recall_at_3", "mrr"), values)
+        return write(files["searches"], dict.fromkeys(METHODS, metrics))
     won = {f"t{i}": None if i <= number % 7 else "wrong_tool" for i in range(10)}
-    rate = sum(why is None for why in won.values()) / 10
-    write(files["scores"], {"success_rate": rate, "outcomes": won})
+    write(files["scores"], {"outcomes": won})
     if "measures" in files:
         quality = {"perplexity": 20 + number / 9, "kl_mean": 0.01, "same_top_token": 0.95}
         size = {"bits_per_weight": 16.0, "bytes": 9000000}

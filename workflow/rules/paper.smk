@@ -47,6 +47,25 @@ rule evaluate_adapter:
         "../scripts/evaluate_adapter.py"
 
 
+rule compare_searches:
+    input:
+        tasks="results/{dataset}/prepared/tasks.jsonl",
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/embeddings.json",
+        encoder=lambda w: files.encoder(w.index),
+        shift=lambda w: files.shift(w.index),
+    output:
+        searches="results/{dataset}/index/{index}/searches.json",
+    log:
+        "results/logs/{dataset}/compare_searches/{index}.log",
+    params:
+        seed=config["seeds"]["agent"],
+        code=digest("compare_searches.py", "rag", "paper"),
+    script:
+        "../scripts/compare_searches.py"
+
+
 rule collect_paper:
     input:
         sources=sorted(

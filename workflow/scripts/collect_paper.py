@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+INTERVAL = ("mean", "low", "high")
 COST = {"compute_s": "training_seconds", "peak_memory_mb": "peak_memory_mb"}
 
 
@@ -12,18 +13,20 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
     Args:
         sources: all files that the cells name.
         measurements: CSV to write: experiment, cell, seed, metric, value, file.
-        outcomes: CSV to write: experiment, cell, seed, task, solved (0 or 1).
+        outcomes: CSV to write: experiment, cell, seed, metric, task, value; for what is measured
+            task by task.
         summary: CSV to write: experiment, cell, metric, n (seeds), mean, low, high (the 95 %
-            interval over the seeds).
-        cells: list of dicts: "experiment", "cell", "seed" and "files": "scores" and, where there
-            are such, "measures" (JSON of measure_gguf), "evaluation" (JSON of evaluate_adapter)
-            and "adapter" (beside whose file stands what its training cost).
+            interval over the seeds, or over the tasks where there is one seed).
+        cells: list of dicts: "experiment", "cell", "seed" and "files": either "searches" (JSON
+            of compare_searches, of several cells), or "scores" and, where there are such,
+            "measures" (JSON of measure_gguf), "evaluation" (JSON of evaluate_adapter) and
+            "adapter" (beside whose file stands what its training cost).
     """
     import pandas as pd
 
-    from specialist.claims import t_interval
+    from specialist.claims import SHARES, bootstrap_interval, t_interval
 
-    rows, solved = [], []
+    rows, tried = [], []
     for cell in cells:
         place = {key: cell[key] for key in ("experiment", "cell", "seed")}
         for file, figures in _figures(**cell["files"]):
@@ -31,23 +34,34 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
                 {**place, "metric": metric, "value": value, "file": file}
                 for metric, value in figures.items()
             ]
-        won = _read(cell["files"]["scores"])["outcomes"]
-        solved += [{**place, "task": task, "solved": int(not why)} for task, why in won.items()]
-    table = pd.DataFrame(rows)
+        for name, metric, file, values in _by_task(**cell["files"]):
+            place["cell"] = name or cell["cell"]
+            mean = sum(values.values()) / len(values)
+            rows.append({**place, "metric": metric, "value": mean, "file": file})
+            tried += [
+                {**place, "metric": metric, "task": task, "value": value}
+                for task, value in values.items()
+            ]
+    table, tasks = pd.DataFrame(rows), pd.DataFrame(tried)
+    keys = ["experiment", "cell", "metric"]
+    by_task = dict(list(tasks.groupby(keys)["value"]))
+    found = []
+    for names, values in table.groupby(keys, sort=False)["value"]:
+        alone = len(values) == 1 and names in by_task
+        interval = bootstrap_interval(by_task[names]) if alone else t_interval(values)
+        if names[-1] in SHARES:  # a symmetric interval may go beyond what is possible
+            interval = [min(1, max(0, end)) for end in interval]
+        found.append(
+            dict(zip((*keys, "n", *INTERVAL), (*names, len(values), *interval), strict=True))
+        )
     table.to_csv(measurements, index=False)
-    pd.DataFrame(solved).to_csv(outcomes, index=False)
-    found = [
-        dict(zip(("experiment", "cell", "metric", "n", "mean", "low", "high"),
-                 (*names, len(values), *t_interval(values)), strict=True))
-        for names, values in table.groupby(["experiment", "cell", "metric"], sort=False)["value"]
-    ]  # fmt: skip
+    tasks.to_csv(outcomes, index=False)
     pd.DataFrame(found).to_csv(summary, index=False)
-    print(f"{len(cells)} cells, {len(rows)} numbers, {len(solved)} tasks that were tried")
+    print(f"{len(cells)} cells, {len(table)} numbers, {len(tasks)} of single tasks")
 
 
-def _figures(scores, measures=None, evaluation=None, adapter=None):
-    """Yield (file, {metric: value}) for all that was measured in a cell."""
-    yield scores, {"success_rate": _read(scores)["success_rate"]}
+def _figures(searches=None, scores=None, measures=None, evaluation=None, adapter=None):
+    """Yield (file, {metric: value}) for what was measured in a cell as a whole."""
     if measures:
         found = _read(measures)
         yield measures, found | found.pop("speed")
@@ -56,6 +70,16 @@ def _figures(scores, measures=None, evaluation=None, adapter=None):
     if adapter:
         cost = f"{adapter}.provenance.json"
         yield cost, {name: _read(cost)[key] for key, name in COST.items()}
+
+
+def _by_task(searches=None, scores=None, **_):
+    """Yield (cell or None, metric, file, {task: value}) for what was measured task by task."""
+    if scores:
+        won = {task: int(not why) for task, why in _read(scores)["outcomes"].items()}
+        yield None, "success_rate", scores, won
+    for method, metrics in (_read(searches) if searches else {}).items():
+        for metric, values in metrics.items():
+            yield method, metric, searches, values
 
 
 def _read(path):

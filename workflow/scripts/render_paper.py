@@ -3,8 +3,7 @@
 import json
 import re
 
-# Printed with as many digits as can be read; what is not here is a plain number.
-FORMS = {"success_rate": "{:.1%}", "same_top_token": "{:.1%}", "trainable_share": "{:.1%}"}
+from specialist.claims import SHARES
 
 
 def render_paper(verdicts, summary, plots, template, page, *, paper, dataset):
@@ -42,8 +41,8 @@ def number(value, metric=""):
     """A number for people; a dash for one that is not there."""
     if value is None or value != value:
         return "–"
-    if metric in FORMS:
-        return FORMS[metric].format(value)
+    if metric in SHARES:
+        return f"{value:.1%}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

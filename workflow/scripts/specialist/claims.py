@@ -10,6 +10,10 @@ from specialist.step import UserError
 SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
 INCONCLUSIVE = "inconclusive at this scale"
 CONFIDENCE = 0.95
+# Measures that lie between 0 and 1, and are shown in percent.
+SHARES = {
+    "success_rate", "same_top_token", "trainable_share", "recall_at_1", "recall_at_3",
+}  # fmt: skip
 
 
 def read(path, schema):
@@ -41,21 +45,21 @@ def judge(claim, measurements, outcomes):
     Args:
         claim: an entry of the claims.
         measurements: table of experiment, cell, seed, metric, value.
-        outcomes: table of experiment, cell, seed, task, solved (0 or 1).
+        outcomes: table of experiment, cell, seed, metric, task, value.
 
     Returns:
         the claim with "verdict", "reason" (why nothing can be said, or None), and in each rule
         "value", "low" and "high" (None where a cell was not measured) and "verdict".
     """
-    mine, solved = (
+    mine, tasks = (
         table[table["experiment"] == claim["experiment"]] for table in (measurements, outcomes)
     )
-    rules = [{**rule, **_decide(rule, mine, solved)} for rule in claim["rules"]]
+    rules = [{**rule, **_decide(rule, mine, tasks)} for rule in claim["rules"]]
     verdict, reason = overall([rule["verdict"] for rule in rules]), None
     if any(rule["value"] is None for rule in rules):
         reason = "Not all of the cells that the rules name were measured in this version."
     elif (needed := claim.get("only_if")) and (
-        _per_seed(mine, needed["metric"], needed["cell"]).mean() < needed["at_least"]
+        _values(mine, needed["metric"], needed["cell"], "seed").mean() < needed["at_least"]
     ):
         words = needed["metric"].replace("_", " ")
         verdict = INCONCLUSIVE
@@ -108,25 +112,22 @@ def bootstrap_interval(values):
 
 
 def _decide(rule, measurements, outcomes):
-    tasks = rule.get("over") == "tasks"
-    table = outcomes if tasks else measurements
+    by_task = rule.get("over") == "tasks"
+    table, unit = (outcomes, "task") if by_task else (measurements, "seed")
     cells = [rule["cell"], rule["against"]] if "against" in rule else [rule["cell"]]
-    parts = [_per_task(table, c) if tasks else _per_seed(table, rule["metric"], c) for c in cells]
+    parts = [_values(table, rule["metric"], cell, unit) for cell in cells]
     if any(part.empty for part in parts):
         return dict.fromkeys(("value", "low", "high")) | {"verdict": INCONCLUSIVE}
     values = parts[0]
-    if len(parts) == 2:  # paired by their index
+    if len(parts) == 2:  # paired by seed or task
         values = parts[0] - parts[1] if rule["by"] == "difference" else parts[0] / parts[1]
-    found = (bootstrap_interval if tasks else t_interval)(values.dropna())
+    found = (bootstrap_interval if by_task else t_interval)(values.dropna())
     value, low, high = map(float, found)
     bounds = {key: rule[key] for key in ("at_least", "at_most") if key in rule}
     return {"value": value, "low": low, "high": high, "verdict": verdict(low, high, **bounds)}
 
 
-def _per_seed(table, metric, cell):
+def _values(table, metric, cell, unit):
+    """The values of a cell, the mean of each seed or task."""
     rows = table[(table["metric"] == metric) & (table["cell"] == cell)]
-    return rows.set_index("seed")["value"].sort_index()
-
-
-def _per_task(table, cell):
-    return table[table["cell"] == cell].groupby("task")["solved"].mean()
+    return rows.groupby(unit)["value"].mean()

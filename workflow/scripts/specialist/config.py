@@ -257,7 +257,7 @@ def _check_papers(config):
         yield from _unknown(("paper",), config["paper"], papers)
     for name, entry in papers.items():
         for sweep, lists in entry["sweeps"].items():
-            if sweep in ("quantization", "stack"):
+            if sweep in ("quantization", "stack", "retrieval"):
                 yield ("papers", name, "sweeps", sweep), "is the name of another experiment"
             counts = {key: len(values) for key, values in lists.items()}
             if len(set(counts.values())) > 1:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from specialist.paper import QUANTIZATION, STACK
+from specialist.paper import QUANTIZATION, RETRIEVAL, STACK
 from specialist.step import UserError
 
 # What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
@@ -209,21 +209,30 @@ class Layout:
         Returns:
             list of dicts: "experiment", "cell", "seed" and "files", see collect_paper.py.
         """
-        found = []
-        for experiment, cells in experiments.items():
-            for cell in cells:
-                model = cell["adapter"] or cell["base"]
-                folder = f"{self.results}/{self.model_dataset(model)}"
-                files = {"scores": f"{folder}/agent/{cell['system']}/scores.json"}
-                if experiment == QUANTIZATION:
-                    kind = self.config["systems"][cell["system"]]["quantization"]
-                    files["measures"] = f"{folder}/gguf/{model}/measures/{kind}.json"
-                elif experiment != STACK:
-                    files["evaluation"] = f"{folder}/adapter/{model}/evaluation.json"
-                    files["adapter"] = f"{folder}/adapter/{model}/adapter_model.safetensors"
-                place = {"experiment": experiment, "cell": cell["cell"], "seed": cell["seed"]}
-                found.append({**place, "files": files})
-        return found
+        return [
+            {
+                "experiment": experiment,
+                "cell": cell["cell"],
+                "seed": cell["seed"],
+                "files": self._measured(experiment, cell),
+            }
+            for experiment, cells in experiments.items()
+            for cell in cells
+        ]
+
+    def _measured(self, experiment, cell):
+        if experiment == RETRIEVAL:
+            return {"searches": f"{self.index_folder(cell['index'])}/searches.json"}
+        model = cell["adapter"] or cell["base"]
+        folder = f"{self.results}/{self.model_dataset(model)}"
+        files = {"scores": f"{folder}/agent/{cell['system']}/scores.json"}
+        if experiment == QUANTIZATION:
+            kind = self.config["systems"][cell["system"]]["quantization"]
+            files["measures"] = f"{folder}/gguf/{model}/measures/{kind}.json"
+        elif experiment != STACK:
+            files["evaluation"] = f"{folder}/adapter/{model}/evaluation.json"
+            files["adapter"] = f"{folder}/adapter/{model}/adapter_model.safetensors"
+        return files
 
     def headline_model(self):
         """The base or adapter of the headline system, or None for a policy."""

@@ -9,7 +9,8 @@ import itertools
 
 from specialist.config import UNQUANTIZED, load
 
-QUANTIZATION, STACK = "quantization", "stack"  # the experiments that are no sweeps
+# The experiments that are no sweeps.
+QUANTIZATION, STACK, RETRIEVAL = "quantization", "stack", "retrieval"
 # What the stack is made of: argument of a cell -> {label: value}.
 PARTS = {
     "adapted": {"base": False, "LoRA": True},
@@ -28,8 +29,9 @@ def lay_out(config):
     Returns:
         (a configuration with a dataset, bases, adapters, an index and systems for all cells
         added; {experiment: list of cells}). A cell is a dict of "cell" (its value, as text),
-        "seed", "base", "adapter" (None for a base alone) and "system". Without `papers`, or
-        where the headline has no adapter, there are no cells.
+        "seed", "base", "adapter" (None for a base alone) and "system"; that of the experiment
+        "retrieval" stands for all ways to search, and has "index" in place of the last three.
+        Without `papers`, or where the headline has no adapter, there are no cells.
 
     Raises:
         UserError: a value in a sweep is not allowed for its key.
@@ -75,6 +77,8 @@ def lay_out(config):
             for labels in itertools.product(*parts.values())
             for seed in seeds
         ]
+    if index:
+        found[RETRIEVAL] = [{"cell": None, "seed": seeds[0], "index": index}]
     return load(config), found
 
 
