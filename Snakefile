@@ -59,6 +59,7 @@ wildcard_constraints:
     index="|".join(config["indexes"]),
     system="|".join(config["systems"]),
     experiment="|".join(experiments),
+    shape="|".join(config["shapes"]),
 
 
 rule all:

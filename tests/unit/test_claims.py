@@ -86,6 +86,12 @@ def test_ratio():
     assert (rule["value"], rule["low"], rule["high"]) == (2, 2, 2)
 
 
+def test_what_is_exact_needs_no_interval():
+    claim = CLAIM | {"rules": [RULE | {"over": "exact"}]}
+    assert judge(claim, measured(a=[1.0], b=[1.05]), NO_TASKS)["verdict"] == SUPPORTED
+    assert judge(claim, measured(a=[1.0], b=[1.15]), NO_TASKS)["verdict"] == NOT_SUPPORTED
+
+
 def test_rule_over_tasks_is_paired_by_task():
     rule = RULE | {"metric": "success_rate", "over": "tasks", "at_least": -0.05}
     tasks = pd.DataFrame(
@@ -134,7 +140,7 @@ def test_shipped_claims_name_what_is_measured():
     shipped = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["papers"]["full"]
     claims = read(CLAIMS, SCHEMA)
     assert {claim["experiment"] for claim in claims} == {
-        *shipped["sweeps"], "quantization", "stack", "retrieval",
+        *shipped["sweeps"], "quantization", "stack", "retrieval", "scale",
     }  # fmt: skip
 
 

@@ -66,6 +66,37 @@ rule compare_searches:
         "../scripts/compare_searches.py"
 
 
+rule measure_scale:
+    output:
+        measures="results/paper/scale/{shape}.json",
+    log:
+        "results/logs/paper/measure_scale/{shape}.log",
+    threads: workflow.cores
+    params:
+        shape=lookup("shapes/{shape}", within=config),
+        quantizations=lambda w: config["papers"][config["paper"]]["quantizations"],
+        rounds=5,
+        code=digest("measure_scale.py", "gguf"),
+    script:
+        "../scripts/measure_scale.py"
+
+
+rule collect_scale:
+    input:
+        measures=lambda w: [
+            files.scale(shape) for shape in config["papers"][config["paper"]]["large"]
+        ],
+    output:
+        scale="results/paper/scale-7b.json",
+    log:
+        "results/logs/paper/collect_scale.log",
+    params:
+        shapes=lambda w: config["papers"][config["paper"]]["large"],
+        code=digest("collect_scale.py"),
+    script:
+        "../scripts/collect_scale.py"
+
+
 rule collect_paper:
     input:
         sources=sorted(

@@ -12,15 +12,16 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
 
     Args:
         sources: all files that the cells name.
-        measurements: CSV to write: experiment, cell, seed, metric, value, file.
+        measurements: CSV to write: experiment, cell, seed (or number of the round), metric,
+            value, file.
         outcomes: CSV to write: experiment, cell, seed, metric, task, value; for what is measured
             task by task.
         summary: CSV to write: experiment, cell, metric, n (seeds), mean, low, high (the 95 %
             interval over the seeds, or over the tasks where there is one seed).
         cells: list of dicts: "experiment", "cell", "seed" and "files": either "searches" (JSON
-            of compare_searches, of several cells), or "scores" and, where there are such,
-            "measures" (JSON of measure_gguf), "evaluation" (JSON of evaluate_adapter) and
-            "adapter" (beside whose file stands what its training cost).
+            of compare_searches) or "scale" (JSON of measure_scale), of several cells each, or
+            "scores" and, where there are such, "measures" (JSON of measure_gguf), "evaluation"
+            (JSON of evaluate_adapter) and "adapter" (beside whose file its training's cost is).
     """
     import pandas as pd
 
@@ -34,6 +35,12 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
                 {**place, "metric": metric, "value": value, "file": file}
                 for metric, value in figures.items()
             ]
+        for name, metric, file, values in _by_round(**cell["files"]):
+            rows += [
+                {**place, "cell": name, "seed": seed, "metric": metric, "value": value,
+                 "file": file}
+                for seed, value in enumerate(values, 1)
+            ]  # fmt: skip
         for name, metric, file, values in _by_task(**cell["files"]):
             place["cell"] = name or cell["cell"]
             mean = sum(values.values()) / len(values)
@@ -60,7 +67,7 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
     print(f"{len(cells)} cells, {len(table)} numbers, {len(tasks)} of single tasks")
 
 
-def _figures(searches=None, scores=None, measures=None, evaluation=None, adapter=None):
+def _figures(measures=None, evaluation=None, adapter=None, **_):
     """Yield (file, {metric: value}) for what was measured in a cell as a whole."""
     if measures:
         found = _read(measures)
@@ -70,6 +77,14 @@ def _figures(searches=None, scores=None, measures=None, evaluation=None, adapter
     if adapter:
         cost = f"{adapter}.provenance.json"
         yield cost, {name: _read(cost)[key] for key, name in COST.items()}
+
+
+def _by_round(scale=None, **_):
+    """Yield (cell, metric, file, values) for what was measured again and again."""
+    for kind, figures in (_read(scale) if scale else {}).items():
+        for metric, values in figures.items():
+            name = f"{Path(scale).stem} {kind}"
+            yield name, metric, scale, values if isinstance(values, list) else [values]
 
 
 def _by_task(searches=None, scores=None, **_):

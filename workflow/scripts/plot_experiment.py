@@ -30,16 +30,14 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
     points, means = (table[table["experiment"] == experiment] for table in (points, means))
     cells = list(dict.fromkeys(points["cell"]))
     metrics = [metric for metric in dict.fromkeys(sum(shown, [])) if metric in set(means["metric"])]
-    columns = min(PER_ROW, len(metrics)) if len(cells) < 12 else 1
+    # Long names, or many of them, go to the side.
+    lying = max(map(len, cells)) > 12 or sum(map(len, cells)) > 60
+    columns = 1 if lying else min(PER_ROW, len(metrics))
     rows = math.ceil(len(metrics) / columns)
-    # Long names go to the side.
-    lying = max(map(len, cells)) > 12
-    height = PANEL[1] if not lying else 0.8 + 0.3 * len(cells)
-    width = PANEL[0] * columns if not lying else 7.5
+    width, height = (7.5, 0.8 + 0.3 * len(cells)) if lying else (PANEL[0] * columns, PANEL[1])
     figure = Figure(figsize=(width, height * rows), layout="constrained")
-    for axes in (panels := list(figure.subplots(rows, columns, squeeze=False).flat))[
-        len(metrics) :
-    ]:
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[len(metrics) :]:
         axes.set_visible(False)
     for metric, axes in zip(metrics, panels, strict=False):
         own, mean = (table[table["metric"] == metric] for table in (points, means))

@@ -121,7 +121,8 @@ def _decide(rule, measurements, outcomes):
     values = parts[0]
     if len(parts) == 2:  # paired by seed or task
         values = parts[0] - parts[1] if rule["by"] == "difference" else parts[0] / parts[1]
-    found = (bootstrap_interval if by_task else t_interval)(values.dropna())
+    interval = {"tasks": bootstrap_interval, "exact": lambda values: [values.mean()] * 3}
+    found = interval.get(rule.get("over"), t_interval)(values.dropna())
     value, low, high = map(float, found)
     bounds = {key: rule[key] for key in ("at_least", "at_most") if key in rule}
     return {"value": value, "low": low, "high": high, "verdict": verdict(low, high, **bounds)}

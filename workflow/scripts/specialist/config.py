@@ -256,8 +256,11 @@ def _check_papers(config):
     if papers:
         yield from _unknown(("paper",), config["paper"], papers)
     for name, entry in papers.items():
+        for key in ("scale", "large"):
+            for place, shape in enumerate(entry[key]):
+                yield from _unknown(("papers", name, key, place), shape, config["shapes"])
         for sweep, lists in entry["sweeps"].items():
-            if sweep in ("quantization", "stack", "retrieval"):
+            if sweep in ("quantization", "stack", "retrieval", "scale"):
                 yield ("papers", name, "sweeps", sweep), "is the name of another experiment"
             counts = {key: len(values) for key, values in lists.items()}
             if len(set(counts.values())) > 1:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from specialist.paper import QUANTIZATION, RETRIEVAL, STACK
+from specialist.paper import QUANTIZATION, RETRIEVAL, SCALE, STACK
 from specialist.step import UserError
 
 # What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
@@ -220,9 +220,14 @@ class Layout:
             for cell in cells
         ]
 
+    def scale(self, shape):
+        return f"{self.results}/paper/scale/{shape}.json"
+
     def _measured(self, experiment, cell):
         if experiment == RETRIEVAL:
             return {"searches": f"{self.index_folder(cell['index'])}/searches.json"}
+        if experiment == SCALE:
+            return {"scale": self.scale(cell["shape"])}
         model = cell["adapter"] or cell["base"]
         folder = f"{self.results}/{self.model_dataset(model)}"
         files = {"scores": f"{folder}/agent/{cell['system']}/scores.json"}

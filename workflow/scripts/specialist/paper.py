@@ -10,7 +10,7 @@ import itertools
 from specialist.config import UNQUANTIZED, load
 
 # The experiments that are no sweeps.
-QUANTIZATION, STACK, RETRIEVAL = "quantization", "stack", "retrieval"
+QUANTIZATION, STACK, RETRIEVAL, SCALE = "quantization", "stack", "retrieval", "scale"
 # What the stack is made of: argument of a cell -> {label: value}.
 PARTS = {
     "adapted": {"base": False, "LoRA": True},
@@ -30,7 +30,8 @@ def lay_out(config):
         (a configuration with a dataset, bases, adapters, an index and systems for all cells
         added; {experiment: list of cells}). A cell is a dict of "cell" (its value, as text),
         "seed", "base", "adapter" (None for a base alone) and "system"; that of the experiment
-        "retrieval" stands for all ways to search, and has "index" in place of the last three.
+        "retrieval" stands for all ways to search, and has "index" in place of the last three;
+        one of "scale" stands for all types, and has "shape".
         Without `papers`, or where the headline has no adapter, there are no cells.
 
     Raises:
@@ -79,6 +80,10 @@ def lay_out(config):
         ]
     if index:
         found[RETRIEVAL] = [{"cell": None, "seed": seeds[0], "index": index}]
+    if paper["scale"]:
+        found[SCALE] = [
+            {"cell": None, "seed": seeds[0], "shape": shape} for shape in paper["scale"]
+        ]
     return load(config), found
 
 
