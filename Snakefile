@@ -15,20 +15,24 @@ from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.lock import hold
 from specialist.params import named
+from specialist.paper import lay_out
 from specialist.sources import notice_changes
 from specialist.step import UserError
 
 
 configfile: "config/config.yaml"
+configfile: "config/paper.yaml"
 
 
 try:
-    config = load(config)
+    # What results/agent_eval.json is made from, and the paper's cells beside it.
+    evaluated = load(config)
+    config, experiments = lay_out(evaluated)
     notice_changes()
 except UserError as error:
     raise WorkflowError(str(error))
 
-files = Layout(config)
+files, main = Layout(config), Layout(evaluated)
 
 # What is forced is computed, and not taken from the cache; see specialist/forced.py.
 os.environ.setdefault(VARIABLE, "[]")
@@ -54,6 +58,8 @@ wildcard_constraints:
     quantization="|".join(config["quantizations"]),
     index="|".join(config["indexes"]),
     system="|".join(config["systems"]),
+    experiment="|".join(experiments),
+    shape="|".join(config["shapes"]),
 
 
 rule all:
@@ -69,3 +75,4 @@ include: "workflow/rules/adapt.smk"
 include: "workflow/rules/gguf.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/agent.smk"
+include: "workflow/rules/paper.smk"

@@ -11,6 +11,7 @@ import pytest
 
 from build_chroma import build_chroma
 from chunk_kb import chunk_kb
+from compare_searches import CHANCE, EMBEDDED, LEARNED, WORDS, compare_searches
 from convert_encoder import convert_encoder
 from embed_chunks import embed_chunks
 from measure_retrieval import measure_retrieval
@@ -378,3 +379,27 @@ def test_unfaithful_encoder_fails_the_gate(index, tmp_path):
 def test_unknown_article_is_refused_with_the_nearest_name(index, tmp_path):
     with pytest.raises(UserError, match=r"task 7, field kb: no article 'park.md'.*'parking.md'"):
         measured(index, tmp_path, [{"id": "7", "message": "Where?", "kb": ["park.md"]}])
+
+
+def test_ways_to_search_are_compared_task_by_task(index, tmp_path):
+    """A rare word is found by words, a paraphrase by meaning; a task without articles is left."""
+    pytest.importorskip("bm25s", reason="envs/paper.txt is not installed")
+    tasks = tmp_path / "tasks.jsonl"
+    asked = {
+        "word": ("deposit", ["lockers.md"]),
+        "meaning": ("may I bring my puppy", ["dogs.txt"]),
+        "none": ("hello", []),
+    }
+    rows = [{"id": name, "message": text, "kb": kb} for name, (text, kb) in asked.items()]
+    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    size = np.load(index.embeddings).shape[1]
+    np.save(tmp_path / "shift.npy", np.zeros((size, size), dtype=np.float32))
+    given = (tasks, index.chunks, index.embeddings, index.settings, index.encoder)
+    for shift in ([], tmp_path / "shift.npy"):
+        compare_searches(*given, shift, tmp_path / "searches.json", seed=1, threads=1)
+        found = json.loads((tmp_path / "searches.json").read_text())
+        assert found.keys() == {EMBEDDED, WORDS, CHANCE, *([LEARNED] if shift else [])}
+        assert all(by_task.keys() == {"word", "meaning"} for by_task in found[WORDS].values())
+        assert found[EMBEDDED]["recall_at_1"] == {"word": 1, "meaning": 1}
+        assert found[WORDS]["mrr"]["word"] == 1
+    assert found[LEARNED] == found[EMBEDDED]

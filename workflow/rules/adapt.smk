@@ -35,10 +35,13 @@ rule train_lora:
             gradient_accumulation=lookup(
                 "adapters/{adapter}/gradient_accumulation", within=config
             ),
+            examples=lookup(
+                "adapters/{adapter}/examples", within=config, default=None
+            ),
             epochs=lookup("adapters/{adapter}/epochs", within=config),
             max_length=lookup("adapters/{adapter}/max_length", within=config),
             precision=lambda w: files.base_of(w.adapter)[1]["precision"],
-            seed=config["seeds"]["lora"],
+            seed=lookup("adapters/{adapter}/seed", within=config),
         ),
         code=digest("train_lora.py", "train"),
     script:

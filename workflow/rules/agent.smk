@@ -4,7 +4,7 @@
 rule run_agent:
     input:
         tasks="results/{dataset}/prepared/tasks.jsonl",
-        tools=lambda w: files.file(w.dataset, "tools"),
+        tools=lambda w: files.system_tools(w.system, w.dataset),
         database=lambda w: files.file(w.dataset, "database"),
         gguf=lambda w: files.system_files(w.system)["gguf"],
         store=lambda w: files.system_files(w.system)["store"],
@@ -49,12 +49,12 @@ rule score:
 
 rule collect_eval:
     input:
-        scores=[files.scores(name) for name in config["systems"]],
-        measures=[files.measures(kind) for kind in files.measured()],
-        retrieval=files.retrieval(),
-        gates=list(files.gates().values()),
-        leakage=f"results/{config['dataset']}/prepared/leakage.json",
-        tasks=f"results/{config['dataset']}/prepared/tasks.jsonl",
+        scores=[main.scores(name) for name in evaluated["systems"]],
+        measures=[main.measures(kind) for kind in main.measured()],
+        retrieval=main.retrieval(),
+        gates=list(main.gates().values()),
+        leakage=f"results/{evaluated['dataset']}/prepared/leakage.json",
+        tasks=f"results/{evaluated['dataset']}/prepared/tasks.jsonl",
         schema="workflow/schemas/agent_eval.schema.json",
         template="workflow/report/summary.md.jinja",
     output:
@@ -66,14 +66,14 @@ rule collect_eval:
         "results/logs/collect_eval.log",
     params:
         settings=named(
-            # Where the cache lies, and how often a checkpoint is made, is no part of a result.
+            # Where the cache lies, how often a checkpoint is made, and the paper, are no part of it.
             config={
                 key: value
-                for key, value in config.items()
-                if key not in ("cache", "checkpoint_seconds")
+                for key, value in evaluated.items()
+                if key not in ("cache", "checkpoint_seconds", "paper", "papers")
             },
-            quantizations=files.measured(),
-            stages=list(files.gates()),
+            quantizations=main.measured(),
+            stages=list(main.gates()),
         ),
         code=digest("collect_eval.py", "report"),
     script:

@@ -156,7 +156,7 @@ rule prepare_tasks:
 rule audit_leakage:
     input:
         tasks="results/{dataset}/prepared/tasks.jsonl",
-        training=files.training(),
+        training=main.training(),
     output:
         leakage="results/{dataset}/prepared/leakage.json",
     log:

@@ -68,7 +68,7 @@ rule pretrain:
             weight_decay=lookup("bases/{base}/weight_decay", within=config),
             warmup_share=lookup("bases/{base}/warmup_share", within=config),
             precision=lookup("bases/{base}/precision", within=config),
-            seed=config["seeds"]["pretrain"],
+            seed=lookup("bases/{base}/seed", within=config),
         ),
         code=digest("pretrain.py", "train"),
     script:

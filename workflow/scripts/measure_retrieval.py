@@ -46,7 +46,13 @@ def measure_retrieval(
     import numpy as np
 
     from specialist.gates import check
-    from specialist.retrieval import Searcher, embedded_text, read_chunks
+    from specialist.retrieval import (
+        Searcher,
+        embedded_text,
+        read_chunks,
+        recall,
+        reciprocal_rank,
+    )
 
     records, vectors = read_chunks(chunks), np.load(embeddings, allow_pickle=False)
     tasks = _tasks(queries, {record["source"] for record in records})
@@ -71,9 +77,9 @@ def measure_retrieval(
         if task.get("kb")
     ]
     result = {
-        "recall_at_1": _mean(_recall(sources[:1], right) for sources, right in judged),
-        "recall_at_3": _mean(_recall(sources[:3], right) for sources, right in judged),
-        "mrr": _mean(_reciprocal_rank(sources, right) for sources, right in judged),
+        "recall_at_1": _mean(recall(sources[:1], right) for sources, right in judged),
+        "recall_at_3": _mean(recall(sources[:3], right) for sources, right in judged),
+        "mrr": _mean(reciprocal_rank(sources, right) for sources, right in judged),
         "n": len(judged),
         "agreement_with_exact_search": _mean(agreed),
     }
@@ -110,14 +116,6 @@ def _tasks(path, sources):
                     f"base{f'; did you mean {near[0]!r}?' if near else ''}"
                 )
     return tasks
-
-
-def _recall(sources, right):
-    return len(right.intersection(sources)) / len(right)
-
-
-def _reciprocal_rank(sources, right):
-    return next((1 / rank for rank, source in enumerate(sources, 1) if source in right), 0)
 
 
 def _mean(values):

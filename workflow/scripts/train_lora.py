@@ -5,7 +5,7 @@ def train_lora(
     conversations, held_out, model, config, tokenizer, tokenizer_config, chat_template,
     system_prompt, adapter, adapter_config, figures, masks, curve,
     *, rank, alpha, dropout, target_modules, learning_rate, batch_size, gradient_accumulation,
-    epochs, max_length, precision, seed, threads, checkpoints,
+    examples, epochs, max_length, precision, seed, threads, checkpoints,
 ):  # fmt: skip
     """Fine-tune on the assistant's turns with trl's SFTTrainer and peft's LoRA.
 
@@ -18,12 +18,14 @@ def train_lora(
         figures: JSON with trainable parameters and the held-out loss.
         masks: text that shows for a few conversations which tokens carry loss.
         curve: CSV of the training and held-out loss, in nats per token, by step.
+        examples: how many of the conversations are used, drawn by the seed; None for all.
         epochs: passes over the conversations.
         max_length: tokens of the longest conversation.
         checkpoints: `specialist.checkpoint.Checkpoints`.
 
     Raises:
-        UserError: a conversation is too long, or has no token that carries loss.
+        UserError: a conversation is too long, or has no token that carries loss; there are
+            fewer conversations than `examples`.
     """
     import json
 
@@ -35,7 +37,13 @@ def train_lora(
 
     from specialist.attention import implementation
     from specialist.checkpoint import trainer_checkpoints
-    from specialist.finetuning import check_lengths, show_masks, trainer_class, with_system_prompt
+    from specialist.finetuning import (
+        check_lengths,
+        draw,
+        show_masks,
+        trainer_class,
+        with_system_prompt,
+    )
     from specialist.precision import computes_bf16
     from specialist.progress import trainer_progress
 
@@ -48,6 +56,7 @@ def train_lora(
         for name, path in (("train", conversations), ("held_out", held_out))
     }
     check_lengths(conversations, data["train"], processing, max_length)
+    data["train"] = draw(data["train"], examples, seed)
     arguments = SFTConfig(
         output_dir=str(checkpoints.folder),
         assistant_only_loss=True,

@@ -45,7 +45,8 @@ def load(config):
 
     Returns:
         A new dict with every key of the schema that has a default. Every base, adapter and
-        index has a "dataset", and every system with a model a "quantization".
+        index has a "dataset", every base and adapter a "seed", and every system with a model a
+        "quantization".
 
     Raises:
         UserError: lists every mistake by its place, with what is allowed there.
@@ -62,7 +63,9 @@ def load(config):
         _drop(config, error)
     _fill(config, tree)
     _fill_from_others(config)
-    for check in (_check_names, _check_datasets, _check_models, _check_systems, _check_rows):
+    for check in (
+        _check_names, _check_datasets, _check_models, _check_systems, _check_rows, _check_papers,
+    ):  # fmt: skip
         for path, text in check(config):
             # A value that was refused already has left its surroundings incomplete.
             if not any(place[: len(path)] == path for place, _ in mistakes):
@@ -114,10 +117,13 @@ def _fill(value, part):
 
 def _fill_from_others(config):
     """Set the defaults that are the value of another key in place."""
+    seeds = {"bases": "pretrain", "adapters": "lora"}
     for section, part in _named_sections().items():
         for entry in config.get(section, {}).values():
             if "dataset" in part["properties"] and "dataset" in config:
                 entry.setdefault("dataset", config["dataset"])
+            if section in seeds:
+                entry.setdefault("seed", config["seeds"].get(seeds[section]))
             if section == "systems" and "policy" not in entry:
                 entry.setdefault("quantization", UNQUANTIZED)
 
@@ -245,4 +251,25 @@ def _check_rows(config):
                     ("bases", name, "depth"),
                     f"found {base['depth']}, which gives {' and '.join(bad)}, but {kind} takes "
                     f"multiples of {block}; the nearest depth is {nearest}",
+                )
+
+
+def _check_papers(config):
+    """The version that is chosen, and the lists that change in step."""
+    papers = config.get("papers", {})
+    if papers:
+        yield from _unknown(("paper",), config["paper"], papers)
+    for name, entry in papers.items():
+        for key in ("scale", "large"):
+            for place, shape in enumerate(entry[key]):
+                yield from _unknown(("papers", name, key, place), shape, config["shapes"])
+        for sweep, lists in entry["sweeps"].items():
+            if sweep in ("quantization", "stack", "retrieval", "scale"):
+                yield ("papers", name, "sweeps", sweep), "is the name of another experiment"
+            counts = {key: len(values) for key, values in lists.items()}
+            if len(set(counts.values())) > 1:
+                found = ", ".join(f"{count} of {key}" for key, count in counts.items())
+                yield (
+                    ("papers", name, "sweeps", sweep),
+                    f"found {found}, expected as many values of each key",
                 )

@@ -18,6 +18,25 @@ def with_system_prompt(path, prompt):
     return rows
 
 
+def draw(rows, examples, seed):
+    """The first `examples` rows in an order drawn by the seed; all, as they are, for None.
+
+    Args:
+        rows: a `datasets.Dataset`.
+
+    Raises:
+        UserError: there are not as many.
+    """
+    if examples is None:
+        return rows
+    if examples > len(rows):
+        raise UserError(
+            f"found {len(rows)} training conversations, expected at least the {examples} of the "
+            "adapter's `examples`; lower it or add conversations"
+        )
+    return rows.shuffle(seed=seed).select(range(examples))
+
+
 def check_lengths(path, rows, tokenizer, max_length):
     """Refuse conversations that training would have to cut.
 
@@ -32,6 +51,31 @@ def check_lengths(path, rows, tokenizer, max_length):
             f"{path}:{long[0]}: {len(long)} conversation(s) have more than max_length {max_length} "
             f"tokens, the longest {max(lengths)}; raise the adapter's max_length or shorten them"
         )
+
+
+def assistant_loss(model, tokenizer, rows):
+    """Mean loss, in nats, of the assistant's tokens in conversations.
+
+    Args:
+        model: a causal language model of Transformers.
+        rows: {"messages": [...]}, none longer than the model's context.
+    """
+    import torch
+
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for row in rows:
+            encoded = tokenizer.apply_chat_template(
+                row["messages"], return_dict=True, return_assistant_tokens_mask=True
+            )
+            ids = torch.tensor([encoded["input_ids"]])
+            carries = torch.tensor(encoded["assistant_masks"][1:]).bool()
+            logits = model(input_ids=ids, use_cache=False).logits[0, :-1][carries]
+            total += torch.nn.functional.cross_entropy(
+                logits, ids[0, 1:][carries], reduction="sum"
+            ).item()
+            count += int(carries.sum())
+    return total / count
 
 
 def show_masks(encoded, tokenizer, count=3):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from specialist.paper import QUANTIZATION, RETRIEVAL, SCALE, STACK
 from specialist.step import UserError
 
 # What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
@@ -196,8 +197,51 @@ class Layout:
             files["shift"] = self.shift(entry["index"])
         return files
 
+    def system_tools(self, system, dataset):
+        """The tools that a system may use: a path, or an empty list."""
+        return self.file(dataset, "tools") if self.config["systems"][system]["tools"] else []
+
     def scores(self, system):
         return f"{self.results}/{self.config['dataset']}/agent/{system}/scores.json"
+
+    def cells(self, experiments):
+        """The cells of the paper with the files that hold what was measured.
+
+        Args:
+            experiments: {experiment: cells}, as `specialist.paper.lay_out` returns them.
+
+        Returns:
+            list of dicts: "experiment", "cell", "seed" and "files", see collect_paper.py.
+        """
+        return [
+            {
+                "experiment": experiment,
+                "cell": cell["cell"],
+                "seed": cell["seed"],
+                "files": self._measured(experiment, cell),
+            }
+            for experiment, cells in experiments.items()
+            for cell in cells
+        ]
+
+    def scale(self, shape):
+        return f"{self.results}/paper/scale/{shape}.json"
+
+    def _measured(self, experiment, cell):
+        if experiment == RETRIEVAL:
+            return {"searches": f"{self.index_folder(cell['index'])}/searches.json"}
+        if experiment == SCALE:
+            return {"scale": self.scale(cell["shape"])}
+        model = cell["adapter"] or cell["base"]
+        folder = f"{self.results}/{self.model_dataset(model)}"
+        files = {"scores": f"{folder}/agent/{cell['system']}/scores.json"}
+        if experiment == QUANTIZATION:
+            kind = self.config["systems"][cell["system"]]["quantization"]
+            files["measures"] = f"{folder}/gguf/{model}/measures/{kind}.json"
+        elif experiment != STACK:
+            files["evaluation"] = f"{folder}/adapter/{model}/evaluation.json"
+            files["adapter"] = f"{folder}/adapter/{model}/adapter_model.safetensors"
+        return files
 
     def headline_model(self):
         """The base or adapter of the headline system, or None for a policy."""

@@ -23,6 +23,16 @@ def read_chunks(path):
         return [json.loads(line) for line in lines]
 
 
+def recall(sources, right):
+    """The share of the right articles (a set) among the sources that were found."""
+    return len(right.intersection(sources)) / len(right)
+
+
+def reciprocal_rank(sources, right):
+    """1 / rank of the first source that is right, or 0."""
+    return next((1 / rank for rank, source in enumerate(sources, 1) if source in right), 0)
+
+
 def shifted(vectors, shift):
     """Vectors of queries, each moved by what learn_queries learned: float32, of length 1.
 

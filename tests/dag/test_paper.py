@@ -1,0 +1,64 @@
+"""The paper's jobs: none of them for the main job, and only the new ones for a new value."""
+
+import pytest
+
+from project import ROOT, TINY, Project
+
+PAPER = ROOT / "tests/config/paper.yaml"
+REPORT = "results/paper/report.html"
+RANK_2 = ("lora-r16_rank-2_alpha-4", "lora-r16_rank-2_alpha-4_seed-2")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project in which nothing ran, with the smallest paper."""
+    return Project.new(tmp_path_factory.mktemp("paper"), TINY, PAPER)
+
+
+def cells(*adapters, index="minilm"):
+    """Jobs of the cells of sweeps, from training to the score."""
+    own = ("render_text", "train_lora", "merge_lora", "convert_gguf", "evaluate_adapter")
+    systems = [f"{adapter}.F16.{index}" for adapter in adapters]
+    return {f"{rule} {adapter}" for rule in own for adapter in adapters} | {
+        f"{rule} {system}" for rule in ("run_agent", "score") for system in systems
+    }
+
+
+def test_main_job_knows_nothing_of_the_paper(project, tmp_path):
+    bare = Project.new(tmp_path / "bare", TINY)
+    (bare.folder / "config/paper.yaml").write_text("paper: none\npapers: {none: {seeds: [1, 2]}}")
+    assert project.planned() == bare.planned() == Project(bare.folder, *project.overlays).planned()
+
+
+def test_cells_are_made_by_the_rules_of_the_main_job(project):
+    planned = project.planned(REPORT)
+    assert cells(*RANK_2) < planned
+    # What differs in nothing but the seed, and the headline's own adapter.
+    assert cells("lora-r16", "lora-r16_seed-2") < planned
+    assert {"pretrain small", "pretrain small_seed-2", "check_claims", "render_paper"} < planned
+    assert sum(job.startswith("pretrain") for job in planned) == 2
+
+
+def test_another_value_plans_its_own_cells_only(project):
+    more = Project(project.folder, *project.overlays).overlay(
+        papers={"tiny": {"sweeps": {"rank": {"rank": [2, 4, 8], "alpha": [4, 8, 16]}}}}
+    )
+    before, after = project.planned(REPORT), more.planned(REPORT)
+    assert before < after
+    assert after - before == cells(
+        "lora-r16_rank-8_alpha-16", "lora-r16_rank-8_alpha-16_seed-2"
+    )  # fmt: skip
+
+
+def test_quick_version_has_data_of_its_own(project):
+    planned = Project(project.folder, TINY).planned(REPORT, "--config", "paper=quick")
+    assert {"simulate_kb_food-delivery-quick", "pretrain small-quick_seed-2"} < planned
+    assert not planned & {"simulate_kb_food-delivery", "pretrain small"}
+
+
+def test_wrong_claim_is_found_before_anything_is_trained(project, tmp_path):
+    broken = project.copy(tmp_path / "broken")
+    broken.edit("resources/claims.yaml", "id: rank\n", "id: rank\n  clam: x\n")
+    status, said = broken.snakemake("results/paper/claims.json")
+    assert status != 0
+    assert "resources/claims.yaml: 1 mistake(s)" in said and "'clam'" in said

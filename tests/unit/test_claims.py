@@ -1,0 +1,168 @@
+"""Verdicts on claims: they follow the interval, and each of them can be reached."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specialist.claims import (
+    INCONCLUSIVE,
+    NOT_SUPPORTED,
+    SUPPORTED,
+    bootstrap_interval,
+    judge,
+    overall,
+    read,
+    t_interval,
+    verdict,
+)
+from specialist.step import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "workflow/schemas/claims.schema.yaml"
+CLAIMS = ROOT / "resources/claims.yaml"
+RULE = {
+    "says": "b is no worse than a", "metric": "loss", "cell": "b", "against": "a",
+    "by": "difference", "at_most": 0.1,
+}  # fmt: skip
+CLAIM = {
+    "id": "same", "title": "Same", "claim": "b is as good as a.", "experiment": "x",
+    "rules": [RULE], "shows": ["loss"], "limits": "Two cells.",
+}  # fmt: skip
+NO_TASKS = pd.DataFrame(columns=["experiment", "cell", "seed", "metric", "task", "value"])
+numbers = st.floats(-10, 10)
+
+
+def measured(experiment="x", metric="loss", **cells):
+    """A table of measurements: cell -> values, one a seed."""
+    rows = [
+        {"experiment": experiment, "cell": cell, "seed": seed, "metric": metric, "value": value}
+        for cell, values in cells.items()
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+@given(numbers, numbers, st.none() | numbers, st.none() | numbers)
+def test_verdict_follows_the_interval(one, other, at_least, at_most):
+    low, high = sorted((one, other))
+
+    def within(value):
+        return (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+
+    found = verdict(low, high, at_least, at_most)
+    if found == SUPPORTED:
+        assert within(low) and within(high) and within((low + high) / 2)
+    elif found == NOT_SUPPORTED:
+        assert not within(low) and not within(high) and not within((low + high) / 2)
+    else:
+        assert not (within(low) and within(high))
+
+
+def test_without_an_interval_nothing_can_be_said():
+    assert verdict(float("nan"), float("nan"), at_least=0) == INCONCLUSIVE
+    assert judge(CLAIM, measured(a=[1.0], b=[1.0]), NO_TASKS)["verdict"] == INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("b", "expected"),
+    [
+        ([1.01, 2.02, 3.01], SUPPORTED),
+        ([1.51, 2.52, 3.51], NOT_SUPPORTED),
+        ([1.00, 2.30, 3.00], INCONCLUSIVE),
+    ],
+)
+def test_each_verdict_can_be_reached(b, expected):
+    """The seeds differ a lot, and b from a little: what counts is paired by seed."""
+    assert judge(CLAIM, measured(a=[1.0, 2.0, 3.0], b=b), NO_TASKS)["verdict"] == expected
+
+
+def test_ratio():
+    claim = CLAIM | {"rules": [RULE | {"by": "ratio", "at_most": 2.1}]}
+    (rule,) = judge(claim, measured(a=[1, 2, 3], b=[2, 4, 6]), NO_TASKS)["rules"]
+    assert (rule["value"], rule["low"], rule["high"]) == (2, 2, 2)
+
+
+def test_what_is_exact_needs_no_interval():
+    claim = CLAIM | {"rules": [RULE | {"over": "exact"}]}
+    assert judge(claim, measured(a=[1.0], b=[1.05]), NO_TASKS)["verdict"] == SUPPORTED
+    assert judge(claim, measured(a=[1.0], b=[1.15]), NO_TASKS)["verdict"] == NOT_SUPPORTED
+
+
+def test_rule_over_tasks_is_paired_by_task():
+    rule = RULE | {"metric": "success_rate", "over": "tasks", "at_least": -0.05}
+    tasks = pd.DataFrame(
+        {
+            "experiment": "x", "cell": cell, "seed": seed, "metric": "success_rate", "task": task,
+            # b loses one task that a solves, with one of two seeds.
+            "value": 0 if (cell, seed, task) == ("b", 1, 0) else task % 2 == 0,
+        }
+        for cell in "ab" for seed in (1, 2) for task in range(200)
+    )  # fmt: skip
+    found = judge(CLAIM | {"rules": [rule]}, measured(a=[0.5]), tasks)
+    assert found["verdict"] == SUPPORTED
+    assert found["rules"][0]["value"] == pytest.approx(-1 / 400)
+    assert found["rules"][0]["low"] < -1 / 400 < found["rules"][0]["high"] <= 0
+
+
+def test_cell_that_was_not_measured():
+    found = judge(CLAIM, measured(a=[1.0, 2.0]), NO_TASKS)
+    assert found["verdict"] == INCONCLUSIVE and "Not all" in found["reason"]
+    assert found["rules"][0]["value"] is None
+
+
+def test_models_that_solve_nothing_are_equal_and_prove_nothing():
+    claim = CLAIM | {"only_if": {"metric": "loss", "cell": "a", "at_least": 5}}
+    found = judge(claim, measured(a=[1, 2, 3], b=[1, 2, 3]), NO_TASKS)
+    assert found["verdict"] == INCONCLUSIVE
+    assert found["reason"] == "The loss of a is below 5."
+
+
+def test_claim_holds_if_all_rules_do():
+    assert overall([SUPPORTED, SUPPORTED]) == SUPPORTED
+    assert overall([SUPPORTED, INCONCLUSIVE]) == INCONCLUSIVE
+    assert overall([INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED]) == NOT_SUPPORTED
+
+
+def test_intervals_are_those_of_the_textbook():
+    mean, low, high = t_interval([1, 2, 3])
+    assert mean == 2 and (low, high) == pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3)
+    assert t_interval([2, 2]) == (2, 2, 2)
+    mean, low, high = bootstrap_interval([0, 1] * 200)
+    assert (mean, low, high) == pytest.approx((0.5, 0.451, 0.549), abs=5e-3)
+    assert bootstrap_interval([0, 1] * 200) == (mean, low, high)
+
+
+def test_shipped_claims_name_what_is_measured():
+    shipped = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["papers"]["full"]
+    claims = read(CLAIMS, SCHEMA)
+    assert {claim["experiment"] for claim in claims} == {
+        *shipped["sweeps"], "quantization", "stack", "retrieval", "scale",
+    }  # fmt: skip
+
+
+MISTAKES = {
+    "an unknown key": ({"clam": "x"}, "clam"),
+    "no bound": ({"rules": [{"says": "x", "metric": "loss", "cell": "a"}]}, "rules.0"),
+    "a cell to compare, and not how": (
+        {"rules": [{k: v for k, v in RULE.items() if k != "by"}]}, "by",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "place"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_is_named(tmp_path, change, place):
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump([CLAIM | change]))
+    with pytest.raises(UserError, match=place):
+        read(file, SCHEMA)
+
+
+def test_same_name_twice_is_refused(tmp_path):
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump([CLAIM, CLAIM]))
+    with pytest.raises(UserError, match="same: stands there twice"):
+        read(file, SCHEMA)

@@ -1,0 +1,167 @@
+"""The paper's page, from figures made up: what is in it, and what it must not need."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from check_claims import check_claims
+from collect_paper import collect_paper
+from compare_searches import METHODS
+from judge_claims import judge_claims
+from plot_experiment import plot_experiment
+from render_paper import number, picture, render_paper
+from specialist.config import load
+from specialist.layout import Layout
+from specialist.paper import lay_out
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def make_up(cell, number):
+    """Write files such as the workflow makes for a cell."""
+    files = {name: Path(path) for name, path in cell["files"].items()}
+    if "searches" in files:
+        values = {f"t{i}": i % 3 / 2 for i in range(10)}
+        metrics = dict.fromkeys(("recall_at_1", "recall_at_3", "mrr"), values)
+        return write(files["searches"], dict.fromkeys(METHODS, metrics))
+    if "scale" in files:
+        speed = {name: [9.0, 8.0, 9.5] for name in ("tokens_per_second", "resident_mb")}
+        kinds = ("F16", "Q4_K_M")
+        return write(files["scale"], dict.fromkeys(kinds, {"bytes": 9, **speed}))
+    won = {f"t{i}": None if i <= number % 7 else "wrong_tool" for i in range(10)}
+    write(files["scores"], {"outcomes": won})
+    if "measures" in files:
+        quality = {"perplexity": 20 + number / 9, "kl_mean": 0.01, "same_top_token": 0.95}
+        size = {"bits_per_weight": 16.0, "bytes": 9000000}
+        write(files["measures"], quality | size | {"speed": {"speedup_over_f16": 1.5}})
+    if "evaluation" in files:
+        losses = {"held_out_loss": 0.5 + number / 99, "gap": 0.01, "forgotten": 0.1}
+        write(files["evaluation"], losses)
+        cost = {"compute_s": 10.0, "peak_memory_mb": 900 + number}
+        write(files["adapter"].with_name(f"{files['adapter'].name}.provenance.json"), cost)
+
+
+class Page(HTMLParser):
+    """What a page holds: ids, tags, and all that it refers to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.tags, self.references = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.tags.append(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.references += [
+            given[name] for name in ("src", "href", "xlink:href", "srcset") if name in given
+        ]
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory):
+    """Folder of a paper of the shipped experiments, with the cells' files as `Layout` says."""
+    folder = tmp_path_factory.mktemp("paper")
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config |= yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)  # folders in the configuration are relative to it
+        config, experiments = lay_out(load(config))
+    cells = Layout(config, str(folder / "cells")).cells(experiments)
+    for place, cell in enumerate(cells):
+        make_up(cell, place)
+    names = ("measurements.csv", "outcomes.csv", "summary.csv")
+    measurements, outcomes, summary = (folder / name for name in names)
+    collect_paper([], measurements, outcomes, summary, cells=cells)
+    claims, verdicts = folder / "claims.json", folder / "verdicts.json"
+    check_claims(
+        ROOT / "resources/claims.yaml", ROOT / "workflow/schemas/claims.schema.yaml", claims,
+        experiments=list(experiments),
+    )  # fmt: skip
+    judge_claims(claims, measurements, outcomes, verdicts, folder / "claims.csv")
+    plots = [folder / f"{name}.svg" for name in experiments]
+    for path in plots:
+        plot_experiment(claims, measurements, summary, path, experiment=path.stem)
+    render_paper(
+        verdicts, summary, plots, ROOT / "workflow/report/paper.html.jinja",
+        folder / "report.html", paper="full", dataset="<food>",
+    )  # fmt: skip
+    return folder
+
+
+def test_every_number_has_its_file(paper):
+    table = pd.read_csv(paper / "measurements.csv")
+    assert all(Path(file).is_file() for file in set(table["file"]))
+    assert not table["value"].isna().any()
+    assert not table.duplicated(["experiment", "cell", "seed", "metric"]).any()
+
+
+def test_claims_measure_what_there_is(paper):
+    """No rule names a metric or a cell that the shipped experiments do not have."""
+    for claim in json.loads((paper / "verdicts.json").read_text()):
+        assert all(rule["value"] is not None for rule in claim["rules"]), claim["id"]
+
+
+def test_page_has_a_section_with_figure_and_table_for_each_claim(paper):
+    claims = json.loads((paper / "verdicts.json").read_text())
+    page = Page(text := (paper / "report.html").read_text())
+    assert page.tags.count("section") == page.tags.count("figure") == len(claims)
+    assert page.tags.count("table") == 1 + len(claims)
+    assert text.count('role="img" aria-label="') == len(claims)
+    assert {claim["id"] for claim in claims} <= set(page.ids)
+    assert all(claim["verdict"] in text for claim in claims)
+
+
+def test_page_needs_nothing_from_elsewhere(paper):
+    page = Page(text := (paper / "report.html").read_text())
+    assert "script" not in page.tags and "link" in page.tags
+    inner = [one for one in page.references if not one.startswith(("#", "data:"))]
+    assert inner == []
+    assert not re.search(r"url\((?!#)|@import", text)
+
+
+def test_ids_are_there_once_and_references_lead_to_them(paper):
+    page = Page(text := (paper / "report.html").read_text())
+    assert len(page.ids) == len(set(page.ids))
+    used = {one[1:] for one in page.references if one.startswith("#")}
+    used |= set(re.findall(r"url\(#([^)]+)\)", text))
+    assert used <= set(page.ids)
+
+
+def test_names_are_escaped(paper):
+    assert "<food>" not in (paper / "report.html").read_text()
+
+
+def test_plot_takes_its_colour_from_the_page_and_is_the_same_again(paper, tmp_path):
+    text = (paper / "rank.svg").read_text()
+    assert "currentColor" in text and "#000000" not in text
+    again = tmp_path / "rank.svg"
+    plot_experiment(
+        paper / "claims.json", paper / "measurements.csv", paper / "summary.csv", again,
+        experiment="rank",
+    )  # fmt: skip
+    assert again.read_text() == text
+
+
+def test_numbers_for_people():
+    assert number(0.1234, "success_rate") == "12.3%"
+    assert number(9051000.0) == "9,051,000"
+    assert number(0.000123456) == "0.000123"
+    assert number(float("nan")) == number(None) == "–"
+
+
+def test_picture_has_ids_of_its_own():
+    svg = '<?xml?><svg width="9pt" height="8pt" viewBox="0 0 9 8"><path id="a"/><use href="#a"/>'
+    assert picture(svg, "x") == (
+        '<svg viewBox="0 0 9 8"><path id="x-a"/><use href="#x-a"/>'
+    )  # fmt: skip

@@ -1,0 +1,186 @@
+# The paper: what the cells of its experiments measured, and what that says about each claim.
+#
+# The cells are adapters and systems like any others, which the rules above train and run.
+
+
+rule check_claims:
+    input:
+        claims="resources/claims.yaml",
+        schema="workflow/schemas/claims.schema.yaml",
+    output:
+        checked="results/paper/claims.json",
+    log:
+        "results/logs/paper/check_claims.log",
+    priority: 1
+    params:
+        experiments=list(experiments),
+        code=digest("check_claims.py"),
+    script:
+        "../scripts/check_claims.py"
+
+
+rule evaluate_adapter:
+    input:
+        model="results/{dataset}/adapter/{adapter}/merged/model.safetensors",
+        config="results/{dataset}/adapter/{adapter}/merged/config.json",
+        tokenizer=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer.json",
+        tokenizer_config=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer_config.json",
+        chat_template=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/chat_template.jinja",
+        conversations="results/{dataset}/prepared/sft.train.jsonl",
+        held_out="results/{dataset}/prepared/sft.validation.jsonl",
+        system_prompt="results/{dataset}/prepared/system_prompt.txt",
+        held_out_tokens=lambda w: f"{files.base_folder(w.adapter)}/tokens/validation.npy",
+        stats=lambda w: f"{files.base_folder(w.adapter)}/tokens/stats.json",
+        pretraining=lambda w: f"{files.base_folder(w.adapter)}/pretraining.json",
+        training="results/{dataset}/adapter/{adapter}/training.json",
+    output:
+        evaluation="results/{dataset}/adapter/{adapter}/evaluation.json",
+    log:
+        "results/logs/{dataset}/evaluate_adapter/{adapter}.log",
+    params:
+        examples=lookup("adapters/{adapter}/examples", within=config, default=None),
+        sequence=lambda w: files.base_of(w.adapter)[1]["sequence"],
+        precision=lambda w: files.base_of(w.adapter)[1]["precision"],
+        seed=lookup("adapters/{adapter}/seed", within=config),
+        code=digest("evaluate_adapter.py", "train"),
+    script:
+        "../scripts/evaluate_adapter.py"
+
+
+rule compare_searches:
+    input:
+        tasks="results/{dataset}/prepared/tasks.jsonl",
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/embeddings.json",
+        encoder=lambda w: files.encoder(w.index),
+        shift=lambda w: files.shift(w.index),
+    output:
+        searches="results/{dataset}/index/{index}/searches.json",
+    log:
+        "results/logs/{dataset}/compare_searches/{index}.log",
+    params:
+        seed=config["seeds"]["agent"],
+        code=digest("compare_searches.py", "rag", "paper"),
+    script:
+        "../scripts/compare_searches.py"
+
+
+rule measure_scale:
+    output:
+        measures="results/paper/scale/{shape}.json",
+    log:
+        "results/logs/paper/measure_scale/{shape}.log",
+    threads: workflow.cores
+    params:
+        shape=lookup("shapes/{shape}", within=config),
+        quantizations=lambda w: config["papers"][config["paper"]]["quantizations"],
+        rounds=5,
+        code=digest("measure_scale.py", "gguf"),
+    script:
+        "../scripts/measure_scale.py"
+
+
+rule collect_scale:
+    input:
+        measures=lambda w: [
+            files.scale(shape) for shape in config["papers"][config["paper"]]["large"]
+        ],
+    output:
+        scale="results/paper/scale-7b.json",
+    log:
+        "results/logs/paper/collect_scale.log",
+    params:
+        shapes=lambda w: config["papers"][config["paper"]]["large"],
+        code=digest("collect_scale.py"),
+    script:
+        "../scripts/collect_scale.py"
+
+
+rule collect_paper:
+    input:
+        sources=sorted(
+            {
+                path
+                for cell in files.cells(experiments)
+                for path in cell["files"].values()
+            }
+        ),
+    output:
+        measurements="results/paper/measurements.csv",
+        outcomes="results/paper/outcomes.csv",
+        summary=report(
+            "results/paper/summary.csv",
+            category="Paper",
+            caption="../report/paper_summary.rst",
+        ),
+    log:
+        "results/logs/paper/collect_paper.log",
+    params:
+        cells=files.cells(experiments),
+        code=digest("collect_paper.py", "report"),
+    script:
+        "../scripts/collect_paper.py"
+
+
+rule judge_claims:
+    input:
+        claims="results/paper/claims.json",
+        measurements="results/paper/measurements.csv",
+        outcomes="results/paper/outcomes.csv",
+    output:
+        verdicts="results/paper/verdicts.json",
+        table=report(
+            "results/paper/claims.csv",
+            category="Paper",
+            caption="../report/paper_claims.rst",
+        ),
+    log:
+        "results/logs/paper/judge_claims.log",
+    params:
+        code=digest("judge_claims.py", "report"),
+    script:
+        "../scripts/judge_claims.py"
+
+
+rule plot_experiment:
+    input:
+        claims="results/paper/claims.json",
+        measurements="results/paper/measurements.csv",
+        summary="results/paper/summary.csv",
+    output:
+        plot=report(
+            "results/paper/plots/{experiment}.svg",
+            category="Paper",
+            subcategory="Plots",
+            caption="../report/paper_plot.rst",
+        ),
+    log:
+        "results/logs/paper/plot_experiment/{experiment}.log",
+    params:
+        experiment="{experiment}",
+        code=digest("plot_experiment.py", "report"),
+    script:
+        "../scripts/plot_experiment.py"
+
+
+rule render_paper:
+    input:
+        verdicts="results/paper/verdicts.json",
+        summary="results/paper/summary.csv",
+        plots=expand("results/paper/plots/{experiment}.svg", experiment=experiments),
+        template="workflow/report/paper.html.jinja",
+    output:
+        page=report(
+            "results/paper/report.html",
+            category="Paper",
+            caption="../report/paper.rst",
+        ),
+    log:
+        "results/logs/paper/render_paper.log",
+    params:
+        paper=config["paper"],
+        dataset=config["dataset"],
+        code=digest("render_paper.py", "report"),
+    script:
+        "../scripts/render_paper.py"

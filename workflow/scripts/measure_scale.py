@@ -1,0 +1,53 @@
+"""Measures what models of a shape cost to keep and to run, whatever their weights hold."""
+
+import json
+
+
+def measure_scale(measures, *, shape, quantizations, rounds, threads):
+    """Write size, memory and speed of a model with random weights, in each type.
+
+    The models lie beside `measures` while they are measured, and are removed then: room for
+    F16 and one more is needed.
+
+    Args:
+        measures: JSON to write: type -> bytes, weights, bits_per_weight, and what
+            `specialist.generation.measure` returns.
+        shape: arguments of `specialist.random_gguf.write`.
+        quantizations: llama.cpp's names of types; F16 is always measured.
+        rounds: how often speed is taken.
+        threads: CPU threads.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from quantize import quantize
+    from specialist import generation, random_gguf
+
+    found = {}
+    with tempfile.TemporaryDirectory(dir=measures.parent) as folder:
+        original = Path(folder) / "F16.gguf"
+        random_gguf.write(original, **shape)
+        for kind in ["F16", *quantizations]:
+            path = original.with_stem(kind)
+            if path != original:
+                quantize(original, path, type=kind, threads=threads)
+            found[kind] = _size(path) | generation.measure(path, rounds, threads)
+            print(f"{kind}: {json.dumps(found[kind])}")
+            if path != original:
+                path.unlink()
+    measures.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _size(path):
+    from specialist.gguf_info import tensors
+
+    stored = tensors(path)
+    weights = sum(tensor["weights"] for tensor in stored)
+    bits = 8 * sum(tensor["bytes"] for tensor in stored) / weights
+    return {"bytes": path.stat().st_size, "weights": weights, "bits_per_weight": bits}
+
+
+if "snakemake" in globals():
+    from specialist.step import run
+
+    run(measure_scale, snakemake)

@@ -1,0 +1,142 @@
+"""The paper's experiments: each cell is an ordinary adapter and system, with a name and a path.
+
+A variant is named by what differs from the entry that it is a variant of, so that a cell which
+differs in nothing is that entry itself, and is not trained twice.
+"""
+
+import copy
+import itertools
+
+from specialist.config import UNQUANTIZED, load
+
+# The experiments that are no sweeps.
+QUANTIZATION, STACK, RETRIEVAL, SCALE = "quantization", "stack", "retrieval", "scale"
+# What the stack is made of: argument of a cell -> {label: value}.
+PARTS = {
+    "adapted": {"base": False, "LoRA": True},
+    "kind": {},
+    "search": {"retrieval": True, "no retrieval": False},
+    "tools": {"tools": True, "no tools": False},
+}
+
+
+def lay_out(config):
+    """Lay out the cells of the paper that `config` chooses.
+
+    Args:
+        config: a loaded configuration; it is not changed.
+
+    Returns:
+        (a configuration with a dataset, bases, adapters, an index and systems for all cells
+        added; {experiment: list of cells}). A cell is a dict of "cell" (its value, as text),
+        "seed", "base", "adapter" (None for a base alone) and "system"; that of the experiment
+        "retrieval" stands for all ways to search, and has "index" in place of the last three;
+        one of "scale" stands for all types, and has "shape".
+        Without `papers`, or where the headline has no adapter, there are no cells.
+
+    Raises:
+        UserError: a value in a sweep is not allowed for its key.
+    """
+    paper = config["papers"].get(config["paper"])
+    headline = config["systems"][config["headline"]]
+    if not paper or "adapter" not in headline:
+        return config, {}
+    config = copy.deepcopy(config)
+    adapter, index = _own_entries(config, paper, headline)
+    kinds = [UNQUANTIZED, *paper["quantizations"]]
+    config["quantizations"] = list(dict.fromkeys([*config["quantizations"], *kinds[1:]]))
+    root, seeds, whole = config["adapters"][adapter]["base"], paper["seeds"], paper["whole"]
+
+    def cell(label, seed, changes, kind=UNQUANTIZED, adapted=True, search=True, tools=True):
+        base = name = _variant(config["bases"], root, seed=seed)
+        model = {"base": base}
+        if adapted:
+            name = _variant(config["adapters"], adapter, **changes, seed=seed, base=base)
+            model = {"adapter": name}
+        searched = {"index": index} if search and index else {}
+        entry = {**model, "quantization": kind, **searched, "tools": tools}
+        parts = [name, kind, searched.get("index", "alone"), *([] if tools else ["no-tools"])]
+        config["systems"][".".join(parts)] = entry
+        place = {"cell": label, "seed": seed, "base": base, "adapter": model.get("adapter")}
+        return {**place, "system": ".".join(parts)}
+
+    found = {
+        experiment: [
+            cell(label, seed, paper["reference"] | changes)
+            for label, changes in values(experiment, lists)
+            for seed in seeds
+        ]
+        for experiment, lists in paper["sweeps"].items()
+    }
+    if paper["quantizations"]:
+        found[QUANTIZATION] = [cell(kind, seed, whole, kind) for kind in kinds for seed in seeds]
+    if paper["stack"]:
+        chosen = headline["quantization"] if headline["quantization"] in kinds else kinds[-1]
+        parts = PARTS | {"kind": {kind: kind for kind in (UNQUANTIZED, chosen)}}
+        found[STACK] = [
+            cell(", ".join(labels), seed, whole, **_pick(parts, labels))
+            for labels in itertools.product(*parts.values())
+            for seed in seeds
+        ]
+    if index:
+        found[RETRIEVAL] = [{"cell": None, "seed": seeds[0], "index": index}]
+    if paper["scale"]:
+        found[SCALE] = [
+            {"cell": None, "seed": seeds[0], "shape": shape} for shape in paper["scale"]
+        ]
+    return load(config), found
+
+
+def _pick(parts, labels):
+    """The arguments that labels stand for."""
+    return {name: part[label] for (name, part), label in zip(parts.items(), labels, strict=True)}
+
+
+def values(experiment, lists):
+    """Yield (label, {key: value}) for each value of a sweep.
+
+    The label is the value of the key that the experiment is named after, or else all values.
+    """
+    for row in zip(*lists.values(), strict=True):
+        changes = dict(zip(lists, row, strict=True))
+        yield (
+            _text(changes[experiment]) if experiment in changes else " x ".join(map(_text, row)),
+            changes,
+        )
+
+
+def _own_entries(config, paper, headline):
+    """Names of the adapter and the index to start from, made where the paper has other data."""
+    adapter, index = headline["adapter"], headline.get("index")
+    base, dataset = config["adapters"][adapter]["base"], config["adapters"][adapter]["dataset"]
+    simulated = "simulate" in config["datasets"][dataset]
+    changes = paper["changes"]["dataset"] if simulated else {}
+    if not changes and not paper["changes"]["base"]:
+        return adapter, index
+
+    def own(section, name, **changes):
+        config[section][f"{name}-{config['paper']}"] = {**config[section][name], **changes}
+        return f"{name}-{config['paper']}"
+
+    if changes:
+        dataset = own("datasets", dataset, **changes)
+    base = own("bases", base, dataset=dataset, **paper["changes"]["base"])
+    adapter = own("adapters", adapter, dataset=dataset, base=base)
+    return adapter, index and own("indexes", index, dataset=dataset)
+
+
+def _variant(entries, name, **changes):
+    """The name of an entry with other values, which is made unless it is there."""
+    entry = entries[name]
+    changes = {key: value for key, value in changes.items() if entry.get(key) != value}
+    if not changes:
+        return name
+    # An adapter's base differs in the seed, which the adapter has too.
+    shown = {key: value for key, value in changes.items() if key != "base"} or changes
+    new = "_".join([name, *(f"{key}-{_text(value)}" for key, value in shown.items())])
+    entries[new] = {**entry, **changes}
+    return new
+
+
+def _text(value):
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
