@@ -2,7 +2,6 @@
 
 import shutil
 
-import jinja2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -127,10 +126,18 @@ def test_long_system_message_describes_them(resources, tools):
     assert '"percent": {"type": "integer"}' in long
 
 
-def test_templates_run_in_a_sandbox(tmp_path):
-    (tmp_path / "bad.jinja").write_text("{{ tools.__class__.__mro__ }}")
-    with pytest.raises(jinja2.exceptions.SecurityError):
-        system_message(tmp_path / "bad.jinja", [])
-    (tmp_path / "typo.jinja").write_text("{{ tols }}")
-    with pytest.raises(jinja2.UndefinedError, match="tols"):
-        system_message(tmp_path / "typo.jinja", [])
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("a\n{% for %}", "prompt.jinja:2: Expected"),
+        ("{{ tool }}", "'tool' is undefined"),
+        ("{{ tools.__class__.__mro__ }}", "is unsafe"),
+        ("{% for i in range(10 ** 9) %}x{% endfor %}", "Range too big"),
+    ],
+)
+def test_templates_run_in_a_sandbox_and_mistakes_in_them_are_refused(tmp_path, template, why):
+    path = tmp_path / "prompt.jinja"
+    path.write_text(template)
+    with pytest.raises(UserError, match="mend the template of the prompt") as refused:
+        system_message(path, [])
+    assert why in str(refused.value)

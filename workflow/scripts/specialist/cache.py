@@ -153,7 +153,7 @@ class Cache:
     def entries(self):
         """(seconds since the epoch of the last use, bytes, folder, manifest), oldest use first."""
         found = []
-        for path in self.folder.glob(f"??/*/{MANIFEST}"):
+        for path in self.folder.glob(f"??/[0-9a-f]*/{MANIFEST}"):
             with contextlib.suppress(FileNotFoundError):  # pruned by another run
                 size = sum(file.stat().st_size for file in path.parent.iterdir())
                 manifest = json.loads(path.read_text(encoding="utf-8"))

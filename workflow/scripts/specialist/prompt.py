@@ -22,13 +22,20 @@ def system_message(template, tools):
         template: Jinja file (resources/prompts/react.jinja).
         tools: the tools that are offered: entries of tools.yaml, and
             `specialist.environment.SEARCH` before them where there is an index.
+
+    Raises:
+        UserError: the template cannot be rendered.
     """
-    from jinja2 import StrictUndefined
+    from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     text = Path(template).read_text(encoding="utf-8")
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    return environment.from_string(text).render(tools=tools).strip()
+    try:
+        return environment.from_string(text).render(tools=tools).strip()
+    except (TemplateError, OverflowError) as error:  # the sandbox bounds loops by the latter
+        line = f":{error.lineno}" if hasattr(error, "lineno") else ""
+        raise UserError(f"{template}{line}: {error}; mend the template of the prompt") from None
 
 
 class Chat:
