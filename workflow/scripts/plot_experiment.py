@@ -31,7 +31,7 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
     cells = list(dict.fromkeys(points["cell"]))
     metrics = [metric for metric in dict.fromkeys(sum(shown, [])) if metric in set(means["metric"])]
     # Long names, or many of them, go to the side.
-    lying = max(map(len, cells)) > 12 or sum(map(len, cells)) > 60
+    lying = max(map(len, cells)) > 12 or sum(map(len, cells)) > 36
     columns = 1 if lying else min(PER_ROW, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     width, height = (7.5, 0.8 + 0.3 * len(cells)) if lying else (PANEL[0] * columns, PANEL[1])
