@@ -70,7 +70,7 @@ rule collect_eval:
             config={
                 key: value
                 for key, value in evaluated.items()
-                if key not in ("cache", "checkpoint_seconds", "paper", "papers")
+                if key not in ("cache", "checkpoint_seconds", "paper", "papers", "shapes")
             },
             quantizations=main.measured(),
             stages=list(main.gates()),
