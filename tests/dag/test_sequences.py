@@ -110,7 +110,7 @@ class Workbench:
             assert old in text, f"{path} does not hold {old!r}"
             edited = text.replace(old, new, 1) if name in on else text
             (self.project.folder / path).write_text(edited, encoding="utf-8")
-            if old and not path.endswith(".py"):  # Python's own cache of code goes by times
+            if old:
                 os.utime(self.project.folder / path, (OLD, OLD))
         config = {"dataset": dataset, "datasets": FOLDER}
         for name in on:
@@ -142,7 +142,9 @@ class Workbench:
             names = [name for name in SWITCHES if self.dataset in SWITCHES[name].datasets]
             back = [name for name in names if name in self.on]
             name = moments.choice(back if back and moments.random() < 0.5 else names)
-            old = moments.random() < 0.3
+            edit = SWITCHES[name].edit
+            # Python's own cache of code goes by times.
+            old = bool(edit) and not edit[0].endswith(".py") and moments.random() < 0.5
             self.set(self.dataset, self.on ^ {name}, old)
             return f"{name} changed{' back' * (name not in self.on)}{', with an old time' * old}"
         if kind == "dataset":
