@@ -70,7 +70,8 @@ rule collect_eval:
             config={
                 key: value
                 for key, value in evaluated.items()
-                if key not in ("cache", "checkpoint_seconds", "paper", "papers", "shapes")
+                if key
+                not in ("cache", "checkpoint_seconds", "paper", "papers", "shapes")
             },
             quantizations=main.measured(),
             stages=list(main.gates()),
