@@ -1,6 +1,9 @@
 """The whole paper, tiny, in a project that has run the main job: nothing is learnt, all runs."""
 
 import json
+import os
+import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -8,6 +11,12 @@ import pytest
 from project import ROOT, Project
 
 REPORT = "results/paper/report.html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Without a display, without requests of the browser's own, and without the network.
+HEADLESS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--enable-logging=stderr",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +62,38 @@ def test_models_that_learned_nothing_prove_nothing(paper):
 def test_page(paper):
     page = (paper.folder / REPORT).read_text()
     assert page.count("<svg") == page.count("<section") == 4
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Name of a Chromium, which is installed where that can be done."""
+    if not any(map(shutil.which, BROWSERS)) and shutil.which("apt-get") and os.geteuid() == 0:
+        install = ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]
+        subprocess.run(install, capture_output=True, timeout=300)
+    found = next(filter(shutil.which, BROWSERS), None)
+    return found or pytest.skip("no Chromium is here, and it could not be installed by apt-get")
+
+
+def open_page(browser, page, profile):
+    """What a page became in a browser, and the lines of its console."""
+    command = [browser, *HEADLESS, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_page_opens_in_a_browser(paper, browser, tmp_path):
+    shown, console = open_page(browser, paper.folder / REPORT, tmp_path / "profile")
+    assert console == []
+    assert shown.count("<figure") == shown.count("<svg") == 4
+    assert shown.count("<table") == 5
+
+
+def test_page_asks_for_nothing_from_elsewhere(paper, browser, tmp_path):
+    page = tmp_path / "report.html"
+    image = '<img src="http://localhost/there.png">'
+    page.write_text((paper.folder / REPORT).read_text().replace("</main>", image + "</main>"))
+    _, console = open_page(browser, page, tmp_path / "profile")
+    assert len(console) == 1 and "Content Security Policy" in console[0]
 
 
 def test_report_of_snakemake_holds_the_paper(paper, tmp_path):

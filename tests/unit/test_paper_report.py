@@ -94,7 +94,7 @@ def paper(tmp_path_factory):
         plot_experiment(claims, measurements, summary, path, experiment=path.stem)
     render_paper(
         verdicts, summary, plots, ROOT / "workflow/report/paper.html.jinja",
-        folder / "report.html", paper="full", dataset="<food>",
+        folder / "report.html", paper="full", dataset="<food>", seeds=3,
     )  # fmt: skip
     return folder
 

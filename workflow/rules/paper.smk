@@ -181,6 +181,7 @@ rule render_paper:
     params:
         paper=config["paper"],
         dataset=config["dataset"],
+        seeds=len(config["papers"][config["paper"]]["seeds"]),
         code=digest("render_paper.py", "report"),
     script:
         "../scripts/render_paper.py"

@@ -6,7 +6,7 @@ import re
 from specialist.claims import SHARES
 
 
-def render_paper(verdicts, summary, plots, template, page, *, paper, dataset):
+def render_paper(verdicts, summary, plots, template, page, *, paper, dataset, seeds):
     """Write the claims with their verdicts, and a section for each of them.
 
     Args:
@@ -16,6 +16,7 @@ def render_paper(verdicts, summary, plots, template, page, *, paper, dataset):
         template: Jinja template of the page.
         page: HTML to write.
         paper, dataset: names in the configuration.
+        seeds: how many each cell has.
     """
     import pandas as pd
     from jinja2 import StrictUndefined
@@ -31,9 +32,8 @@ def render_paper(verdicts, summary, plots, template, page, *, paper, dataset):
         for claim in claims
     }
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
-        claims=claims, plots=pictures, tables=tables, paper=paper, dataset=dataset,
-        seeds=int(means["n"].max()),
-    )  # fmt: skip
+        claims=claims, plots=pictures, tables=tables, paper=paper, dataset=dataset, seeds=seeds
+    )
     page.write_text(text, encoding="utf-8")
 
 
