@@ -39,7 +39,7 @@ verify: $(MAIN)
 	@$(VENV)/bin/python workflow/scripts/verify.py
 
 test: $(MAIN) $(TEST)
-	$(VENV)/bin/python -m pytest tests
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile tests
 
 lint: $(MAIN) $(TEST)
 	$(VENV)/bin/ruff check

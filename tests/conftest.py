@@ -1,8 +1,10 @@
 """Projects that have run once, and copies of them for tests to change."""
 
+import json
 import shutil
 
 import pytest
+from filelock import FileLock
 
 import bike_shop
 from project import TINY, Project
@@ -14,20 +16,44 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """The default project, tiny, run to its end; `output` is what the run said."""
-    project = Project.new(tmp_path_factory.mktemp("tiny"), TINY)
-    project.ran = project.run()
+def once(tmp_path_factory, worker_id):
+    """A function that makes a project and runs it, once for all processes of the tests."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+
+    def make(name, new):
+        folder, ran = shared / name / "project", shared / name / "ran.json"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(shared / f"{name}.lock"):
+            if not ran.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed in it
+                ran.write_text(json.dumps(sorted(new(folder).run())))
+        return folder, set(json.loads(ran.read_text()))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(once):
+    """The default project, tiny, run to its end; `ran` is the jobs that it took."""
+    folder, ran = once("tiny", lambda folder: Project.new(folder, TINY))
+    project = Project(folder, TINY)
+    project.ran = ran
     return project
 
 
 @pytest.fixture(scope="session")
-def shop(tiny, tmp_path_factory):
+def shop(tiny, once):
     """The same folder after a user's own dataset was run in it, with models of its own."""
-    project = tiny.copy(tmp_path_factory.mktemp("shop") / "project")
-    bike_shop.write(project.folder / "data" / "bike-shop")
-    project.overlay(**bike_shop.CONFIG)
-    project.ran = project.run()
+
+    def new(folder):
+        project = tiny.copy(folder)
+        bike_shop.write(folder / "data" / "bike-shop")
+        return project.overlay(**bike_shop.CONFIG)
+
+    folder, ran = once("shop", new)
+    project = Project(folder, TINY, folder / "overlay-1.yaml")
+    project.ran = ran
     return project
 
 
