@@ -20,8 +20,9 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
             interval over the seeds, or over the tasks where there is one seed).
         cells: list of dicts: "experiment", "cell", "seed" and "files": either "searches" (JSON
             of compare_searches) or "scale" (JSON of measure_scale), of several cells each, or
-            what `specialist.curves.figures` takes, or "scores" and, where there are such, "measures" (JSON of measure_gguf), "evaluation"
-            (JSON of evaluate_adapter) and "adapter" (beside whose file its training's cost is).
+            what `specialist.curves.figures` takes, or "scores" and, where there are such,
+            "measures" (JSON of measure_gguf), "evaluation" (JSON of evaluate_adapter) and
+            "adapter" (beside whose file its training's cost is).
     """
     import pandas as pd
 

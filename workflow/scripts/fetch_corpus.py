@@ -17,15 +17,17 @@ def fetch_corpus(local, corpus, *, url, sha256):
     """
     import http.client
     import shutil
-    import urllib.request
+    from urllib.request import urlopen
 
     from specialist import cache
     from specialist.step import UserError
 
     unfinished = corpus.with_name(f"{corpus.name}.unfinished")
     try:
-        source = open(local, "rb") if local else urllib.request.urlopen(url, timeout=TIMEOUT)
-        with source, open(unfinished, "wb") as file:
+        with (
+            local.open("rb") if local else urlopen(url, timeout=TIMEOUT) as source,
+            open(unfinished, "wb") as file,
+        ):
             shutil.copyfileobj(source, file)
         if (found := cache.sha256(unfinished)) != sha256:
             remedy = (

@@ -21,8 +21,8 @@ def one_text(path, sequence):
     ids = np.roll(np.load(path).astype(np.int64), 1)
     if len(ids) <= sequence + 1:
         raise UserError(
-            f"{path}: found {len(ids) - 1} tokens of text, expected more than the {sequence} of one "
-            "training row; add text to the corpus or lower the base's `sequence`"
+            f"{path}: found {len(ids) - 1} tokens of text, expected more than the {sequence} of "
+            "one training row; add text to the corpus or lower the base's `sequence`"
         )
     return ids
 
@@ -60,15 +60,14 @@ def nats_of(model, ids, sequence, device):
     Each token is predicted once, from at least one and at most `sequence` tokens before it.
 
     Args:
-        ids: array [n] of token ids.
+        ids: array [n] of token ids, at least one window.
     """
     import numpy as np
     import torch
 
-    whole = (len(ids) - 1) // sequence
-    rows = np.stack([ids[i * sequence : (i + 1) * sequence + 1] for i in range(whole)])
-    batches = [rows[i : i + BATCH] for i in range(0, whole, BATCH)]
-    if (rest := ids[whole * sequence :]).size > 1:
+    rows = np.lib.stride_tricks.sliding_window_view(ids, sequence + 1)[::sequence]
+    batches = [rows[i : i + BATCH].copy() for i in range(0, len(rows), BATCH)]
+    if (rest := ids[len(rows) * sequence :]).size > 1:
         batches.append(rest[None])
     with torch.inference_mode():
         return sum(
