@@ -29,11 +29,11 @@ def measure_pretraining(
     Raises:
         UserError: a part of the text is shorter than one window.
     """
+    import functools
     import json
     import math
     import time
 
-    import numpy as np
     import torch
     from tokenizers import Tokenizer
 
@@ -49,32 +49,29 @@ def measure_pretraining(
     end = bpe.token_to_id(END_OF_TEXT)
     text, held_out = (language.one_text(path, sequence) for path in (tokens, held_out_tokens))
     size = json.loads(stats.read_text())["held_out"]["bytes"]
-    per_step = max(1, batch_tokens // sequence)
-    steps = math.ceil(train_tokens / (per_step * sequence))
+    per_step = max(1, batch_tokens // sequence) * sequence
+    steps = math.ceil(train_tokens / per_step)
     measured = {round(steps * part / points) for part in range(1, points + 1)}
-    found, clock, generator = [], [], np.random.default_rng(seed)
-    progress, seconds, begin = Progress("measure_pretraining", steps), 0.0, time.perf_counter()
+    found, clock, progress = [], [], Progress("measure_pretraining", steps)
+    seconds, begin = 0.0, time.perf_counter()
     network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
     network.set_attn_implementation(attention.implementation(precision))
-    optimizers = pretraining.optimizers(network, learning_rate, muon_learning_rate, weight_decay)
-    for step in range(steps):
-        batch = language.windows(text, per_step, sequence, generator).to(device)
-        with pretraining.autocast(precision):
-            loss = language.loss_of(network, batch)
-        loss.backward()
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * pretraining.rate(step, steps, warmup_share)
-            optimizer.step()
-            optimizer.zero_grad()
-        progress(step + 1, f"loss {loss.item():.3f}")
-        if step + 1 not in measured:
+    training = language.training(
+        network, text, steps=steps, batch_tokens=batch_tokens, sequence=sequence,
+        learning_rate=learning_rate, muon_learning_rate=muon_learning_rate,
+        weight_decay=weight_decay, warmup_share=warmup_share, precision=precision, seed=seed,
+        device=device,
+    )  # fmt: skip
+    for step, loss in enumerate(training, 1):
+        progress(step, f"loss {loss:.3f}")
+        if step not in measured:
             continue
         seconds += time.perf_counter() - begin
-        seen = (step + 1) * per_step * sequence
+        seen = step * per_step
         network.eval()
         with pretraining.autocast(precision):
-            nats = language.nats_of(network, held_out, sequence, device)
+            loss_of = functools.partial(language.loss_of, network)
+            nats = language.nats_of(loss_of, held_out, sequence, device)
             ids = language.sample(network, bpe.encode("\n").ids, sample_tokens, seed, device)
         network.train()
         bits = nats / math.log(2) / size

@@ -41,6 +41,38 @@ def windows(ids, rows, sequence, generator):
     return torch.from_numpy(ids[starts[:, None] + np.arange(sequence + 1)])
 
 
+def training(
+    model, ids, *, steps, batch_tokens, sequence, learning_rate, muon_learning_rate,
+    weight_decay, warmup_share, precision, seed, device,
+):  # fmt: skip
+    """Train a model on windows of a text; a step is taken each time one is asked for.
+
+    Args:
+        ids: array [n] of token ids.
+        steps: how many.
+        batch_tokens, ..., seed: as in `pretrain`.
+
+    Yields:
+        the loss of the step's batch, in nats per token.
+    """
+    import numpy as np
+
+    from specialist import pretraining
+
+    generator, rows = np.random.default_rng(seed), max(1, batch_tokens // sequence)
+    optimizers = pretraining.optimizers(model, learning_rate, muon_learning_rate, weight_decay)
+    for step in range(steps):
+        with pretraining.autocast(precision):
+            loss = loss_of(model, windows(ids, rows, sequence, generator).to(device))
+        loss.backward()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * pretraining.rate(step, steps, warmup_share)
+            optimizer.step()
+            optimizer.zero_grad()
+        yield loss.item()
+
+
 def loss_of(model, ids):
     """Mean cross-entropy, in nats, of each row's tokens after its first.
 
@@ -54,12 +86,13 @@ def loss_of(model, ids):
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
 
-def nats_of(model, ids, sequence, device):
+def nats_of(loss, ids, sequence, device):
     """Sum of the cross-entropies, in nats, of all tokens of a text but the first.
 
     Each token is predicted once, from at least one and at most `sequence` tokens before it.
 
     Args:
+        loss: function from rows to their mean loss, such as `loss_of` with a model.
         ids: array [n] of token ids, at least one window.
     """
     import numpy as np
@@ -71,8 +104,7 @@ def nats_of(model, ids, sequence, device):
         batches.append(rest[None])
     with torch.inference_mode():
         return sum(
-            loss_of(model, torch.from_numpy(batch).to(device)).item() * batch[:, 1:].size
-            for batch in batches
+            loss(torch.from_numpy(batch).to(device)).item() * batch[:, 1:].size for batch in batches
         )
 
 
