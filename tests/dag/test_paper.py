@@ -1,6 +1,7 @@
 """The paper's jobs: none of them for the main job, and only the new ones for a new value."""
 
 import pytest
+import yaml
 
 from project import ROOT, TINY, Project
 
@@ -48,6 +49,21 @@ def test_another_value_plans_its_own_cells_only(project):
     assert after - before == cells(
         "lora-r16_rank-8_alpha-16", "lora-r16_rank-8_alpha-16_seed-2"
     )  # fmt: skip
+
+
+def test_benchmark_is_learned_from_a_text_of_its_own(project, tmp_path):
+    config = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["benchmarks"]
+    config["tiny-shakespeare"]["corpus"]["path"] = str(ROOT / "README.md")
+    more = Project(project.folder, *project.overlays).overlay(
+        benchmarks=config, papers={"tiny": {"benchmarks": ["tiny-shakespeare"]}}
+    )
+    own = ("train_tokenizer", "tokenize_corpus", "measure_pretraining")
+    bases = ("tiny-shakespeare", "tiny-shakespeare_seed-2")
+    new = {f"{rule} {base}" for rule in own for base in bases}
+    new |= {"fetch_corpus", "split_corpus", "plot_curves benchmark"}
+    before, after = project.planned(REPORT), more.planned(REPORT)
+    assert before < after and after - before == new
+    assert more.planned() == project.planned()
 
 
 def test_quick_version_has_data_of_its_own(project):

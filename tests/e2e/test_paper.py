@@ -54,14 +54,14 @@ def test_f16_is_measured_against_itself(paper):
 def test_models_that_learned_nothing_prove_nothing(paper):
     verdicts = json.loads((paper.folder / "results/paper/verdicts.json").read_text())
     found = {claim["id"]: claim for claim in verdicts}
-    assert found.keys() == {"scale", "quality", "rank", "retrieval"}
+    assert found.keys() == {"scale", "quality", "rank", "retrieval", "pretraining"}
     assert found["quality"]["verdict"].startswith("inconclusive")
     assert found["quality"]["reason"] == "The success rate of F16 is below 0.2."
 
 
 def test_page(paper):
     page = (paper.folder / REPORT).read_text()
-    assert page.count("<svg") == page.count("<section") == 4
+    assert page.count("<svg") == page.count("<section") == 5
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from specialist.step import UserError
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 GONE = object()
+TEXT = {"url": "https://example.org/text.txt", "sha256": "0" * 64}
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +155,22 @@ MISTAKES = [
     ("systems.x", {"systems/x": {"index": "minilm"}}, "found none, expected one of policy"),
     ("systems.oracle", {"systems/oracle/base": "small"}, "found policy and base"),
     ("systems.random.quantization", {"systems/random/quantization": "F16"}, "no model"),
-    ("datasets.x", {"datasets/x": {}}, "either simulate or path"),
+    ("datasets.x", {"datasets/x": {}}, "found none, expected one of simulate, path, corpus"),
+    ("datasets.x", {"datasets/x": {"path": "tests", "corpus": TEXT}}, "found path and corpus"),
+    ("datasets.x.episodes", {"datasets/x": {"corpus": TEXT, "episodes": 9}}, "simulated"),
+    (
+        "datasets.x.corpus.path",
+        {"datasets/x": {"corpus": TEXT | {"path": "gone.txt"}}},
+        "found gone.txt, expected a file that exists",
+        "remove it to have the file fetched",
+    ),
+    ("datasets.x.corpus.sha256", {"datasets/x": {"corpus": TEXT | {"sha256": "A"}}}, "of the form"),
+    ("datasets.x.corpus.url", {"datasets/x": {"corpus": TEXT | {"url": "a.txt"}}}, "of the form"),
+    (
+        "papers.p.benchmarks.0",
+        {"paper": "p", "papers/p": {"seeds": [1, 2], "benchmarks": ["x"]}},
+        "found x",
+    ),
     ("datasets.x.path", {"datasets/x": {"path": "test"}}, "folder", "did you mean tests?"),
     (
         "datasets.food-delivery.columns",

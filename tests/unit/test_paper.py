@@ -41,6 +41,23 @@ def test_expansion_adds_and_changes_nothing():
         assert {name: laid_out[section][name] for name in config[section]} == config[section]
 
 
+def test_benchmark_has_a_dataset_and_a_base_of_its_name():
+    config, found = lay_out(shipped(full=PAPER | {"benchmarks": ["tiny-shakespeare"]}))
+    names = ["tiny-shakespeare", "tiny-shakespeare_seed-2"]
+    assert [cell["base"] for cell in found["benchmark"]] == names
+    assert [config["bases"][name]["seed"] for name in names] == [1, 2]
+    assert {config["bases"][name]["dataset"] for name in names} == {"tiny-shakespeare"}
+    without, _ = lay_out(shipped(full=PAPER))
+    assert "tiny-shakespeare" not in without["datasets"] | without["bases"]
+
+
+def test_benchmark_named_like_a_dataset_is_refused():
+    config = shipped(full=PAPER | {"benchmarks": ["tiny-shakespeare"]})
+    config["datasets"]["tiny-shakespeare"] = {"simulate": "resources/datasets/city-library"}
+    with pytest.raises(UserError, match="benchmarks.tiny-shakespeare: is a name in datasets too"):
+        lay_out(config)
+
+
 def test_cells_are_named_by_what_differs():
     config, found = lay_out(shipped(full=PAPER))
     assert [cell["adapter"] for cell in found["rank"]] == [
@@ -114,7 +131,7 @@ def test_without_an_adapter_there_is_nothing_to_test():
 
 def test_what_is_not_asked_for_is_left_out():
     _, found = lay_out(shipped(full=PAPER | {"quantizations": [], "stack": False}))
-    assert found.keys() == {"rank", "batch", "retrieval"}
+    assert found.keys() == {"rank", "batch", "retrieval", "pretraining"}
 
 
 def test_labels():

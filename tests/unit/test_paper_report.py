@@ -10,16 +10,20 @@ import pytest
 import yaml
 
 from check_claims import check_claims
+from collect_curves import collect_curves
 from collect_paper import collect_paper
 from compare_searches import METHODS
 from judge_claims import judge_claims
+from plot_curves import plot_curves
 from plot_experiment import plot_experiment
 from render_paper import number, picture, render_paper
 from specialist.config import load
 from specialist.layout import Layout
-from specialist.paper import lay_out
+from specialist.paper import BENCHMARK, PRETRAINING, lay_out
+from specialist.text import write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
+CURVES = (BENCHMARK, PRETRAINING)
 
 
 def write(path, content):
@@ -38,6 +42,17 @@ def make_up(cell, number):
         speed = {name: [9.0, 8.0, 9.5] for name in ("tokens_per_second", "resident_mb")}
         kinds = ("F16", "Q4_K_M")
         return write(files["scale"], dict.fromkeys(kinds, {"bytes": 9, **speed}))
+    if "losses" in files:
+        write(files["stats"], {"train": {"tokens": 50, "bytes": 100}})
+        write(files["pretraining"], {"tokens": 2000, "bits_per_byte": 1.0})
+        losses = (f"{step},{9 / step + number / 99}" for step in range(1, 101))
+        return files["losses"].write_text("\n".join(["step,loss", *losses]))
+    if "curve" in files:
+        seen = [1000, 2000]
+        curve = [{"tokens": n, "bits_per_byte": 2000 / n, "sample": "<KING>:"} for n in seen]
+        files["curve"].parent.mkdir(parents=True, exist_ok=True)
+        write_rows(files["times"], [{"tokens": n, "seconds": n / 50} for n in seen])
+        return write_rows(files["curve"], curve)
     won = {f"t{i}": None if i <= number % 7 else "wrong_tool" for i in range(10)}
     write(files["scores"], {"outcomes": won})
     if "measures" in files:
@@ -77,7 +92,8 @@ def paper(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)  # folders in the configuration are relative to it
         config, experiments = lay_out(load(config))
-    cells = Layout(config, str(folder / "cells")).cells(experiments)
+    files = Layout(config, str(folder / "cells"))
+    cells = files.cells(experiments)
     for place, cell in enumerate(cells):
         make_up(cell, place)
     names = ("measurements.csv", "outcomes.csv", "summary.csv")
@@ -89,11 +105,16 @@ def paper(tmp_path_factory):
         experiments=list(experiments),
     )  # fmt: skip
     judge_claims(claims, measurements, outcomes, verdicts, folder / "claims.csv")
-    plots = [folder / f"{name}.svg" for name in experiments]
+    curves, plots = folder / "curves.csv", [folder / f"{name}.svg" for name in experiments]
+    collect_curves([], curves, cells=files.curves(experiments))
     for path in plots:
-        plot_experiment(claims, measurements, summary, path, experiment=path.stem)
+        if path.stem in CURVES:
+            plot_curves(curves, path, experiment=path.stem, published=files.published(path.stem))
+        else:
+            plot_experiment(claims, measurements, summary, path, experiment=path.stem)
+    samples = [Path(path) for path in files.samples(experiments)]
     render_paper(
-        verdicts, summary, plots, ROOT / "workflow/report/paper.html.jinja",
+        verdicts, summary, samples, plots, ROOT / "workflow/report/paper.html.jinja",
         folder / "report.html", paper="full", dataset="<food>", seeds=3,
     )  # fmt: skip
     return folder
@@ -116,7 +137,7 @@ def test_page_has_a_section_with_figure_and_table_for_each_claim(paper):
     claims = json.loads((paper / "verdicts.json").read_text())
     page = Page(text := (paper / "report.html").read_text())
     assert page.tags.count("section") == page.tags.count("figure") == len(claims)
-    assert page.tags.count("table") == 1 + len(claims)
+    assert page.tags.count("table") == 1 + len(claims) + 1  # and the samples
     assert text.count('role="img" aria-label="') == len(claims)
     assert {claim["id"] for claim in claims} <= set(page.ids)
     assert all(claim["verdict"] in text for claim in claims)
@@ -138,8 +159,19 @@ def test_ids_are_there_once_and_references_lead_to_them(paper):
     assert used <= set(page.ids)
 
 
-def test_names_are_escaped(paper):
-    assert "<food>" not in (paper / "report.html").read_text()
+def test_names_and_samples_are_escaped(paper):
+    text = (paper / "report.html").read_text()
+    assert "<food>" not in text and "<KING>" not in text
+    assert text.count("&lt;KING&gt;:") == 2
+
+
+def test_curves_are_plotted_beside_what_is_published(paper):
+    table = pd.read_csv(paper / "curves.csv")
+    assert all(Path(file).is_file() for file in set(table["file"]))
+    assert set(table[table["experiment"] == "benchmark"]["seconds"]) == {20, 40}
+    by_time, by_tokens = ((paper / f"{name}.svg").read_text() for name in CURVES)
+    assert "nanoGPT, published" in by_time and "seconds of training" in by_time
+    assert "published" not in by_tokens and "tokens seen" in by_tokens
 
 
 def test_plot_takes_its_colour_from_the_page_and_is_the_same_again(paper, tmp_path):

@@ -71,7 +71,14 @@ rule collect_eval:
                 key: value
                 for key, value in evaluated.items()
                 if key
-                not in ("cache", "checkpoint_seconds", "paper", "papers", "shapes")
+                not in (
+                    "cache",
+                    "checkpoint_seconds",
+                    "paper",
+                    "papers",
+                    "shapes",
+                    "benchmarks",
+                )
             },
             quantizations=main.measured(),
             stages=list(main.gates()),

@@ -94,6 +94,46 @@ rule simulate_tools:
         "../scripts/simulate_tools.py"
 
 
+rule fetch_corpus:
+    input:
+        local=lambda w: files.local_copy(w.dataset),
+    output:
+        corpus="results/{dataset}/data/corpus.txt",
+    log:
+        "results/logs/{dataset}/fetch_corpus.log",
+    priority: 1
+    params:
+        settings=named(
+            url=lookup("datasets/{dataset}/corpus/url", within=config),
+            sha256=lookup("datasets/{dataset}/corpus/sha256", within=config),
+        ),
+        code=digest("fetch_corpus.py"),
+    script:
+        "../scripts/fetch_corpus.py"
+
+
+# Published figures hold for one split of a text, so that it is not shuffled as other corpora are.
+rule split_corpus:
+    input:
+        corpus="results/{dataset}/data/corpus.txt",
+    output:
+        train="results/{dataset}/prepared/corpus.train.jsonl",
+        validation="results/{dataset}/prepared/corpus.validation.jsonl",
+    log:
+        "results/logs/{dataset}/split_corpus.log",
+    wildcard_constraints:
+        dataset="|".join(files.fetched()) or "-",  # which is no name
+    priority: 1
+    params:
+        validation_share=0.1,
+        code=digest("split_corpus.py"),
+    script:
+        "../scripts/split_corpus.py"
+
+
+ruleorder: split_corpus > prepare_corpus
+
+
 rule prepare_corpus:
     input:
         sources=lambda w: files.needed(w.dataset, "corpus"),

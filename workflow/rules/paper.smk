@@ -97,6 +97,61 @@ rule collect_scale:
         "../scripts/collect_scale.py"
 
 
+rule measure_pretraining:
+    input:
+        tokens="results/{dataset}/base/{base}/tokens/train.npy",
+        held_out_tokens="results/{dataset}/base/{base}/tokens/validation.npy",
+        stats="results/{dataset}/base/{base}/tokens/stats.json",
+        tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
+    output:
+        curve="results/{dataset}/base/{base}/curve.jsonl",
+        times="results/{dataset}/base/{base}/times.jsonl",
+    log:
+        "results/logs/{dataset}/measure_pretraining/{base}.log",
+    threads: workflow.cores
+    params:
+        settings=named(
+            depth=lookup("bases/{base}/depth", within=config),
+            context=lookup("bases/{base}/context", within=config),
+            sequence=lookup("bases/{base}/sequence", within=config),
+            batch_tokens=lookup("bases/{base}/batch_tokens", within=config),
+            train_tokens=lookup("bases/{base}/train_tokens", within=config),
+            learning_rate=lookup("bases/{base}/learning_rate", within=config),
+            muon_learning_rate=lookup(
+                "bases/{base}/muon_learning_rate", within=config
+            ),
+            weight_decay=lookup("bases/{base}/weight_decay", within=config),
+            warmup_share=lookup("bases/{base}/warmup_share", within=config),
+            precision=lookup("bases/{base}/precision", within=config),
+            seed=lookup("bases/{base}/seed", within=config),
+            points=8,
+            sample_tokens=100,
+        ),
+        code=digest("measure_pretraining.py", "train"),
+    script:
+        "../scripts/measure_pretraining.py"
+
+
+rule collect_curves:
+    input:
+        sources=sorted(
+            {
+                path
+                for cell in files.curves(experiments)
+                for path in cell["files"].values()
+            }
+        ),
+    output:
+        curves="results/paper/curves.csv",
+    log:
+        "results/logs/paper/collect_curves.log",
+    params:
+        cells=files.curves(experiments),
+        code=digest("collect_curves.py", "report"),
+    script:
+        "../scripts/collect_curves.py"
+
+
 rule collect_paper:
     input:
         sources=sorted(
@@ -164,10 +219,36 @@ rule plot_experiment:
         "../scripts/plot_experiment.py"
 
 
+rule plot_curves:
+    input:
+        curves="results/paper/curves.csv",
+    output:
+        plot=report(
+            "results/paper/plots/{experiment}.svg",
+            category="Paper",
+            subcategory="Plots",
+            caption="../report/paper_curves.rst",
+        ),
+    log:
+        "results/logs/paper/plot_curves/{experiment}.log",
+    wildcard_constraints:
+        experiment="pretraining|benchmark",
+    params:
+        experiment="{experiment}",
+        published=lambda w: files.published(w.experiment),
+        code=digest("plot_curves.py", "report"),
+    script:
+        "../scripts/plot_curves.py"
+
+
+ruleorder: plot_curves > plot_experiment
+
+
 rule render_paper:
     input:
         verdicts="results/paper/verdicts.json",
         summary="results/paper/summary.csv",
+        samples=files.samples(experiments),
         plots=expand("results/paper/plots/{experiment}.svg", experiment=experiments),
         template="workflow/report/paper.html.jinja",
     output:

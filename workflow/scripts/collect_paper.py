@@ -20,21 +20,24 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
             interval over the seeds, or over the tasks where there is one seed).
         cells: list of dicts: "experiment", "cell", "seed" and "files": either "searches" (JSON
             of compare_searches) or "scale" (JSON of measure_scale), of several cells each, or
-            "scores" and, where there are such, "measures" (JSON of measure_gguf), "evaluation"
-            (JSON of evaluate_adapter) and "adapter" (beside whose file its training's cost is).
+            what `specialist.curves.figures` takes, or "scores" and, where there are such,
+            "measures" (JSON of measure_gguf), "evaluation" (JSON of evaluate_adapter) and
+            "adapter" (beside whose file its training's cost is).
     """
     import pandas as pd
 
     from specialist.claims import SHARES, bootstrap_interval, t_interval
+    from specialist.curves import figures as of_pretraining
 
     rows, tried = [], []
     for cell in cells:
         place = {key: cell[key] for key in ("experiment", "cell", "seed")}
-        for file, figures in _figures(**cell["files"]):
+        for name, file, figures in [*_figures(**cell["files"]), *of_pretraining(**cell["files"])]:
             rows += [
-                {**place, "metric": metric, "value": value, "file": file}
+                {**place, "cell": name or cell["cell"], "metric": metric, "value": value,
+                 "file": file}
                 for metric, value in figures.items()
-            ]
+            ]  # fmt: skip
         for name, metric, file, values in _by_round(**cell["files"]):
             rows += [
                 {**place, "cell": name, "seed": seed, "metric": metric, "value": value,
@@ -68,15 +71,15 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
 
 
 def _figures(measures=None, evaluation=None, adapter=None, **_):
-    """Yield (file, {metric: value}) for what was measured in a cell as a whole."""
+    """Yield (None, file, {metric: value}) for what was measured in a cell as a whole."""
     if measures:
         found = _read(measures)
-        yield measures, found | found.pop("speed")
+        yield None, measures, found | found.pop("speed")
     if evaluation:
-        yield evaluation, _read(evaluation)
+        yield None, evaluation, _read(evaluation)
     if adapter:
         cost = f"{adapter}.provenance.json"
-        yield cost, {name: _read(cost)[key] for key, name in COST.items()}
+        yield None, cost, {name: _read(cost)[key] for key, name in COST.items()}
 
 
 def _by_round(scale=None, **_):

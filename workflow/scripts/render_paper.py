@@ -4,15 +4,19 @@ import json
 import re
 
 from specialist.claims import SHARES
+from specialist.text import read_rows
+
+BENCHMARK = "benchmark"  # the experiment with samples
 
 
-def render_paper(verdicts, summary, plots, template, page, *, paper, dataset, seeds):
+def render_paper(verdicts, summary, samples, plots, template, page, *, paper, dataset, seeds):
     """Write the claims with their verdicts, and a section for each of them.
 
     Args:
         verdicts: JSON of judge_claims.
         summary: CSV of collect_paper.
-        plots: SVG of plot_experiment, one for each experiment, named after it.
+        samples: JSONL of measure_pretraining, one of each benchmark.
+        plots: SVG of plot_experiment or plot_curves, one for each experiment, named after it.
         template: Jinja template of the page.
         page: HTML to write.
         paper, dataset: names in the configuration.
@@ -32,7 +36,13 @@ def render_paper(verdicts, summary, plots, template, page, *, paper, dataset, se
         for claim in claims
     }
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
-        claims=claims, plots=pictures, tables=tables, paper=paper, dataset=dataset, seeds=seeds
+        claims=claims,
+        plots=pictures,
+        tables=tables,
+        paper=paper,
+        dataset=dataset,
+        seeds=seeds,
+        samples={BENCHMARK: [row for path in samples for row in read_rows(path)]},
     )
     page.write_text(text, encoding="utf-8")
 

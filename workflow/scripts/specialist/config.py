@@ -12,6 +12,10 @@ UNQUANTIZED = "F16"
 # llama.cpp stores these types in blocks of 32 weights and all others in blocks of 256, which
 # must divide the rows of every matrix.
 SMALL_BLOCKS = {"Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"}
+# Those of the paper that are no sweeps.
+OTHER_EXPERIMENTS = {
+    "quantization", "stack", "retrieval", "scale", "pretraining", "benchmark",
+}  # fmt: skip
 
 
 @functools.cache
@@ -154,10 +158,20 @@ def _check_names(config):
 
 def _check_datasets(config):
     for name, entry in config.get("datasets", {}).items():
-        given = [key for key in ("simulate", "path") if key in entry]
+        given = [key for key in ("simulate", "path", "corpus") if key in entry]
         if len(given) != 1:
-            yield ("datasets", name), "expected either simulate or path, with a folder"
-        for key in given:
+            yield (
+                ("datasets", name),
+                f"found {' and '.join(given) or 'none'}, expected one of simulate, path, corpus",
+            )
+        local = entry.get("corpus", {}).get("path")
+        if local and not Path(local).is_file():
+            yield (
+                ("datasets", name, "corpus", "path"),
+                f"found {local}, expected a file that exists; correct it, or remove it to have "
+                "the file fetched from url",
+            )
+        for key in {"simulate", "path"}.intersection(given):
             folder = Path(entry[key])
             if not folder.is_dir():
                 beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
@@ -170,11 +184,11 @@ def _check_datasets(config):
             sayings = Path(entry["simulate"]) / "sayings"
             names = sorted({path.stem for path in sayings.glob("*.yaml")} - {"train"})
             yield from _unknown(("datasets", name, "sayings"), entry["sayings"], names)
-        if "simulate" in given and entry["columns"]:
+        if "path" not in given and entry["columns"]:
             yield ("datasets", name, "columns"), "is only for files under path; remove it"
         defaults = schema()["properties"]["datasets"]["additionalProperties"]["properties"]
         for key in ("documents", "episodes", "tasks", "sayings"):
-            if "path" in given and entry[key] != defaults[key]["default"]:
+            if "simulate" not in given and entry[key] != defaults[key]["default"]:
                 yield ("datasets", name, key), "is only for a simulated dataset; remove it"
 
 
@@ -260,11 +274,11 @@ def _check_papers(config):
     if papers:
         yield from _unknown(("paper",), config["paper"], papers)
     for name, entry in papers.items():
-        for key in ("scale", "large"):
-            for place, shape in enumerate(entry[key]):
-                yield from _unknown(("papers", name, key, place), shape, config["shapes"])
+        for key, names in (("scale", "shapes"), ("large", "shapes"), ("benchmarks", "benchmarks")):
+            for place, value in enumerate(entry[key]):
+                yield from _unknown(("papers", name, key, place), value, config[names])
         for sweep, lists in entry["sweeps"].items():
-            if sweep in ("quantization", "stack", "retrieval", "scale"):
+            if sweep in OTHER_EXPERIMENTS:
                 yield ("papers", name, "sweeps", sweep), "is the name of another experiment"
             counts = {key: len(values) for key, values in lists.items()}
             if len(set(counts.values())) > 1:

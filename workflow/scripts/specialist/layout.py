@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from specialist.paper import QUANTIZATION, RETRIEVAL, SCALE, STACK
+from specialist.paper import (
+    BENCHMARK,
+    PRETRAINING,
+    QUANTIZATION,
+    RETRIEVAL,
+    SCALE,
+    STACK,
+)
 from specialist.step import UserError
 
 # What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
@@ -41,13 +48,13 @@ class Layout:
         ]
 
     def part(self, dataset, name):
-        """File or files of a dataset: what the simulation writes, or what the user's folder has.
+        """File or files of a dataset: what is simulated or fetched, or what the user's folder has.
 
         Args:
             name: corpus, sft, kb, tools, database or tasks.
 
         Returns:
-            list of paths; empty where the user's folder has no such part.
+            list of paths; empty where there is no such part.
 
         Raises:
             UserError: a folder of texts holds a file of another kind.
@@ -66,6 +73,8 @@ class Layout:
                 "database": [f"{folder}/database.sql"],
                 "tasks": [f"{folder}/tasks.jsonl"],
             }[name]
+        if "corpus" in entry:
+            return [f"{self.results}/{dataset}/data/corpus.txt"] if name == "corpus" else []
         folder = Path(entry["path"])
         patterns = {
             "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl"),
@@ -99,10 +108,15 @@ class Layout:
         """Like `part`, for a part that what was asked for cannot do without.
 
         Raises:
-            UserError: the user's folder has no such part.
+            UserError: the dataset has no such part.
         """
         found = self.part(dataset, name)
         if not found:
+            if "corpus" in self.config["datasets"][dataset]:
+                raise UserError(
+                    f"dataset {dataset}: has no {name}; a text that is fetched is for pretraining "
+                    "alone, so name another dataset where this one was asked for it"
+                )
             folder = self.config["datasets"][dataset]["path"]
             wanted = {
                 "corpus": "corpus/*.txt, *.md or *.jsonl",
@@ -114,6 +128,14 @@ class Layout:
                 f"dataset {dataset}: {folder} has no {name}; expected {folder}/{wanted}"
             )
         return found
+
+    def fetched(self):
+        """Names of the datasets that are texts to fetch."""
+        return [name for name, entry in self.config["datasets"].items() if "corpus" in entry]
+
+    def local_copy(self, dataset):
+        """The file that is taken in place of a text's URL, or an empty list."""
+        return self.config["datasets"][dataset]["corpus"].get("path", [])
 
     def training(self):
         """All prepared data that a model or an index of any system learned from."""
@@ -224,6 +246,25 @@ class Layout:
             for cell in cells
         ]
 
+    def curves(self, experiments):
+        """Those of the `cells` that are curves of pretraining."""
+        kinds = (PRETRAINING, BENCHMARK)
+        return [cell for cell in self.cells(experiments) if cell["experiment"] in kinds]
+
+    def published(self, experiment):
+        """What the paper's benchmarks reached elsewhere, for their experiment."""
+        names = self.config["papers"][self.config["paper"]]["benchmarks"]
+        own = [self.config["benchmarks"][name]["published"] for name in names]
+        return own if experiment == BENCHMARK else []
+
+    def samples(self, experiments):
+        """Curves with samples, one of each benchmark."""
+        found = {}
+        for cell in self.curves(experiments):
+            if cell["experiment"] == BENCHMARK:
+                found.setdefault(cell["cell"], cell["files"]["curve"])
+        return list(found.values())
+
     def scale(self, shape):
         return f"{self.results}/paper/scale/{shape}.json"
 
@@ -232,6 +273,16 @@ class Layout:
             return {"searches": f"{self.index_folder(cell['index'])}/searches.json"}
         if experiment == SCALE:
             return {"scale": self.scale(cell["shape"])}
+        if experiment == PRETRAINING:
+            folder = self.base_folder(cell["base"])
+            return {
+                "losses": f"{folder}/loss.csv",
+                "stats": f"{folder}/tokens/stats.json",
+                "pretraining": f"{folder}/pretraining.json",
+            }
+        if experiment == BENCHMARK:
+            folder = self.base_folder(cell["base"])
+            return {"curve": f"{folder}/curve.jsonl", "times": f"{folder}/times.jsonl"}
         model = cell["adapter"] or cell["base"]
         folder = f"{self.results}/{self.model_dataset(model)}"
         files = {"scores": f"{folder}/agent/{cell['system']}/scores.json"}

@@ -8,9 +8,11 @@ import copy
 import itertools
 
 from specialist.config import UNQUANTIZED, load
+from specialist.step import UserError
 
 # The experiments that are no sweeps.
 QUANTIZATION, STACK, RETRIEVAL, SCALE = "quantization", "stack", "retrieval", "scale"
+PRETRAINING, BENCHMARK = "pretraining", "benchmark"
 # What the stack is made of: argument of a cell -> {label: value}.
 PARTS = {
     "adapted": {"base": False, "LoRA": True},
@@ -31,11 +33,13 @@ def lay_out(config):
         added; {experiment: list of cells}). A cell is a dict of "cell" (its value, as text),
         "seed", "base", "adapter" (None for a base alone) and "system"; that of the experiment
         "retrieval" stands for all ways to search, and has "index" in place of the last three;
-        one of "scale" stands for all types, and has "shape".
+        one of "scale" stands for all types, and has "shape". One of "pretraining" or "benchmark"
+        has "base" alone, and the latter is named by its benchmark.
         Without `papers`, or where the headline has no adapter, there are no cells.
 
     Raises:
-        UserError: a value in a sweep is not allowed for its key.
+        UserError: a value in a sweep is not allowed for its key, or the name of a benchmark is
+            that of a dataset or a base too.
     """
     paper = config["papers"].get(config["paper"])
     headline = config["systems"][config["headline"]]
@@ -80,6 +84,17 @@ def lay_out(config):
         ]
     if index:
         found[RETRIEVAL] = [{"cell": None, "seed": seeds[0], "index": index}]
+    found[PRETRAINING] = [
+        {"cell": root, "seed": seed, "base": _variant(config["bases"], root, seed=seed)}
+        for seed in seeds
+    ]
+    if paper["benchmarks"]:
+        found[BENCHMARK] = [
+            {"cell": name, "seed": seed, "base": _variant(config["bases"], base, seed=seed)}
+            for name in paper["benchmarks"]
+            for base in [_benchmark(config, name)]
+            for seed in seeds
+        ]
     if paper["scale"]:
         found[SCALE] = [
             {"cell": None, "seed": seeds[0], "shape": shape} for shape in paper["scale"]
@@ -123,6 +138,18 @@ def _own_entries(config, paper, headline):
     base = own("bases", base, dataset=dataset, **paper["changes"]["base"])
     adapter = own("adapters", adapter, dataset=dataset, base=base)
     return adapter, index and own("indexes", index, dataset=dataset)
+
+
+def _benchmark(config, name):
+    """The name of the base of a benchmark, which is made with its dataset."""
+    entry = config["benchmarks"][name]
+    for section in ("datasets", "bases"):
+        if name in config[section]:
+            raise UserError(f"config: benchmarks.{name}: is a name in {section} too; rename one")
+    config["datasets"][name] = {"corpus": entry["corpus"]}
+    seed = config["seeds"]["pretrain"]
+    config["bases"][name] = {"dataset": name, "seed": seed, **entry["pretraining"]}
+    return name
 
 
 def _variant(entries, name, **changes):
