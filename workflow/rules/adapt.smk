@@ -1,4 +1,4 @@
-# An adapter: LoRA on a frozen base, merged into it.
+# An adapter: LoRA on a frozen base, merged into it; or a variant of LoRA, or all weights.
 
 
 rule train_lora:
@@ -26,6 +26,7 @@ rule train_lora:
     threads: workflow.cores
     params:
         settings=named(
+            method=lookup("adapters/{adapter}/method", within=config),
             rank=lookup("adapters/{adapter}/rank", within=config),
             alpha=lookup("adapters/{adapter}/alpha", within=config),
             dropout=lookup("adapters/{adapter}/dropout", within=config),
@@ -35,6 +36,10 @@ rule train_lora:
             gradient_accumulation=lookup(
                 "adapters/{adapter}/gradient_accumulation", within=config
             ),
+            gradient_checkpointing=lookup(
+                "adapters/{adapter}/gradient_checkpointing", within=config
+            ),
+            packing=lookup("adapters/{adapter}/packing", within=config),
             examples=lookup(
                 "adapters/{adapter}/examples", within=config, default=None
             ),
@@ -72,6 +77,10 @@ rule merge_lora:
         adapter="results/{dataset}/adapter/{adapter}/adapter_model.safetensors",
         adapter_config="results/{dataset}/adapter/{adapter}/adapter_config.json",
         text="results/{dataset}/gguf/{adapter}/held_out.jsonl",
+        tokenizer_config=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer_config.json",
+        chat_template=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/chat_template.jinja",
+        conversations="results/{dataset}/prepared/sft.validation.jsonl",
+        system_prompt="results/{dataset}/prepared/system_prompt.txt",
     output:
         merged="results/{dataset}/adapter/{adapter}/merged/model.safetensors",
         merged_config="results/{dataset}/adapter/{adapter}/merged/config.json",
@@ -79,6 +88,7 @@ rule merge_lora:
     log:
         "results/logs/{dataset}/merge_lora/{adapter}.log",
     params:
+        method=lookup("adapters/{adapter}/method", within=config),
         code=digest("merge_lora.py", "train"),
     script:
         "../scripts/merge_lora.py"

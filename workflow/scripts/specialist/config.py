@@ -12,6 +12,8 @@ UNQUANTIZED = "F16"
 # llama.cpp stores these types in blocks of 32 weights and all others in blocks of 256, which
 # must divide the rows of every matrix.
 SMALL_BLOCKS = {"Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"}
+# The linear layers of a base that is pretrained here.
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @functools.cache
@@ -195,6 +197,9 @@ def _check_models(config):
                 ("adapters", name, "max_length"),
                 f"found {entry['max_length']}, expected at most the context of its base, {context}",
             )
+        targets = entry["target_modules"]
+        for place, target in enumerate([] if targets == "all-linear" else targets):
+            yield from _unknown(("adapters", name, "target_modules", place), target, LAYERS)
     for name, entry in config.get("indexes", {}).items():
         found, size = entry["overlap_words"], entry["max_words"]
         if found >= size:

@@ -68,8 +68,8 @@ def assistant_loss(model, tokenizer, rows):
             encoded = tokenizer.apply_chat_template(
                 row["messages"], return_dict=True, return_assistant_tokens_mask=True
             )
-            ids = torch.tensor([encoded["input_ids"]])
-            carries = torch.tensor(encoded["assistant_masks"][1:]).bool()
+            ids = torch.tensor([encoded["input_ids"]], device=model.device)
+            carries = torch.tensor(encoded["assistant_masks"][1:], device=model.device).bool()
             logits = model(input_ids=ids, use_cache=False).logits[0, :-1][carries]
             total += torch.nn.functional.cross_entropy(
                 logits, ids[0, 1:][carries], reduction="sum"
@@ -130,7 +130,11 @@ def trainer_class():
             head = model.get_output_embeddings()
             hook = head.register_forward_pre_hook(lambda _, given: given[0][:, :-1][carries])
             # Padding comes last, where causal attention hides it: no mask is needed for it.
-            outputs = model(input_ids=inputs["input_ids"], use_cache=False)
+            outputs = model(
+                input_ids=inputs["input_ids"],
+                position_ids=inputs.get("position_ids"),
+                use_cache=False,
+            )
             hook.remove()
             total = torch.nn.functional.cross_entropy(
                 outputs.logits.float(), labels[carries], reduction="sum"
@@ -139,3 +143,21 @@ def trainer_class():
             return (loss, outputs) if return_outputs else loss
 
     return Trainer
+
+
+def packed_collator(pad_token_id):
+    """What makes batches of rows that hold several conversations, which do not see each other.
+
+    Transformers reads restarts of the positions as borders that attention does not cross, but
+    only where there is no mask. trl's own way, all rows of a batch behind each other in one, makes
+    attention matrices of the square of its length.
+    """
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    class Collator(DataCollatorForLanguageModeling):
+        def torch_call(self, examples):
+            batch = super().torch_call(examples)
+            del batch["attention_mask"]  # padding comes last, where nothing sees it
+            return batch
+
+    return Collator(pad_token_id, return_position_ids=True)
