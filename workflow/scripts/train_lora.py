@@ -44,6 +44,7 @@ def train_lora(
     from specialist.finetuning import (
         check_lengths,
         draw,
+        loss_curve,
         packed_collator,
         show_masks,
         trainer_class,
@@ -119,9 +120,7 @@ def train_lora(
         "steps": trainer.state.global_step,
     }
     figures.write_text(json.dumps(result, indent=1) + "\n")
-    losses = [(row["step"], row["loss"]) for row in trainer.state.log_history if "loss" in row]
-    lines = ["step,loss", *(f"{step},{loss:.5f}" for step, loss in losses)]
-    curve.write_text("\n".join(lines) + "\n")
+    curve.write_text(loss_curve(trainer.state.log_history))
 
 
 if "snakemake" in globals():

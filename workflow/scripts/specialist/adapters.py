@@ -27,9 +27,15 @@ def load_base(folder, *, method="lora", attention="sdpa"):
                 bnb_4bit_compute_dtype=torch.bfloat16,
             ),
         }
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, attn_implementation=attention, **form
     )
+    for module in model.modules():
+        # An evaluation would repack the weights for a kernel of processors with AVX512-BF16 that
+        # has no gradient, and training after it would learn with wrong ones.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def peft_config(method, *, rank, alpha, dropout, target_modules):
@@ -94,7 +100,7 @@ def save(model, weights, config):
     if hasattr(model, "peft_config"):
         settings = model.peft_config["default"]
         settings.target_modules = sorted(settings.target_modules)  # a set has no order of its own
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, selected_adapters=["default"])
         return model.get_nb_trainable_parameters()
     model.save_pretrained(folder, max_shard_size="1TB")
     (folder / "model.safetensors").rename(weights)

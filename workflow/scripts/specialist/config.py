@@ -197,6 +197,8 @@ def _check_models(config):
                 ("adapters", name, "max_length"),
                 f"found {entry['max_length']}, expected at most the context of its base, {context}",
             )
+        if "dpo" in entry and entry["method"] == "full":
+            yield ("adapters", name, "dpo"), "needs an adapter, and method full has none; remove it"
         targets = entry["target_modules"]
         for place, target in enumerate([] if targets == "all-linear" else targets):
             yield from _unknown(("adapters", name, "target_modules", place), target, LAYERS)

@@ -8,14 +8,17 @@ from specialist.text import read_rows
 
 def with_system_prompt(path, prompt):
     """Conversations of a JSONL file, each with a system message: its own, or the prompt."""
+    return [{"messages": _led(row["messages"], prompt)} for row in read_rows(path)]
+
+
+def preference_rows(path, prompt):
+    """The same for preferences, whose system message belongs to their "prompt"."""
+    return [{**row, "prompt": _led(row["prompt"], prompt)} for row in read_rows(path)]
+
+
+def _led(messages, prompt):
     system = {"role": "system", "content": prompt}
-    rows = []
-    for row in read_rows(path):
-        messages = row["messages"]
-        rows.append(
-            {"messages": messages if messages[0]["role"] == "system" else [system, *messages]}
-        )
-    return rows
+    return messages if messages[0]["role"] == "system" else [system, *messages]
 
 
 def draw(rows, examples, seed):
@@ -76,6 +79,12 @@ def assistant_loss(model, tokenizer, rows):
             ).item()
             count += int(carries.sum())
     return total / count
+
+
+def loss_curve(history):
+    """CSV of the training loss by step, from what a trainer logged."""
+    losses = [(row["step"], row["loss"]) for row in history if "loss" in row]
+    return "\n".join(["step,loss", *(f"{step},{loss:.5f}" for step, loss in losses)]) + "\n"
 
 
 def show_masks(encoded, tokenizer, count=3):
