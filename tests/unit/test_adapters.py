@@ -9,14 +9,17 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from collect_preferences import collect_preferences
 from merge_lora import merge_lora
+from prepare_preferences import prepare_preferences
 from specialist.adapters import check_targets, load_base, peft_config
 from specialist.attention import implementation
 from specialist.checkpoint import Checkpoints
 from specialist.finetuning import assistant_loss, packed_collator, trainer_class, with_system_prompt
 from specialist.step import UserError
-from specialist.text import write_rows
+from specialist.text import read_rows, write_rows
 from tiny_models import TEXTS, write_texts
+from train_dpo import train_dpo
 from train_lora import train_lora
 
 SETTINGS = {
@@ -214,3 +217,80 @@ def test_target_that_matches_nothing_is_refused_before_training(chat_model, tmp_
     with pytest.raises(UserError, match="found gate_up_prj; did you mean gate_proj.*expected all"):
         adapter.train()
     assert not adapter.files["masks"].exists()
+
+
+def test_dpo_moves_towards_the_chosen_side(chat_model, tmp_path):
+    adapter = Adapter(chat_model, tmp_path)
+    adapter.train()
+    (tmp_path / "dpo").mkdir()
+    rows = [
+        {"prompt": row["messages"][:1], "chosen": row["messages"][1:],
+         "rejected": [{"role": "assistant", "content": f"Ask the rider, {number}."}]}
+        for number, row in enumerate(conversations(24))
+    ]  # fmt: skip
+    write_rows(tmp_path / "preferences.jsonl", rows)
+    parts = [tmp_path / f"dpo/preferences.{split}.jsonl" for split in ("train", "validation")]
+    prepare_preferences([tmp_path / "preferences.jsonl"], *parts, validation_share=0.2, seed=1)
+    lora = {name: adapter.files[name] for name in ("adapter", "adapter_config")}
+    adapter.files |= {name: tmp_path / "dpo" / path.name for name, path in lora.items()}
+    adapter._call(
+        train_dpo,
+        preferences=parts[0],
+        held_out_preferences=parts[1],
+        held_out=tmp_path / "held_out.jsonl",
+        lora=lora["adapter"],
+        lora_config=lora["adapter_config"],
+        figures=tmp_path / "dpo/training.json",
+        beta=0.1,
+        checkpoints=Checkpoints(tmp_path / "checkpoints", 1000),
+    )
+    figures = json.loads((tmp_path / "dpo/training.json").read_text())
+    assert figures["preferences"] + len(parts[1].read_text().splitlines()) == 24
+    assert figures["before"]["reward_accuracy"] == 0
+    assert figures["after"]["reward_accuracy"] == 1
+    assert adapter.merge()["merge_logits"]["passed"]
+    assert adapter.merged_loss() == pytest.approx(figures["after"]["held_out_loss"], abs=1e-3)
+    assert not list((tmp_path / "dpo").glob("ref"))
+
+
+def test_preferences_are_collected_where_the_adapter_does_something_else(chat_model, tmp_path):
+    """A model that has learnt no protocol is wrong everywhere, and what it says is kept."""
+    adapter = Adapter(chat_model, tmp_path)
+    adapter.train()
+    adapter._call(
+        collect_preferences,
+        practice=tmp_path / "held_out.jsonl",
+        lora=adapter.files["adapter"],
+        lora_config=adapter.files["adapter_config"],
+        preferences=tmp_path / "collected.jsonl",
+        max_new_tokens=8,
+    )
+    rows = list(read_rows(tmp_path / "collected.jsonl"))
+    chosen = [row["messages"][1:] for row in conversations(4)]
+    assert sorted(map(str, chosen)) == sorted(str(row["chosen"]) for row in rows)
+    assert all(row["prompt"][-1]["role"] == "user" for row in rows)
+    assert all(row["rejected"] != row["chosen"] for row in rows)
+
+
+def test_wrong_preferences_are_named(tmp_path):
+    asked = [{"role": "user", "content": "Where?"}]
+    good = {"prompt": asked, "chosen": _says("Here."), "rejected": _says("There.")}
+    bad = [
+        good | {"rejected": good["chosen"]},
+        good | {"chosen": "Here."},
+        good | {"rejected": []},
+        good | {"prompt": asked + _says("Wait.")},
+        {"prompt": asked, "chosen": _says("Here.")},
+    ]
+    write_rows(tmp_path / "p.jsonl", [good, *bad])
+    with pytest.raises(UserError) as refused:
+        prepare_preferences(
+            [tmp_path / "p.jsonl"], tmp_path / "a", tmp_path / "b", validation_share=0.5, seed=1
+        )
+    lines = str(refused.value).splitlines()[1:]
+    assert [line.split("p.jsonl:")[1][0] for line in lines] == ["2", "3", "4", "5", "5", "6"]
+    assert "the same as in chosen" in lines[0] and "expected a list of objects" in lines[1]
+
+
+def _says(text):
+    return [{"role": "assistant", "content": text}]
