@@ -32,4 +32,4 @@ def test_dpo_of_an_own_dataset_needs_its_preferences(tmp_path):
     assert "has no preferences; expected data/bike-shop/preferences.jsonl" in said
     (tmp_path / "data/bike-shop/preferences.jsonl").write_text("{}\n")
     planned = project.planned(target)
-    assert OWN < planned and "collect_preferences lora-dpo" not in planned
+    assert planned > OWN and "collect_preferences lora-dpo" not in planned

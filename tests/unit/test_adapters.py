@@ -9,7 +9,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from collect_preferences import collect_preferences
+from collect_preferences import _done, collect_preferences
 from merge_lora import merge_lora
 from prepare_preferences import prepare_preferences
 from specialist.adapters import check_targets, load_base, peft_config
@@ -28,6 +28,7 @@ SETTINGS = {
     "gradient_checkpointing": False, "packing": False, "examples": None, "epochs": 1,
     "max_length": 256, "precision": "fp32", "seed": 1,
 }  # fmt: skip
+CALL = 'Thought: late\nAction: {"name": "refund", "arguments": {"percent": 37}}'
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -270,6 +271,21 @@ def test_preferences_are_collected_where_the_adapter_does_something_else(chat_mo
     assert sorted(map(str, chosen)) == sorted(str(row["chosen"]) for row in rows)
     assert all(row["prompt"][-1]["role"] == "user" for row in rows)
     assert all(row["rejected"] != row["chosen"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (CALL, CALL.replace("late", "delay"), True),
+        (CALL, CALL.replace("37", "38"), False),
+        (CALL, "Thought: done\nAnswer: 37 percent.", False),
+        ("Thought: a\nAnswer: You get 3.50 back.", "Thought: b\nAnswer: I paid 3.50.", True),
+        ("Thought: a\nAnswer: You get 3.50 back.", "Thought: a\nAnswer: You get 3.05.", False),
+        ("no protocol", "none either", False),
+    ],
+)
+def test_turns_are_compared_by_what_they_do(one, other, same):
+    assert (_done(one) == _done(other)) == same
 
 
 def test_wrong_preferences_are_named(tmp_path):

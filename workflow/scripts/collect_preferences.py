@@ -89,13 +89,13 @@ def _turn(text):
 
 
 def _done(turn):
-    """What a turn does: its call, or the figures of its answer."""
+    """What a turn does: its call, or the figures of its answer; else the turn itself."""
     from specialist.react import parse
 
     step = parse(turn)
-    if "answer" in step:
-        return re.findall(r"\d+(?:\.\d+)?", step["answer"])
-    return step.get("call"), step.get("arguments")
+    if "call" in step:
+        return step["call"], step["arguments"]
+    return re.findall(r"\d+(?:\.\d+)?", step["answer"]) if "answer" in step else turn.strip()
 
 
 if "snakemake" in globals():
