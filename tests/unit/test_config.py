@@ -124,6 +124,8 @@ MISTAKES = [
         {"adapters/lora-r16/target_modules": ["q_proj", "v_prj"]},
         "did you mean v_proj?",
     ),
+    ("adapters.lora-r16.method", {"adapters/lora-r16/method": "qlra"}, "mean qlora?"),
+    ("adapters.lora-r16.dpo.betta", {"adapters/lora-r16/dpo": {"betta": 1}}, "mean beta?"),
     # names
     ("adapters.rank 8", {"adapters/rank 8": {"base": "small"}}, "found this as a name"),
     ("systems.7", {"systems": {**DEFAULT["systems"], 7: {"policy": "random"}}}, "in quotes"),
@@ -152,6 +154,11 @@ MISTAKES = [
         "did you mean Q4_K_M?",
     ),
     # contradictions
+    (
+        "adapters.full.dpo",
+        {"adapters/full": {"base": "small", "method": "full", "dpo": {}}},
+        "needs an adapter",
+    ),
     ("systems.x", {"systems/x": {"index": "minilm"}}, "found none, expected one of policy"),
     ("systems.oracle", {"systems/oracle/base": "small"}, "found policy and base"),
     ("systems.random.quantization", {"systems/random/quantization": "F16"}, "no model"),

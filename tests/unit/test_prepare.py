@@ -283,6 +283,16 @@ def test_audit_finds_exactly_the_shared_runs(tmp_path_factory, message, text):
     assert audit([task], [path], 3)["n_leaking"] == shared
 
 
+def test_audit_reads_all_sides_of_preferences(tmp_path):
+    said = [{"role": "user", "content": "nothing at all"}]
+    row = {"prompt": said, "chosen": said, "rejected": [{"role": "assistant", "content": "a b c"}]}
+    (tmp_path / "training.jsonl").write_text(jsonl(row))
+    task = {"id": "t", "message": "A, b and c", "entities": []}
+    assert audit([task], [tmp_path / "training.jsonl"], 3)["n_leaking"] == 0
+    task["message"] = "A, b, c"
+    assert audit([task], [tmp_path / "training.jsonl"], 3)["n_leaking"] == 1
+
+
 def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
     folder = simulate(tmp_path / "data", documents=3000, episodes=300, tasks=320)
     out = [tmp_path / f"{part}.{name}" for part in "cs" for name in ("train", "valid", "stats")]

@@ -1,23 +1,27 @@
-"""Trains a LoRA adapter on a frozen base."""
+"""Trains an adapter on a frozen base, or all weights of the base."""
 
 
 def train_lora(
     conversations, held_out, model, config, tokenizer, tokenizer_config, chat_template,
     system_prompt, adapter, adapter_config, figures, masks, curve,
-    *, rank, alpha, dropout, target_modules, learning_rate, batch_size, gradient_accumulation,
-    examples, epochs, max_length, precision, seed, threads, checkpoints,
+    *, method, rank, alpha, dropout, target_modules, learning_rate, batch_size,
+    gradient_accumulation, gradient_checkpointing, packing, examples, epochs, max_length,
+    precision, seed, threads, checkpoints,
 ):  # fmt: skip
-    """Fine-tune on the assistant's turns with trl's SFTTrainer and peft's LoRA.
+    """Fine-tune on the assistant's turns with trl's SFTTrainer and peft.
 
     Args:
         conversations, held_out: JSONL of {"messages": [...]}.
         model, config: the base's files, in one folder.
         tokenizer, tokenizer_config, chat_template: the tokenizer's files, in one folder.
         system_prompt: text put before every conversation that has no system message.
-        adapter, adapter_config: the adapter's files, written in one folder.
+        adapter, adapter_config: the adapter's files, written in one folder; after full
+            fine-tuning the whole model's.
         figures: JSON with trainable parameters and the held-out loss.
         masks: text that shows for a few conversations which tokens carry loss.
         curve: CSV of the training and held-out loss, in nats per token, by step.
+        method: lora, qlora, dora, rslora or full; see `specialist.adapters`.
+        packing: whether several conversations share a row, where they do not see each other.
         examples: how many of the conversations are used, drawn by the seed; None for all.
         epochs: passes over the conversations.
         max_length: tokens of the longest conversation.
@@ -25,21 +29,23 @@ def train_lora(
 
     Raises:
         UserError: a conversation is too long, or has no token that carries loss; there are
-            fewer conversations than `examples`.
+            fewer conversations than `examples`; a target is no layer of the base.
     """
     import json
 
     import torch
     from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+    from transformers import AutoTokenizer, set_seed
     from trl import SFTConfig
 
+    from specialist.adapters import check_targets, load_base, peft_config, save
     from specialist.attention import implementation
     from specialist.checkpoint import trainer_checkpoints
     from specialist.finetuning import (
         check_lengths,
         draw,
+        loss_curve,
+        packed_collator,
         show_masks,
         trainer_class,
         with_system_prompt,
@@ -48,6 +54,7 @@ def train_lora(
     from specialist.progress import trainer_progress
 
     torch.set_num_threads(threads)
+    check_targets(model.parent, target_modules)
     set_seed(seed)
     prompt = system_prompt.read_text(encoding="utf-8")
     processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
@@ -70,7 +77,9 @@ def train_lora(
         warmup_steps=10,
         weight_decay=0.0,
         bf16=computes_bf16(precision),
-        gradient_checkpointing=False,
+        gradient_checkpointing=gradient_checkpointing,
+        packing=packing,
+        eval_packing=False,
         use_cpu=not torch.cuda.is_available(),
         seed=seed,
         data_seed=seed,
@@ -83,35 +92,24 @@ def train_lora(
         dataloader_pin_memory=False,
     )
     trainer = trainer_class()(
-        model=AutoModelForCausalLM.from_pretrained(
-            model.parent,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype="float32",
-            attn_implementation=implementation(precision),
-        ),
+        model=load_base(model.parent, method=method, attention=implementation(precision)),
         args=arguments,
         processing_class=processing,
         train_dataset=data["train"],
         eval_dataset=data["held_out"],
-        peft_config=LoraConfig(
-            r=rank,
-            lora_alpha=alpha,
-            lora_dropout=dropout,
-            target_modules=target_modules,
-            task_type="CAUSAL_LM",
+        peft_config=peft_config(
+            method, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
         ),
-        callbacks=[trainer_progress("lora"), trainer_checkpoints(checkpoints)],
+        callbacks=[trainer_progress(method), trainer_checkpoints(checkpoints)],
     )
+    if packing:
+        trainer.data_collator = packed_collator(trainer.data_collator.pad_token_id)
     masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
     before = trainer.evaluate()["eval_loss"]
     last = checkpoints.last()
     trainer.train(resume_from_checkpoint=last and str(last))
     after = trainer.evaluate()["eval_loss"]
-    settings = trainer.model.peft_config["default"]
-    settings.target_modules = sorted(settings.target_modules)  # a set has no order of its own
-    trainer.model.save_pretrained(adapter.parent)
-    trainable, total = trainer.model.get_nb_trainable_parameters()
+    trainable, total = save(trainer.model, adapter, adapter_config)
     result = {
         "trainable_parameters": trainable,
         "total_parameters": total,
@@ -122,9 +120,7 @@ def train_lora(
         "steps": trainer.state.global_step,
     }
     figures.write_text(json.dumps(result, indent=1) + "\n")
-    losses = [(row["step"], row["loss"]) for row in trainer.state.log_history if "loss" in row]
-    lines = ["step,loss", *(f"{step},{loss:.5f}" for step, loss in losses)]
-    curve.write_text("\n".join(lines) + "\n")
+    curve.write_text(loss_curve(trainer.state.log_history))
 
 
 if "snakemake" in globals():

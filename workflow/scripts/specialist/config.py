@@ -16,6 +16,8 @@ SMALL_BLOCKS = {"Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"}
 OTHER_EXPERIMENTS = {
     "quantization", "stack", "retrieval", "scale", "pretraining", "benchmark",
 }  # fmt: skip
+# The linear layers of a base that is pretrained here.
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @functools.cache
@@ -209,6 +211,11 @@ def _check_models(config):
                 ("adapters", name, "max_length"),
                 f"found {entry['max_length']}, expected at most the context of its base, {context}",
             )
+        if "dpo" in entry and entry["method"] == "full":
+            yield ("adapters", name, "dpo"), "needs an adapter, and method full has none; remove it"
+        targets = entry["target_modules"]
+        for place, target in enumerate([] if targets == "all-linear" else targets):
+            yield from _unknown(("adapters", name, "target_modules", place), target, LAYERS)
     for name, entry in config.get("indexes", {}).items():
         found, size = entry["overlap_words"], entry["max_words"]
         if found >= size:

@@ -8,14 +8,17 @@ from specialist.text import read_rows
 
 def with_system_prompt(path, prompt):
     """Conversations of a JSONL file, each with a system message: its own, or the prompt."""
+    return [{"messages": _led(row["messages"], prompt)} for row in read_rows(path)]
+
+
+def preference_rows(path, prompt):
+    """The same for preferences, whose system message belongs to their "prompt"."""
+    return [{**row, "prompt": _led(row["prompt"], prompt)} for row in read_rows(path)]
+
+
+def _led(messages, prompt):
     system = {"role": "system", "content": prompt}
-    rows = []
-    for row in read_rows(path):
-        messages = row["messages"]
-        rows.append(
-            {"messages": messages if messages[0]["role"] == "system" else [system, *messages]}
-        )
-    return rows
+    return messages if messages[0]["role"] == "system" else [system, *messages]
 
 
 def draw(rows, examples, seed):
@@ -68,14 +71,20 @@ def assistant_loss(model, tokenizer, rows):
             encoded = tokenizer.apply_chat_template(
                 row["messages"], return_dict=True, return_assistant_tokens_mask=True
             )
-            ids = torch.tensor([encoded["input_ids"]])
-            carries = torch.tensor(encoded["assistant_masks"][1:]).bool()
+            ids = torch.tensor([encoded["input_ids"]], device=model.device)
+            carries = torch.tensor(encoded["assistant_masks"][1:], device=model.device).bool()
             logits = model(input_ids=ids, use_cache=False).logits[0, :-1][carries]
             total += torch.nn.functional.cross_entropy(
                 logits, ids[0, 1:][carries], reduction="sum"
             ).item()
             count += int(carries.sum())
     return total / count
+
+
+def loss_curve(history):
+    """CSV of the training loss by step, from what a trainer logged."""
+    losses = [(row["step"], row["loss"]) for row in history if "loss" in row]
+    return "\n".join(["step,loss", *(f"{step},{loss:.5f}" for step, loss in losses)]) + "\n"
 
 
 def show_masks(encoded, tokenizer, count=3):
@@ -130,7 +139,11 @@ def trainer_class():
             head = model.get_output_embeddings()
             hook = head.register_forward_pre_hook(lambda _, given: given[0][:, :-1][carries])
             # Padding comes last, where causal attention hides it: no mask is needed for it.
-            outputs = model(input_ids=inputs["input_ids"], use_cache=False)
+            outputs = model(
+                input_ids=inputs["input_ids"],
+                position_ids=inputs.get("position_ids"),
+                use_cache=False,
+            )
             hook.remove()
             total = torch.nn.functional.cross_entropy(
                 outputs.logits.float(), labels[carries], reduction="sum"
@@ -139,3 +152,21 @@ def trainer_class():
             return (loss, outputs) if return_outputs else loss
 
     return Trainer
+
+
+def packed_collator(pad_token_id):
+    """What makes batches of rows that hold several conversations, which do not see each other.
+
+    Transformers reads restarts of the positions as borders that attention does not cross, but
+    only where there is no mask. trl's own way, all rows of a batch behind each other in one, makes
+    attention matrices of the square of its length.
+    """
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    class Collator(DataCollatorForLanguageModeling):
+        def torch_call(self, examples):
+            batch = super().torch_call(examples)
+            del batch["attention_mask"]  # padding comes last, where nothing sees it
+            return batch
+
+    return Collator(pad_token_id, return_position_ids=True)

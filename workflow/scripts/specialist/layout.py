@@ -51,7 +51,7 @@ class Layout:
         """File or files of a dataset: what is simulated or fetched, or what the user's folder has.
 
         Args:
-            name: corpus, sft, kb, tools, database or tasks.
+            name: corpus, sft, kb, tools, database or tasks; of a user's folder also preferences.
 
         Returns:
             list of paths; empty where there is no such part.
@@ -79,6 +79,7 @@ class Layout:
         patterns = {
             "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl"),
             "sft": TRAINING_FILES,
+            "preferences": ("preferences.jsonl",),
             "kb": ("kb/*.md", "kb/*.txt"),
             "tools": ("tools.yaml",),
             "database": ("database.sql",),
@@ -121,6 +122,7 @@ class Layout:
             wanted = {
                 "corpus": "corpus/*.txt, *.md or *.jsonl",
                 "sft": " or ".join(TRAINING_FILES),
+                "preferences": "preferences.jsonl",
                 "kb": "kb/*.md or *.txt",
                 "tasks": "tasks.jsonl",
             }[name]
@@ -152,7 +154,33 @@ class Layout:
             f"{self.results}/{name}/prepared/{part}.{split}.jsonl"
             for name, part in sorted(names)
             for split in ("train", "validation")
-        ]
+        ] + [path for name in sorted(adapters) for path in self._preferred(name)]
+
+    def _preferred(self, adapter):
+        """What the preferences of an adapter with DPO hold, as it stands before any training."""
+        entry = self.config["adapters"][adapter]
+        if "dpo" not in entry:
+            return []
+        folder = f"{self.adapter_folder(adapter)}/dpo"
+        if "simulate" in self.config["datasets"][entry["dataset"]]:
+            return [f"{folder}/practice.jsonl"]
+        return [f"{folder}/preferences.{split}.jsonl" for split in ("train", "validation")]
+
+    def preferences(self, adapter):
+        """Where the preferences of an adapter come from: its own mistakes, or the user's file."""
+        dataset = self.config["adapters"][adapter]["dataset"]
+        if "simulate" in self.config["datasets"][dataset]:
+            return [f"{self.adapter_folder(adapter)}/dpo/collected.jsonl"]
+        return self.needed(dataset, "preferences")
+
+    def adapter_folder(self, adapter):
+        """Folder of an adapter as LoRA trained it."""
+        return f"{self.results}/{self.config['adapters'][adapter]['dataset']}/adapter/{adapter}"
+
+    def trained_folder(self, adapter):
+        """Folder of an adapter as its last stage trained it."""
+        last = "/dpo" if "dpo" in self.config["adapters"][adapter] else ""
+        return f"{self.adapter_folder(adapter)}{last}"
 
     def base_of(self, model):
         """(name, entry) of the base that a base or adapter stands on."""

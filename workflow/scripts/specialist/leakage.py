@@ -17,7 +17,8 @@ def audit(tasks, training, run_words):
 
     Args:
         tasks: dicts with "id", "message" and "entities".
-        training: JSONL files, rows with "text" or "messages".
+        training: JSONL files, rows with "text", "messages", or "prompt", "chosen" and
+            "rejected".
         run_words: words in a run.
 
     Returns:
@@ -70,4 +71,7 @@ def _runs(words, names, length):
 
 
 def _text(row):
-    return row["text"] if "text" in row else "\n".join(turn["content"] for turn in row["messages"])
+    if "text" in row:
+        return row["text"]
+    lists = [row["messages"]] if "messages" in row else [*row.values()]
+    return "\n".join(turn["content"] for turns in lists for turn in turns)

@@ -1,0 +1,108 @@
+"""What is trained on a base: a low-rank update of some kind, or all of its weights."""
+
+from specialist.schema_errors import near
+from specialist.step import UserError
+
+QLORA, FULL = "qlora", "full"
+
+
+def load_base(folder, *, method="lora", attention="sdpa"):
+    """The base of a folder, as a method trains on it: QLoRA on 4 bits, all others on 32.
+
+    Args:
+        folder: with model.safetensors and config.json.
+        attention: see `specialist.attention`.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    form = {"dtype": "float32"}
+    if method == QLORA:
+        form = {
+            "dtype": "bfloat16",
+            "quantization_config": BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=torch.bfloat16,
+            ),
+        }
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, attn_implementation=attention, **form
+    )
+    for module in model.modules():
+        # An evaluation would repack the weights for a kernel of processors with AVX512-BF16 that
+        # has no gradient, and training after it would learn with wrong ones.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def peft_config(method, *, rank, alpha, dropout, target_modules):
+    """What peft trains for a method; None for full fine-tuning, which needs no peft."""
+    from peft import LoraConfig
+
+    if method == FULL:
+        return None
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=target_modules,
+        use_dora=method == "dora",
+        use_rslora=method == "rslora",
+        task_type="CAUSAL_LM",
+    )
+
+
+def check_targets(folder, target_modules):
+    """Refuse targets that no layer of a base has the name of; its weights are not read.
+
+    Args:
+        folder: with the base's config.json.
+        target_modules: "all-linear" or a list of names.
+
+    Raises:
+        UserError: names each that matches nothing, and what there is.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if isinstance(target_modules, str):
+        return
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    head = model.get_output_embeddings()
+    names = {
+        name.rsplit(".", 1)[-1]: None
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    unknown = [f"{name}{near(name, names)}" for name in target_modules if name not in names]
+    if unknown:
+        raise UserError(
+            f"target_modules of the adapter: found {', '.join(unknown)}; expected all-linear or "
+            f"names of linear layers of {folder}: {', '.join(names)}"
+        )
+
+
+def save(model, weights, config):
+    """Write what was trained: an adapter's files, or a whole model's under their names.
+
+    Args:
+        weights: adapter_model.safetensors to write.
+        config: adapter_config.json to write, in the same folder.
+
+    Returns:
+        (trained parameters, all parameters)
+    """
+    folder = weights.parent
+    if hasattr(model, "peft_config"):
+        settings = model.peft_config["default"]
+        settings.target_modules = sorted(settings.target_modules)  # a set has no order of its own
+        model.save_pretrained(folder, selected_adapters=["default"])
+        return model.get_nb_trainable_parameters()
+    model.save_pretrained(folder, max_shard_size="1TB")
+    (folder / "model.safetensors").rename(weights)
+    (folder / "config.json").rename(config)
+    return model.num_parameters(only_trainable=True), model.num_parameters()

@@ -1,0 +1,121 @@
+"""Trains an adapter further on preferences: direct preference optimization."""
+
+
+def train_dpo(
+    preferences, held_out_preferences, held_out, model, config, tokenizer, tokenizer_config,
+    chat_template, system_prompt, lora, lora_config, adapter, adapter_config, figures, curve,
+    *, method, beta, learning_rate, epochs, batch_size, gradient_accumulation,
+    gradient_checkpointing, max_length, precision, seed, threads, checkpoints,
+):  # fmt: skip
+    """Move an adapter towards chosen and away from rejected turns with trl's DPOTrainer.
+
+    The reference is the adapter as it was.
+
+    Args:
+        preferences, held_out_preferences: JSONL of prepare_preferences.
+        held_out: JSONL of {"messages": [...]}, to see what is forgotten.
+        model, config: the base's files, in one folder.
+        tokenizer, tokenizer_config, chat_template: the tokenizer's files, in one folder.
+        system_prompt: text put before every conversation that has no system message.
+        lora, lora_config: the files of the adapter to start from, in one folder.
+        adapter, adapter_config: the adapter's files, written in one folder.
+        figures: JSON to write: preferences, steps, and before and after: reward_accuracy
+            (share of the held-out preferences whose chosen side gained more than the rejected;
+            0 before, as nothing has changed yet) and held_out_loss (of the conversations).
+        curve: CSV of the loss by step.
+        method: of the adapter, see `specialist.adapters`.
+        beta: how much moving away from the reference costs.
+        epochs: passes over the preferences.
+        checkpoints: `specialist.checkpoint.Checkpoints`.
+
+    Raises:
+        UserError: a prompt with one of its sides is too long.
+    """
+    import json
+
+    import torch
+    from datasets import Dataset
+    from peft import PeftModel
+    from transformers import AutoTokenizer, set_seed
+    from trl import DPOConfig, DPOTrainer
+
+    from specialist.adapters import load_base, save
+    from specialist.attention import implementation
+    from specialist.checkpoint import trainer_checkpoints
+    from specialist.finetuning import (
+        assistant_loss,
+        check_lengths,
+        loss_curve,
+        preference_rows,
+        with_system_prompt,
+    )
+    from specialist.precision import computes_bf16
+    from specialist.progress import trainer_progress
+
+    torch.set_num_threads(threads)
+    set_seed(seed)
+    prompt = system_prompt.read_text(encoding="utf-8")
+    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    rows, unseen = (preference_rows(path, prompt) for path in (preferences, held_out_preferences))
+    for side in ("chosen", "rejected"):
+        whole = [{"messages": row["prompt"] + row[side]} for row in rows]
+        check_lengths(preferences, whole, processing, max_length)
+    base = load_base(model.parent, method=method, attention=implementation(precision))
+    trainer = DPOTrainer(
+        model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
+        args=DPOConfig(
+            output_dir=str(checkpoints.folder),
+            beta=beta,
+            max_length=max_length,
+            per_device_train_batch_size=batch_size,
+            per_device_eval_batch_size=batch_size,
+            gradient_accumulation_steps=gradient_accumulation,
+            num_train_epochs=epochs,
+            learning_rate=learning_rate,
+            lr_scheduler_type="linear",
+            bf16=computes_bf16(precision),
+            gradient_checkpointing=gradient_checkpointing,
+            use_cpu=not torch.cuda.is_available(),
+            seed=seed,
+            data_seed=seed,
+            logging_steps=10,
+            logging_first_step=True,
+            eval_strategy="no",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        ),
+        processing_class=processing,
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(unseen),
+        callbacks=[trainer_progress("dpo"), trainer_checkpoints(checkpoints)],
+    )
+    conversations = with_system_prompt(held_out, prompt)
+
+    def measure():
+        trainer.model.eval()
+        return {
+            "reward_accuracy": trainer.evaluate()["eval_rewards/accuracies"],
+            "held_out_loss": assistant_loss(trainer.model, processing, conversations),
+        }
+
+    before = measure()
+    last = checkpoints.last()
+    trainer.train(resume_from_checkpoint=last and str(last))
+    after = measure()
+    save(trainer.model, adapter, adapter_config)
+    result = {
+        "preferences": len(rows),
+        "steps": trainer.state.global_step,
+        "before": before,
+        "after": after,
+    }
+    figures.write_text(json.dumps(result, indent=1) + "\n")
+    curve.write_text(loss_curve(trainer.state.log_history))
+
+
+if "snakemake" in globals():
+    from specialist.step import run
+
+    run(train_dpo, snakemake)
