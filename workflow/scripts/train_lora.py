@@ -25,7 +25,7 @@ def train_lora(
 
     Raises:
         UserError: a conversation is too long, or has no token that carries loss; there are
-            fewer conversations than `examples`.
+            fewer conversations than `examples`; the base has no layer of such a name.
     """
     import json
 
@@ -36,26 +36,23 @@ def train_lora(
     from trl import SFTConfig
 
     from specialist.attention import implementation
+    from specialist.bases import check_targets
     from specialist.checkpoint import trainer_checkpoints
-    from specialist.finetuning import (
-        check_lengths,
-        draw,
-        show_masks,
-        trainer_class,
-        with_system_prompt,
-    )
+    from specialist.finetuning import draw, encode, show_masks, trainer_class, with_system_prompt
     from specialist.precision import computes_bf16
     from specialist.progress import trainer_progress
 
     torch.set_num_threads(threads)
     set_seed(seed)
+    check_targets(f"adapters.{adapter.parent.name}", model.parent, target_modules)
     prompt = system_prompt.read_text(encoding="utf-8")
     processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
     data = {
-        name: Dataset.from_list(with_system_prompt(path, prompt))
+        name: Dataset.from_list(
+            encode(path, with_system_prompt(path, prompt), processing, max_length)
+        )
         for name, path in (("train", conversations), ("held_out", held_out))
     }
-    check_lengths(conversations, data["train"], processing, max_length)
     data["train"] = draw(data["train"], examples, seed)
     arguments = SFTConfig(
         output_dir=str(checkpoints.folder),

@@ -67,20 +67,29 @@ class Runtime:
         path: the GGUF file.
         context: most tokens in a sequence; None takes what the model was trained for.
         threads: CPU threads.
+        weights: False for a file of tokens alone, or of which no more is wanted.
 
     Raises:
         UserError: the file cannot be loaded, or the context is longer than trained for.
     """
 
-    def __init__(self, path, context=None, threads=1):
+    def __init__(self, path, context=None, threads=1, weights=True):
         self._lib, self._path = library(), path
         lib = self._lib
         self._model = self._context = None
         self._grammars = {}
         params = lib.llama_model_default_params()
+        params.vocab_only = not weights
         self._model = lib.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise UserError(f"{path}: llama.cpp cannot load this file: {reason()}")
+        self._vocab = lib.llama_model_get_vocab(self._model)
+        self.vocabulary = lib.llama_vocab_n_tokens(self._vocab)
+        # Ids of the tokens that begin and end a text; -1 for none.
+        self.bos = lib.llama_vocab_bos(self._vocab)
+        self.eos = lib.llama_vocab_eos(self._vocab)
+        if not weights:
+            return
         trained = lib.llama_model_n_ctx_train(self._model)
         self.context = context or trained
         if self.context > trained:
@@ -88,11 +97,6 @@ class Runtime:
                 f"{path}: a context of {context} tokens is asked for, but the model was "
                 f"trained for {trained}; set the context to at most {trained}"
             )
-        self._vocab = lib.llama_model_get_vocab(self._model)
-        self.vocabulary = lib.llama_vocab_n_tokens(self._vocab)
-        # Ids of the tokens that begin and end a text; -1 for none.
-        self.bos = lib.llama_vocab_bos(self._vocab)
-        self.eos = lib.llama_vocab_eos(self._vocab)
         params = lib.llama_context_default_params()
         params.n_ctx = self.context
         params.n_batch = params.n_ubatch = min(BATCH, self.context)
@@ -137,6 +141,18 @@ class Runtime:
                 "convert it from a folder with chat_template.jinja"
             )
         return template.decode()
+
+    def render(self, messages, open=True):
+        """A conversation as text, by that template; `open` opens the assistant's next turn."""
+        return self._formats[open](messages=messages).prompt
+
+    @functools.cached_property
+    def _formats(self):
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        texts = {token: text for text, token in self.control_tokens.items()}
+        bos, eos = (texts.get(token, "") for token in (self.bos, self.eos))
+        return [Jinja2ChatFormatter(self.chat_template, eos, bos, open) for open in (False, True)]
 
     @functools.cached_property
     def control_tokens(self):
