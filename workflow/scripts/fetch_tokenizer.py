@@ -46,9 +46,10 @@ def fetch_tokenizer(
         for name in bases.SMALL_FILES:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, made / name)
+        greedy = bases.settle_tokenizer(made)
         loaded = AutoTokenizer.from_pretrained(made, local_files_only=True)
         bases.check_config(place, config, len(loaded), context)
-        template = bases.adapt_template(place, loaded, bases.read_turns(turns))
+        template = bases.adapt_template(place, loaded, bases.read_turns(turns), greedy)
         settings = json.loads((made / bases.TOKENIZER_CONFIG).read_text(encoding="utf-8"))
         settings.pop("chat_template", None)
         settings["pad_token"] = bases.choose_pad(place, loaded)

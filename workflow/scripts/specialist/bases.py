@@ -14,6 +14,7 @@ from specialist.step import UserError
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 # What a base is, but for its weights; the last two may be missing.
 SMALL_FILES = [CONFIG, TOKENIZER, TOKENIZER_CONFIG, "chat_template.jinja", "tokenizer.model"]
+SPACE = "\u2581"  # what SentencePiece writes for a blank
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 ROLES = ("system", "user", "assistant", "tool", "assistant", "tool", "assistant")
@@ -98,6 +99,58 @@ def check_config(place, config, tokens, context):
         )
 
 
+def settle_tokenizer(folder):
+    """Write the tokenizer in a folder so that Transformers and llama.cpp can only agree about it.
+
+    How SentencePiece is imitated is left to classes and their versions in Transformers, and to
+    the model's name in llama.cpp. Here it is written down: whether a blank is put before what
+    follows a control token, and that no control token swallows the blanks behind it; the chat
+    template then leaves these out itself (`without_blanks`).
+
+    Args:
+        folder: holds tokenizer.json, tokenizer_config.json and, for SentencePiece, tokenizer.model.
+
+    Returns:
+        list of the texts of control tokens that swallowed blanks.
+    """
+    from tokenizers import normalizers, pre_tokenizers
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = json.loads(loaded.backend_tokenizer.to_str())
+    settings = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+    described = settings.get("added_tokens_decoder", {}).values()
+    greedy = [t["content"] for t in tokenizer["added_tokens"] if t["special"] and t["rstrip"]]
+    for token in [*tokenizer["added_tokens"], *described]:
+        if token["content"] in greedy:
+            token["rstrip"] = False
+    if (folder / "tokenizer.model").is_file():
+        control = next(t["content"] for t in tokenizer["added_tokens"] if t["special"])
+        behind = loaded(control + "a", add_special_tokens=False)["input_ids"][1]
+        blank = loaded.convert_ids_to_tokens(behind).startswith(SPACE)
+        settings |= {"add_prefix_space": blank, "tokenizer_class": "PreTrainedTokenizerFast"}
+        if isinstance(loaded.backend_tokenizer.pre_tokenizer, pre_tokenizers.Metaspace):
+            before = [normalizers.Prepend(SPACE)] if blank else []
+            loaded.backend_tokenizer.normalizer = normalizers.Sequence(
+                [*before, normalizers.Replace(" ", SPACE)]
+            )
+            tokenizer["normalizer"] = json.loads(loaded.backend_tokenizer.to_str())["normalizer"]
+            tokenizer["pre_tokenizer"] = None
+    for name, data in ((TOKENIZER, tokenizer), (TOKENIZER_CONFIG, settings)):
+        (folder / name).write_text(
+            json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    return greedy
+
+
+def without_blanks(template, greedy):
+    """A chat template that writes no line's end behind the control tokens `greedy`."""
+    if not greedy:
+        return template
+    strip = "".join(f" | replace('{token}\\n', '{token}')" for token in greedy)
+    return f"{{%- set written -%}}{template}{{%- endset -%}}{{{{- written{strip} }}}}"
+
+
 def choose_pad(place, tokenizer):
     """The text of the pad token: the base's own, or one that its training never used.
 
@@ -130,12 +183,13 @@ def choose_pad(place, tokenizer):
     )
 
 
-def adapt_template(place, tokenizer, turns):
+def adapt_template(place, tokenizer, turns, greedy=()):
     """The chat template that writes an agent's conversations: the base's, or with lines before it.
 
     Args:
         tokenizer: of Transformers; its template is set to what is returned.
         turns: {name: text} of the files in resources/prompts/turns/.
+        greedy: what `settle_tokenizer` returned.
 
     Raises:
         UserError: whatever is put before it, the template does not write such conversations.
@@ -145,6 +199,7 @@ def adapt_template(place, tokenizer, turns):
             f"{place}: {TOKENIZER_CONFIG}: found no chat template; take the model that was tuned "
             "for conversations (its name often ends with Instruct), or add chat_template.jinja"
         )
+    original = without_blanks(original, greedy)
     date = [turns["fixed_date"]] if "strftime_now" in original else []
     ways = [[], ["tool_as_user"], ["system_in_user"], ["tool_as_user", "system_in_user"]]
     problems = []
@@ -175,6 +230,8 @@ def _problem(tokenizer):
         chat = Chat(model)
         turns = [i for i, turn in enumerate(talk) if turn["role"] == "assistant"]
         try:
+            if chat.lead.strip():
+                return f"it writes {chat.lead!r} before what the assistant says"
             prompts = [model.render(talk[:i], open=True) for i in turns]
             for i, (before, after) in zip(turns, itertools.pairwise(prompts), strict=False):
                 if not after.startswith(before + chat.lead + talk[i]["content"] + chat.end_text):

@@ -68,6 +68,10 @@ def convert(folder, gguf, name, weights=True):
 
         def set_vocab(self):
             super().set_vocab()
+            settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+            if "add_prefix_space" in settings:
+                self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_PREFIX)
+                self.gguf_writer.add_add_space_prefix(settings["add_prefix_space"])
             if not self.adds_tokens:
                 self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_BOS)
                 self.gguf_writer.add_add_bos_token(False)

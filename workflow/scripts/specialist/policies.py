@@ -69,7 +69,7 @@ class Model:
         else:
             cut = "token_limit"
         return Turn(
-            self.runtime.detokenize(new).removeprefix(self.chat.lead),
+            self.runtime.detokenize(new).lstrip(" "),
             cut,
             usage.prompt_tokens,
             usage.generated_tokens,

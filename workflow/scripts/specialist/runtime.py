@@ -164,6 +164,12 @@ class Runtime:
             if lib.llama_vocab_is_control(vocab, token)
         }
 
+    @functools.cached_property
+    def opens_with_blank(self):
+        """Whether the first token of a text has a blank before it, as SentencePiece does it."""
+        first = self.tokenize("a", special=False)[0]
+        return self._lib.llama_vocab_get_text(self._vocab, first).decode().startswith("\u2581")
+
     def ends(self, token):
         """Whether a token ends generation."""
         return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
@@ -177,8 +183,8 @@ class Runtime:
                 from outside, which must not end a turn or open another.
         """
         data = text.encode()
-        # No token is shorter than a byte.
-        ids = (self._lib.llama_token * max(1, len(data)))()
+        # No token is shorter than a byte; SentencePiece may put a blank before them.
+        ids = (self._lib.llama_token * (len(data) + 1))()
         count = self._lib.llama_tokenize(
             self._vocab, data, len(data), ids, len(ids), False, special
         )
