@@ -58,9 +58,9 @@ MISTRAL = """\
 {%- endfor %}
 """
 PHI4 = (
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}"
-    "{% endif %}"
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{{ '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}"
+    "{{ eos_token }}{% endif %}"
 )
 IM = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 EOT = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
@@ -80,7 +80,8 @@ FAMILIES = {
     "qwen3": ("Qwen3Config", "qwen3", ("bytes", QWEN2_SPLIT, IM),
               {"tokenizer_class": "Qwen2Tokenizer", "eos_token": IM[2], "pad_token": IM[0],
                "add_bos_token": False}),
-    "mistral": ("MistralConfig", MISTRAL, ("pieces", "mistral", ["[INST]", "[/INST]", "[control_8]"]),
+    "mistral": ("MistralConfig", MISTRAL,
+                ("pieces", "mistral", ["[INST]", "[/INST]", "[control_8]"]),
                 {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>",
                  "unk_token": "<unk>", "legacy": False, "add_prefix_space": True}),
     "gemma": ("GemmaConfig", "gemma", ("pieces", "gemma", ["<start_of_turn>", "<end_of_turn>"]),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from specialist.step import UserError
 
-# Pre-tokenizers by their expression: what llama.cpp calls those of Llama 3 (words, figures in groups
-# of up to three digits, punctuation, blanks), Qwen 2 (single digits) and GPT-4o (words by case).
+# What llama.cpp calls pre-tokenizers, by their expression: those of Llama 3 (words, figures in
+# groups of up to three digits, punctuation, blanks), Qwen 2 (single digits) and GPT-4o (by case).
 SPLITS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
