@@ -23,7 +23,7 @@ rule fetch_tokenizer:
     priority: 1  # it checks the base
     params:
         settings=named(
-            base="{base}",
+            base=lambda w: w.base,
             hub=lookup("bases/{base}/hub", within=config, default=None),
             revision=lookup("bases/{base}/revision", within=config, default=None),
             context=lookup("bases/{base}/context", within=config),
@@ -47,7 +47,7 @@ rule fetch_base:
     priority: 1
     params:
         settings=named(
-            base="{base}",
+            base=lambda w: w.base,
             hub=lookup("bases/{base}/hub", within=config, default=None),
             revision=lookup("bases/{base}/revision", within=config, default=None),
         ),

@@ -24,8 +24,8 @@ def train_lora(
         checkpoints: `specialist.checkpoint.Checkpoints`.
 
     Raises:
-        UserError: a conversation is too long, or has no token that carries loss; there are
-            fewer conversations than `examples`; the base has no layer of such a name.
+        UserError: a conversation is too long, or the chat template refuses it; there are fewer
+            conversations than `examples`; the base has no layer of such a name.
     """
     import json
 
@@ -56,7 +56,6 @@ def train_lora(
     data["train"] = draw(data["train"], examples, seed)
     arguments = SFTConfig(
         output_dir=str(checkpoints.folder),
-        assistant_only_loss=True,
         max_length=max_length,
         per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=batch_size,

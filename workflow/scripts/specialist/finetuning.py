@@ -86,8 +86,8 @@ def encode(path, rows, tokenizer, max_length):
         list of {"input_ids", "assistant_masks"}: ids, and 1 for each that carries loss.
 
     Raises:
-        UserError: names the first one that training would have to cut, or whose turns the chat
-            template refuses.
+        UserError: names the first one that training would have to cut, or that the chat template
+            refuses.
     """
     from specialist.prompt import Chat
 
@@ -137,22 +137,12 @@ def show_masks(encoded, tokenizer, count=3):
     """Which tokens of a few conversations carry loss, as text: those between [[ and ]].
 
     Args:
-        encoded: the trainer's dataset, rows with "input_ids" and "labels" or "assistant_masks".
-
-    Raises:
-        UserError: a conversation has no token that carries loss.
+        encoded: the trainer's dataset, rows with "input_ids" and "labels".
     """
-    shown = []
-    for number, row in enumerate(encoded, 1):
-        mask = row.get("assistant_masks") or [label != -100 for label in row["labels"]]
-        if not any(mask):
-            raise UserError(
-                f"conversation {number} has no token that carries loss: it needs an assistant "
-                "turn, and the chat template must mark the assistant's text by {% generation %}"
-            )
-        if number <= count:
-            shown.append(_marked(row["input_ids"], mask, tokenizer))
-    return "\n\n".join(shown) + "\n"
+    return "".join(
+        _marked(row["input_ids"], [label != -100 for label in row["labels"]], tokenizer) + "\n\n"
+        for row in encoded.select(range(min(count, len(encoded))))
+    ).removesuffix("\n")
 
 
 def _marked(ids, mask, tokenizer):
