@@ -12,6 +12,7 @@ import families
 from fetch_base import fetch_base
 from specialist import bases
 from specialist.config import load
+from specialist.finetuning import check_targets
 from specialist.paper import lay_out
 from specialist.step import UserError
 from test_families import take_over
@@ -159,9 +160,9 @@ def test_whole_weights_are_linked_and_stay_as_they_are(folder, tmp_path):
 
 
 def test_target_that_matches_nothing_is_refused(folder):
-    bases.check_targets("adapters.a", folder, ["q_proj", "down_proj"])
+    check_targets("adapters.a", folder, ["q_proj", "down_proj"])
     with pytest.raises(UserError, match=r"adapters.a.target_modules: found qkv_proj, .* q_proj"):
-        bases.check_targets("adapters.a", folder, ["q_proj", "qkv_proj"])
+        check_targets("adapters.a", folder, ["q_proj", "qkv_proj"])
 
 
 def hub_cache(home, folder, name, revision):

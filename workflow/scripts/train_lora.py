@@ -36,9 +36,15 @@ def train_lora(
     from trl import SFTConfig
 
     from specialist.attention import implementation
-    from specialist.bases import check_targets
     from specialist.checkpoint import trainer_checkpoints
-    from specialist.finetuning import draw, encode, show_masks, trainer_class, with_system_prompt
+    from specialist.finetuning import (
+        check_targets,
+        draw,
+        encode,
+        show_masks,
+        trainer_class,
+        with_system_prompt,
+    )
     from specialist.precision import computes_bf16
     from specialist.progress import trainer_progress
 

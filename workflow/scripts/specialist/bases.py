@@ -264,35 +264,6 @@ def differing(tokenizer, runtime):
     return count
 
 
-def check_targets(place, config, targets):
-    """Raise UserError if an adapter names a layer that its base does not have.
-
-    Args:
-        config: folder of config.json.
-        targets: "all-linear" or a list of names.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    if targets == "all-linear":
-        return
-    with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(
-            AutoConfig.from_pretrained(config, local_files_only=True)
-        )
-    names = {
-        name.rsplit(".", 1)[-1]
-        for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
-    for target in targets:
-        if not any(name == target for name in names):
-            raise UserError(
-                f"{place}.target_modules: found {target}, which is no linear layer of the base; "
-                f"expected some of {', '.join(sorted(names - {'lm_head'}))}, or all-linear"
-            )
-
-
 def find_weights(place, folder):
     """Paths of a base's weights: model.safetensors, or the shards that its index names, in order.
 
