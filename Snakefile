@@ -71,6 +71,7 @@ rule all:
 
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/adapt.smk"
 include: "workflow/rules/gguf.smk"
 include: "workflow/rules/index.smk"

@@ -213,7 +213,7 @@ def test_packed_conversations_do_not_see_each_other(chat_model, attention):
 
 
 def test_target_that_matches_nothing_is_refused_before_training(chat_model, tmp_path):
-    check_targets(chat_model, ["q_proj", "down_proj"])
+    check_targets("adapters.a", chat_model, ["q_proj", "down_proj"])
     adapter = Adapter(chat_model, tmp_path, target_modules=["q_proj", "gate_up_prj"])
     with pytest.raises(UserError, match="found gate_up_prj; did you mean gate_proj.*expected all"):
         adapter.train()

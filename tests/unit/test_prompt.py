@@ -1,12 +1,15 @@
 """The system message and the chat template: what the agent sends is what training saw."""
 
+import copy
 import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import families
 from specialist.environment import SEARCH
+from specialist.finetuning import BaseTokenizer
 from specialist.prompt import Chat, system_message
 from specialist.runtime import Runtime
 from specialist.step import UserError
@@ -41,6 +44,27 @@ def test_loss_falls_on_the_assistants_words_and_their_end(tokenizer):
     )
     kept = [i for i, m in zip(coded["input_ids"], coded["assistant_masks"], strict=True) if m]
     assert tokenizer.decode(kept) == TALK[2]["content"] + "<|im_end|>"
+
+
+def test_training_gets_the_ids_and_masks_of_the_template(tokenizer):
+    talk = [*TALK, {"role": "assistant", "content": "Thought: ok.\nAnswer: It is on its way.  "}]
+    coded = tokenizer.apply_chat_template(talk, return_dict=True, return_assistant_tokens_mask=True)
+    ids, mask = Chat(BaseTokenizer(tokenizer)).finished(talk)
+    assert ids == coded["input_ids"]
+    assert list(map(int, mask)) == coded["assistant_masks"]
+
+
+def test_a_last_turn_that_is_written_otherwise_is_learned_as_the_agent_writes_it(tokenizer):
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = families.template("qwen3")
+    talk = [*TALK, {"role": "assistant", "content": "Answer: yes"}]
+    chat = Chat(BaseTokenizer(other))
+    ids, mask = chat.finished(talk)
+    assert ids[: len(chat.ids(talk[:-1]))] == chat.ids(talk[:-1])
+    assert other.decode(ids).endswith("assistant\nAnswer: yes<|im_end|>")
+    assert other.decode([i for i, own in zip(ids, mask, strict=True) if own]) == (
+        f"{TALK[2]['content']}<|im_end|>Answer: yes<|im_end|>"
+    )
 
 
 def test_agent_gets_the_ids_of_the_training(tokenizer, runtime):

@@ -6,8 +6,8 @@ rule train_lora:
         conversations="results/{dataset}/prepared/sft.train.jsonl",
         held_out="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
-        model=lambda w: f"{files.base_folder(w.adapter)}/model/model.safetensors",
-        config=lambda w: f"{files.base_folder(w.adapter)}/model/config.json",
+        model=lambda w: f"{files.weights_folder(w.adapter)}/model.safetensors",
+        config=lambda w: f"{files.weights_folder(w.adapter)}/config.json",
         tokenizer=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer.json",
         tokenizer_config=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer_config.json",
         chat_template=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/chat_template.jinja",
@@ -55,10 +55,11 @@ rule train_lora:
 
 rule render_text:
     input:
-        documents=lambda w: f"results/{files.base_of(w.model)[1]['dataset']}/prepared/corpus.validation.jsonl",
+        documents=lambda w: files.corpus(files.base_of(w.model)[0]),
         conversations="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
-        template="resources/prompts/chat_template.jinja",
+        template=lambda w: f"{files.base_folder(w.model)}/tokenizer/chat_template.jinja",
+        tokenizer_config=lambda w: f"{files.base_folder(w.model)}/tokenizer/tokenizer_config.json",
     output:
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
     log:
@@ -182,8 +183,8 @@ rule train_dpo:
 
 rule merge_lora:
     input:
-        model=lambda w: f"{files.base_folder(w.adapter)}/model/model.safetensors",
-        config=lambda w: f"{files.base_folder(w.adapter)}/model/config.json",
+        model=lambda w: f"{files.weights_folder(w.adapter)}/model.safetensors",
+        config=lambda w: f"{files.weights_folder(w.adapter)}/config.json",
         tokenizer=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer.json",
         adapter=lambda w: f"{files.trained_folder(w.adapter)}/adapter_model.safetensors",
         adapter_config=lambda w: f"{files.trained_folder(w.adapter)}/adapter_config.json",

@@ -8,6 +8,7 @@ rule convert_gguf:
         tokenizer=lambda w: f"{files.base_folder(w.model)}/tokenizer/tokenizer.json",
         tokenizer_config=lambda w: f"{files.base_folder(w.model)}/tokenizer/tokenizer_config.json",
         chat_template=lambda w: f"{files.base_folder(w.model)}/tokenizer/chat_template.jinja",
+        sentencepiece=lambda w: files.sentencepiece(w.model),
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
     output:
         gguf="results/{dataset}/gguf/{model}/F16.gguf",

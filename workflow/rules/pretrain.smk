@@ -11,6 +11,8 @@ rule train_tokenizer:
         chat_template="results/{dataset}/base/{base}/tokenizer/chat_template.jinja",
     log:
         "results/logs/{dataset}/train_tokenizer/{base}.log",
+    wildcard_constraints:
+        base=files.bases(taken=False),
     params:
         vocab_size=lookup("bases/{base}/vocab_size", within=config),
         code=digest("train_tokenizer.py", "train"),
@@ -23,7 +25,8 @@ rule tokenize_corpus:
         corpus="results/{dataset}/prepared/corpus.train.jsonl",
         held_out="results/{dataset}/prepared/corpus.validation.jsonl",
         tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
-        template="resources/prompts/chat_template.jinja",
+        tokenizer_config="results/{dataset}/base/{base}/tokenizer/tokenizer_config.json",
+        template="results/{dataset}/base/{base}/tokenizer/chat_template.jinja",
     output:
         tokens="results/{dataset}/base/{base}/tokens/train.npy",
         held_out_tokens="results/{dataset}/base/{base}/tokens/validation.npy",
@@ -53,6 +56,8 @@ rule pretrain:
         figures="results/{dataset}/base/{base}/pretraining.json",
     log:
         "results/logs/{dataset}/pretrain/{base}.log",
+    wildcard_constraints:
+        base=files.bases(taken=False),
     threads: workflow.cores
     params:
         settings=named(

@@ -12,14 +12,16 @@ LOGIT_LIMIT = 0.05
 
 
 def convert_gguf(
-    model, config, tokenizer, tokenizer_config, chat_template, text, gguf, gate, *, name, threads
-):
+    model, config, tokenizer, tokenizer_config, chat_template, sentencepiece, text, gguf, gate,
+    *, name, threads,
+):  # fmt: skip
     """Write `gguf`, if it does what the model does.
 
     Args:
         model, config, tokenizer, tokenizer_config, chat_template: files of a Hugging Face
             model: weights (safetensors), config.json, tokenizer.json, tokenizer_config.json
             and chat_template.jinja.
+        sentencepiece: its tokenizer.model, perhaps empty, or an empty list.
         text: JSONL with a "text" field: the text to compare tokens and logits on.
         gguf: F16 GGUF to write.
         gate: JSON to write: token_ids (number of texts whose ids differ between
@@ -43,6 +45,8 @@ def convert_gguf(
         "tokenizer_config.json": tokenizer_config,
         "chat_template.jinja": chat_template,
     }
+    if sentencepiece and sentencepiece.stat().st_size:
+        files["tokenizer.model"] = sentencepiece
     with open(text, encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines]
     with tempfile.TemporaryDirectory(dir=gguf.parent) as scratch:

@@ -26,16 +26,12 @@ def pretrain(
         precision: "fp32", "bf16" or "auto" (bf16 where the processor computes in it).
         checkpoints: `specialist.checkpoint.Checkpoints`.
     """
-    import json
-    import math
-
     import numpy as np
     import torch
     from tokenizers import Tokenizer
 
     from specialist import attention, pretraining
     from specialist.model_shape import shape
-    from specialist.progress import Progress
     from specialist.text import END_OF_TEXT
 
     torch.set_num_threads(threads)
@@ -47,40 +43,15 @@ def pretrain(
     network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
     network.set_attn_implementation(attention.implementation(precision))
     optimizers = pretraining.optimizers(network, learning_rate, muon_learning_rate, weight_decay)
-    per_step = max(1, batch_tokens // sequence)
-    steps = math.ceil(train_tokens / (per_step * sequence))
-    order = data.order(steps * per_step, np.random.default_rng(seed))
-    begin, losses = pretraining.resume(checkpoints.load(), network, optimizers)
-    progress = Progress("pretrain", steps, begin)
-    for step in range(begin, steps):
-        batch = data.batch(order[step * per_step : (step + 1) * per_step], device)
-        with pretraining.autocast(precision):
-            loss = pretraining.loss_of(network, *batch)
-        loss.backward()
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * pretraining.rate(step, steps, warmup_share)
-            optimizer.step()
-            optimizer.zero_grad()
-        losses.append(loss.item())
-        progress(step + 1, f"loss {losses[-1]:.3f}")
-        if checkpoints.due():
-            checkpoints.save(step + 1, pretraining.state(network, optimizers, losses))
-    network.eval()
+    trained = pretraining.train(
+        network, optimizers, data, device, checkpoints,
+        batch_tokens=batch_tokens, train_tokens=train_tokens, warmup_share=warmup_share,
+        precision=precision, seed=seed,
+    )  # fmt: skip
     held_out = pretraining.Rows(np.load(held_out_tokens, mmap_mode="r"), end, sequence)
-    nats = pretraining.held_out_loss(network, held_out, precision, device)
-    counts = json.loads(stats.read_text())["held_out"]
-    result = {
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "tokens": steps * per_step * sequence,
-        "held_out_loss": nats,
-        "bits_per_byte": nats * counts["tokens"] / counts["bytes"] / math.log(2),
-    }
-    print(json.dumps(result))
-    network.cpu().save_pretrained(model.parent, max_shard_size="1TB")
-    figures.write_text(json.dumps(result, indent=1) + "\n")
-    rows = (f"{step},{loss:.5f}" for step, loss in enumerate(losses, 1))
-    curve.write_text("\n".join(["step,loss", *rows]) + "\n")
+    pretraining.finish(
+        network, *trained, held_out, stats, precision, device, model.parent, curve, figures
+    )
 
 
 if "snakemake" in globals():

@@ -1,13 +1,15 @@
 """Turns a corpus into arrays of tokens that training maps into memory."""
 
 
-def tokenize_corpus(corpus, held_out, tokenizer, template, tokens, held_out_tokens, stats):
-    """Encode both parts of a corpus; every document ends with <|endoftext|>.
+def tokenize_corpus(
+    corpus, held_out, tokenizer, tokenizer_config, template, tokens, held_out_tokens, stats
+):
+    """Encode both parts of a corpus; every document ends with the token for that.
 
     Args:
         corpus, held_out: JSONL, rows with "text" or "messages".
-        tokenizer: tokenizer.json.
-        template: the chat template that conversations are rendered with.
+        tokenizer, tokenizer_config: files of the base's tokenizer.
+        template: its chat template, which conversations are rendered with.
         tokens, held_out_tokens: .npy, [n] uint16, or uint32 for a large vocabulary.
         stats: JSON with the tokens, documents and bytes of each part; bits per byte need them.
     """
@@ -16,12 +18,13 @@ def tokenize_corpus(corpus, held_out, tokenizer, template, tokens, held_out_toke
     import numpy as np
     from tokenizers import Tokenizer
 
-    from specialist.text import END_OF_TEXT, chat_renderer, document_text, read_rows
+    from specialist.text import chat_renderer, document_text, end_of_text, read_rows, special_tokens
 
     bpe = Tokenizer.from_file(str(tokenizer))
-    end = bpe.token_to_id(END_OF_TEXT)
+    names = special_tokens(tokenizer_config)
+    end = end_of_text(bpe, names)
     kind = np.uint16 if bpe.get_vocab_size() <= 1 << 16 else np.uint32
-    render = chat_renderer(template.read_text(encoding="utf-8"))
+    render = chat_renderer(template.read_text(encoding="utf-8"), names)
     counts = {}
     for name, source, target in (
         ("train", corpus, tokens),

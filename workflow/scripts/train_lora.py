@@ -28,8 +28,8 @@ def train_lora(
         checkpoints: `specialist.checkpoint.Checkpoints`.
 
     Raises:
-        UserError: a conversation is too long, or has no token that carries loss; there are
-            fewer conversations than `examples`; a target is no layer of the base.
+        UserError: a conversation is too long, or the chat template refuses it; there are fewer
+            conversations than `examples`; the base has no layer of such a name.
     """
     import json
 
@@ -42,8 +42,8 @@ def train_lora(
     from specialist.attention import implementation
     from specialist.checkpoint import trainer_checkpoints
     from specialist.finetuning import (
-        check_lengths,
         draw,
+        encode,
         loss_curve,
         packed_collator,
         show_masks,
@@ -54,19 +54,19 @@ def train_lora(
     from specialist.progress import trainer_progress
 
     torch.set_num_threads(threads)
-    check_targets(model.parent, target_modules)
     set_seed(seed)
+    check_targets(f"adapters.{adapter.parent.name}", model.parent, target_modules)
     prompt = system_prompt.read_text(encoding="utf-8")
     processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
     data = {
-        name: Dataset.from_list(with_system_prompt(path, prompt))
+        name: Dataset.from_list(
+            encode(path, with_system_prompt(path, prompt), processing, max_length)
+        )
         for name, path in (("train", conversations), ("held_out", held_out))
     }
-    check_lengths(conversations, data["train"], processing, max_length)
     data["train"] = draw(data["train"], examples, seed)
     arguments = SFTConfig(
         output_dir=str(checkpoints.folder),
-        assistant_only_loss=True,
         max_length=max_length,
         per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=batch_size,

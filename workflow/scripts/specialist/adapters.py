@@ -55,10 +55,11 @@ def peft_config(method, *, rank, alpha, dropout, target_modules):
     )
 
 
-def check_targets(folder, target_modules):
+def check_targets(place, folder, target_modules):
     """Refuse targets that no layer of a base has the name of; its weights are not read.
 
     Args:
+        place: the adapter's entry in the configuration, for the message.
         folder: with the base's config.json.
         target_modules: "all-linear" or a list of names.
 
@@ -71,7 +72,9 @@ def check_targets(folder, target_modules):
     if isinstance(target_modules, str):
         return
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(folder, local_files_only=True)
+        )
     head = model.get_output_embeddings()
     names = {
         name.rsplit(".", 1)[-1]: None
@@ -81,8 +84,8 @@ def check_targets(folder, target_modules):
     unknown = [f"{name}{near(name, names)}" for name in target_modules if name not in names]
     if unknown:
         raise UserError(
-            f"target_modules of the adapter: found {', '.join(unknown)}; expected all-linear or "
-            f"names of linear layers of {folder}: {', '.join(names)}"
+            f"{place}.target_modules: found {', '.join(unknown)}; expected all-linear or "
+            f"names of linear layers of the base: {', '.join(names)}"
         )
 
 

@@ -16,8 +16,10 @@ SMALL_BLOCKS = {"Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"}
 OTHER_EXPERIMENTS = {
     "quantization", "stack", "retrieval", "scale", "pretraining", "benchmark",
 }  # fmt: skip
-# The linear layers of a base that is pretrained here.
-LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+# Of bases that are pretrained from scratch, and of those that are taken over.
+SCRATCH = {"train_tokens": 1_800_000, "learning_rate": 0.01}
+TAKEN_OVER = {"train_tokens": 0, "learning_rate": 0.00002}
+LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 @functools.cache
@@ -70,7 +72,8 @@ def load(config):
     _fill(config, tree)
     _fill_from_others(config)
     for check in (
-        _check_names, _check_datasets, _check_models, _check_systems, _check_rows, _check_papers,
+        _check_names, _check_datasets, _check_bases, _check_models, _check_systems, _check_rows,
+        _check_papers,
     ):  # fmt: skip
         for path, text in check(config):
             # A value that was refused already has left its surroundings incomplete.
@@ -80,6 +83,11 @@ def load(config):
         lines = sorted(f"{'.'.join(map(str, path))}: {text}" for path, text in mistakes)
         raise UserError("\n  ".join([f"config: {len(lines)} mistake(s)", *lines]))
     return config
+
+
+def taken_over(base):
+    """Whether an entry of `bases` is a model that exists already."""
+    return "path" in base or "hub" in base
 
 
 def _named_sections():
@@ -130,6 +138,9 @@ def _fill_from_others(config):
                 entry.setdefault("dataset", config["dataset"])
             if section in seeds:
                 entry.setdefault("seed", config["seeds"].get(seeds[section]))
+            if section == "bases":
+                for key, value in (TAKEN_OVER if taken_over(entry) else SCRATCH).items():
+                    entry.setdefault(key, value)
             if section == "systems" and "policy" not in entry:
                 entry.setdefault("quantization", UNQUANTIZED)
 
@@ -194,6 +205,39 @@ def _check_datasets(config):
                 yield ("datasets", name, key), "is only for a simulated dataset; remove it"
 
 
+def _check_bases(config):
+    """Where a base comes from, and what is said of it that it does not take."""
+    properties = schema()["properties"]["bases"]["additionalProperties"]["properties"]
+    for name, entry in config.get("bases", {}).items():
+        if "path" in entry and "hub" in entry:
+            yield ("bases", name), "found path and hub, expected one of them"
+        if "hub" in entry and "revision" not in entry:
+            yield (
+                ("bases", name, "revision"),
+                "is missing, expected the 40 digits of a commit; the page of the model's commits, "
+                f"https://huggingface.co/{entry['hub']}/commits/main, shows them",
+            )
+        if "revision" in entry and "hub" not in entry:
+            yield ("bases", name, "revision"), "is only for a base with hub; remove it"
+        if not taken_over(entry) and not entry["train_tokens"]:
+            yield ("bases", name, "train_tokens"), "found 0, expected at least 1"
+        if "path" in entry and not Path(entry["path"]).is_dir():
+            folder = Path(entry["path"])
+            beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+            hint = near(folder, [path for path in beside if path.is_dir()])
+            yield ("bases", name, "path"), f"found {folder}, expected a folder that exists{hint}"
+        for key in ("depth", "vocab_size", "muon_learning_rate"):
+            if taken_over(entry) and entry[key] != properties[key]["default"]:
+                yield ("bases", name, key), "is only for a base from scratch; remove it"
+    for name, entry in config.get("adapters", {}).items():
+        base = config.get("bases", {}).get(entry.get("base"), {})
+        for place, layer in enumerate(entry["target_modules"]):
+            if isinstance(entry["target_modules"], list) and not taken_over(base):
+                yield from _unknown(
+                    ("adapters", name, "target_modules", place), layer, LINEAR_LAYERS
+                )
+
+
 def _check_models(config):
     """Sizes of bases, adapters and indexes against each other."""
     bases = config.get("bases", {})
@@ -213,9 +257,6 @@ def _check_models(config):
             )
         if "dpo" in entry and entry["method"] == "full":
             yield ("adapters", name, "dpo"), "needs an adapter, and method full has none; remove it"
-        targets = entry["target_modules"]
-        for place, target in enumerate([] if targets == "all-linear" else targets):
-            yield from _unknown(("adapters", name, "target_modules", place), target, LAYERS)
     for name, entry in config.get("indexes", {}).items():
         found, size = entry["overlap_words"], entry["max_words"]
         if found >= size:
@@ -262,7 +303,8 @@ def _check_rows(config):
         keys = ("hidden_size", "intermediate_size")
         return [f"{key} {sizes[key]}" for key in keys if sizes[key] % block]
 
-    for name, base in config.get("bases", {}).items():
+    scratch = {n: base for n, base in config.get("bases", {}).items() if not taken_over(base)}
+    for name, base in scratch.items():
         for kind in filter(None, config["quantizations"]):
             block = 32 if kind in SMALL_BLOCKS else 256
             if bad := misfits(base, base["depth"], block):

@@ -7,24 +7,32 @@ from pathlib import Path
 
 from specialist.step import UserError
 
-# Llama 3's pre-tokenizer: words, figures in groups of up to three digits, punctuation, blanks.
-# llama.cpp calls it "llama-bpe" and splits by it with merges ignored for whole-word tokens.
-LLAMA_BPE = (
+# What llama.cpp calls pre-tokenizers, by their expression: those of Llama 3 (words, figures in
+# groups of up to three digits, punctuation, blanks), Qwen 2 (single digits) and GPT-4o (by case).
+SPLITS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+": "gpt-4o",
+}
 
 
-def convert(folder, gguf, name):
+def convert(folder, gguf, name, weights=True):
     """Write an F16 GGUF of a Hugging Face model.
 
     A tokenizer trained here is unknown to the converter, which knows tokenizers by a hash
-    of the ids they give; it is taken for "llama-bpe" if it splits text in the same way.
+    of the ids they give; it is taken for one that splits text in the same way.
 
     Args:
         folder: holds config.json, model.safetensors and the tokenizer's files.
         gguf: file to write; its bytes follow from the folder's contents and `name` alone.
         name: the model's name in the metadata.
+        weights: False for a GGUF of the tokens alone.
 
     Raises:
         UserError: llama.cpp knows neither the architecture nor the tokenizer, or the
@@ -56,17 +64,21 @@ def convert(folder, gguf, name):
             try:
                 return super().get_vocab_base_pre(tokenizer)
             except NotImplementedError:
-                _require_llama_bpe(folder / "tokenizer.json")
-                return "llama-bpe"
+                return _known_split(folder / "tokenizer.json")
 
         def set_vocab(self):
             super().set_vocab()
+            settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+            if "add_prefix_space" in settings:
+                self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_PREFIX)
+                self.gguf_writer.add_add_space_prefix(settings["add_prefix_space"])
             if not self.adds_tokens:
                 self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_BOS)
                 self.gguf_writer.add_add_bos_token(False)
 
     with torch.inference_mode():
-        Converter(folder, gguf_py.LlamaFileType.MOSTLY_F16, gguf, model_name=name).write()
+        made = Converter(folder, gguf_py.LlamaFileType.MOSTLY_F16, gguf, model_name=name)
+        made.write() if weights else made.write_vocab()
 
 
 def _conversion():
@@ -82,16 +94,21 @@ def _conversion():
     return importlib.import_module("conversion")
 
 
-def _require_llama_bpe(tokenizer):
-    """Raise UserError unless a tokenizer.json splits text as llama.cpp's "llama-bpe" does."""
+def _known_split(tokenizer):
+    """llama.cpp's name for the way in which a tokenizer.json splits text.
+
+    Raises:
+        UserError: it has none.
+    """
     split = json.loads(tokenizer.read_text(encoding="utf-8")).get("pre_tokenizer") or {}
     found = [
         part.get("pattern", {}).get("Regex", part["type"])
         for part in split.get("pretokenizers", [split] if split else [])
     ]
-    if found != [LLAMA_BPE, "ByteLevel"]:
-        raise UserError(
-            f"tokenizer.json: pre_tokenizer: llama.cpp does not know this tokenizer, and it "
-            f"splits text by {found}; expected a Split by {LLAMA_BPE!r} and then ByteLevel. "
-            "Train the tokenizer with that pre-tokenizer, or use one that llama.cpp knows"
-        )
+    if len(found) == 2 and found[0] in SPLITS and found[1] == "ByteLevel":
+        return SPLITS[found[0]]
+    raise UserError(
+        f"tokenizer.json: pre_tokenizer: llama.cpp does not know this tokenizer, and it "
+        f"splits text by {found}; expected a Split by {next(iter(SPLITS))!r} and then ByteLevel. "
+        "Train the tokenizer with that pre-tokenizer, or use one that llama.cpp knows"
+    )

@@ -7,6 +7,7 @@ import json
 from functools import cached_property
 from pathlib import Path
 
+from specialist.hub import download
 from specialist.step import UserError
 
 
@@ -30,7 +31,8 @@ def locate_model(model):
     elif kind == "path":
         root = Path(name)
     elif kind == "hub" and "@" in name:
-        root = _download(model, *name.rsplit("@", 1))
+        patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+        root = download(f"embedding {model}", *name.rsplit("@", 1), patterns)
     else:
         raise UserError(f"embedding {model}: expected package:NAME, path:FOLDER or hub:ID@REVISION")
     # A package may keep the model in a folder of its own.
@@ -49,25 +51,6 @@ def locate_model(model):
     if not any(folder.rglob("*.safetensors")):
         raise UserError(f"embedding {model}: no *.safetensors weights in {folder}; convert them")
     return folder
-
-
-def _download(model, name, revision):
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"],
-                ignore_patterns=["onnx/*", "openvino/*"],
-            )
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"embedding {model}: not in the hub's cache and not to be had ({error}); check "
-            "the name and the revision, and that HF_HUB_OFFLINE is unset for the download"
-        ) from error
 
 
 def weights_sha256(folder):

@@ -40,20 +40,75 @@ def draw(rows, examples, seed):
     return rows.shuffle(seed=seed).select(range(examples))
 
 
-def check_lengths(path, rows, tokenizer, max_length):
-    """Refuse conversations that training would have to cut.
+class BaseTokenizer:
+    """The tokenizer of a base, as `specialist.prompt.Chat` asks for it.
+
+    Args:
+        tokenizer: of Transformers, a fast one.
+    """
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+        self.control_tokens = {
+            token.content: number
+            for number, token in tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
+
+    def render(self, messages, open=True):
+        """A conversation as text, by its template; `open` opens the assistant's next turn."""
+        return self._tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=open
+        )
+
+    def tokenize(self, text, special=True):
+        """Token ids of `text`, nothing added; see `specialist.runtime.Runtime.tokenize`."""
+        return self._encode(text, special)["input_ids"]
+
+    def starts(self, text):
+        """Where each token of plain text starts in it: the number of the character."""
+        pairs = self._encode(text, special=False, return_offsets_mapping=True)["offset_mapping"]
+        return [start for start, _ in pairs]
+
+    def _encode(self, text, special, **options):
+        return self._tokenizer(
+            text, add_special_tokens=False, split_special_tokens=not special, **options
+        )
+
+
+def encode(path, rows, tokenizer, max_length):
+    """Conversations as the trainer takes them, each written as the agent would have met it.
+
+    Args:
+        path: the file that they are from, for the message.
+        rows: {"messages": [...]}.
+        tokenizer: of Transformers.
+        max_length: most tokens of a conversation.
+
+    Returns:
+        list of {"input_ids", "assistant_masks"}: ids, and 1 for each that carries loss.
 
     Raises:
-        UserError: names the first one that is too long, and how many there are.
+        UserError: names the first one that training would have to cut, or that the chat template
+            refuses.
     """
-    texts = tokenizer.apply_chat_template([row["messages"] for row in rows], tokenize=False)
-    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    from specialist.prompt import Chat
+
+    chat, found = Chat(BaseTokenizer(tokenizer)), []
+    for number, row in enumerate(rows, 1):
+        try:
+            ids, mask = chat.finished(row["messages"])
+        except UserError as error:
+            raise UserError(f"{path}:{number}: {error}") from None
+        found.append({"input_ids": ids, "assistant_masks": [int(own) for own in mask]})
+    lengths = [len(row["input_ids"]) for row in found]
     long = [number for number, length in enumerate(lengths, 1) if length > max_length]
     if long:
         raise UserError(
             f"{path}:{long[0]}: {len(long)} conversation(s) have more than max_length {max_length} "
             f"tokens, the longest {max(lengths)}; raise the adapter's max_length or shorten them"
         )
+    return found
 
 
 def assistant_loss(model, tokenizer, rows):
@@ -91,22 +146,12 @@ def show_masks(encoded, tokenizer, count=3):
     """Which tokens of a few conversations carry loss, as text: those between [[ and ]].
 
     Args:
-        encoded: the trainer's dataset, rows with "input_ids" and "labels" or "assistant_masks".
-
-    Raises:
-        UserError: a conversation has no token that carries loss.
+        encoded: the trainer's dataset, rows with "input_ids" and "labels".
     """
-    shown = []
-    for number, row in enumerate(encoded, 1):
-        mask = row.get("assistant_masks") or [label != -100 for label in row["labels"]]
-        if not any(mask):
-            raise UserError(
-                f"conversation {number} has no token that carries loss: it needs an assistant "
-                "turn, and the chat template must mark the assistant's text by {% generation %}"
-            )
-        if number <= count:
-            shown.append(_marked(row["input_ids"], mask, tokenizer))
-    return "\n\n".join(shown) + "\n"
+    return "".join(
+        _marked(row["input_ids"], [label != -100 for label in row["labels"]], tokenizer) + "\n\n"
+        for row in encoded.select(range(min(count, len(encoded))))
+    ).removesuffix("\n")
 
 
 def _marked(ids, mask, tokenizer):

@@ -16,19 +16,21 @@ CHARACTER = r'[^"\\\x01-\x1F] | "\\" ["\\bfnrt]'
 LINE = r"[^\x01-\x1F]+"
 
 
-def turn_grammar(tools):
+def turn_grammar(tools, blank=False):
     """GBNF of a thought and then an action or an answer, as `specialist.react` writes them.
 
     Args:
         tools: list of {"name", "parameters": JSON schema}; without any, a turn can only be
             an answer.
+        blank: whether a blank or two may stand before the turn, as templates and SentencePiece
+            put them there.
     """
+    begin = f'[ ]{{0,2}} "{THOUGHT}"' if blank else f'"{THOUGHT}"'
     end = f'"{ANSWER}" line'
     if not tools:
-        return f'root ::= "{THOUGHT}" line "\\n" {end}\nline ::= {LINE}\n'
+        return f'root ::= {begin} line "\\n" {end}\nline ::= {LINE}\n'
     return (
-        f'root ::= "{THOUGHT}" line "\\n" ("{ACTION}" call | {end})\n'
-        f"line ::= {LINE}\n{_calls(tools)}\n"
+        f'root ::= {begin} line "\\n" ("{ACTION}" call | {end})\nline ::= {LINE}\n{_calls(tools)}\n'
     )
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from specialist.bases import SMALL_FILES
+from specialist.config import taken_over
 from specialist.paper import (
     BENCHMARK,
     PRETRAINING,
@@ -145,7 +147,11 @@ class Layout:
         adapters = {entry["adapter"] for entry in systems if "adapter" in entry}
         bases = {self.base_of(name)[0] for name in adapters}
         bases |= {entry["base"] for entry in systems if "base" in entry}
-        corpora = {self.config["bases"][name]["dataset"] for name in bases}
+        corpora = {
+            entry["dataset"]
+            for entry in map(self.config["bases"].get, bases)
+            if entry["train_tokens"]
+        }
         chats = {self.config["adapters"][name]["dataset"] for name in adapters}
         indexes = [name for name in self._indexes() if self.shift(name)]
         chats |= {self.config["indexes"][name]["dataset"] for name in indexes}
@@ -193,12 +199,48 @@ class Layout:
         name, base = self.base_of(model)
         return f"{self.results}/{base['dataset']}/base/{name}"
 
+    def bases(self, *, taken):
+        """Pattern of the names of bases that are taken over, or of those from scratch."""
+        entries = self.config["bases"].items()
+        names = [name for name, entry in entries if taken_over(entry) == taken]
+        return "|".join(names) or "(?!)"  # which no name fits
+
+    def source(self, base, weights=True):
+        """Files that a base is taken over from; none for one from the hub, which has a commit.
+
+        Args:
+            weights: False for its configuration and tokenizer alone.
+        """
+        path = self.config["bases"][base].get("path")
+        files = [file for file in Path(path).iterdir() if file.is_file()] if path else []
+        wanted = [file for file in files if weights or file.name in SMALL_FILES]
+        return sorted(str(file) for file in wanted if not file.name.startswith("."))
+
+    def corpus(self, base):
+        """Held-out documents beside a base's conversations; it may have none if taken over."""
+        entry = self.config["bases"][base]
+        if not entry["train_tokens"] and not self.part(entry["dataset"], "corpus"):
+            return []
+        return f"{self.results}/{entry['dataset']}/prepared/corpus.validation.jsonl"
+
+    def weights_folder(self, model):
+        """Folder with model.safetensors and config.json that a base, or an adapter's, ends as."""
+        base = self.base_of(model)[1]
+        further = taken_over(base) and base["train_tokens"]
+        return f"{self.base_folder(model)}/{'continued' if further else 'model'}"
+
+    def sentencepiece(self, model):
+        """The SentencePiece model of a base that is taken over, or an empty list."""
+        if not taken_over(self.base_of(model)[1]):
+            return []
+        return f"{self.base_folder(model)}/tokenizer/sentencepiece.model"
+
     def model_folder(self, model):
         """Folder with model.safetensors and config.json, ready to be converted."""
         if model in self.config["adapters"]:
             dataset = self.config["adapters"][model]["dataset"]
             return f"{self.results}/{dataset}/adapter/{model}/merged"
-        return f"{self.base_folder(model)}/model"
+        return self.weights_folder(model)
 
     def model_dataset(self, model):
         """Dataset whose folder holds a model's GGUFs."""
@@ -354,6 +396,9 @@ class Layout:
             if "adapter" in entry:
                 folder = f"{self.results}/{self.model_dataset(model)}/adapter/{model}"
                 found[f"merge/{model}"] = f"{folder}/merge_gate.json"
+            if model and taken_over(self.base_of(model)[1]):
+                gate = f"{self.base_folder(model)}/tokenizer/gate.json"
+                found[f"base/{self.base_of(model)[0]}"] = gate
             if model:
                 folder = f"{self.results}/{self.model_dataset(model)}/gguf/{model}"
                 found[f"gguf/{model}"] = f"{folder}/convert_gate.json"

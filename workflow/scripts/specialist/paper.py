@@ -7,7 +7,7 @@ differs in nothing is that entry itself, and is not trained twice.
 import copy
 import itertools
 
-from specialist.config import UNQUANTIZED, load
+from specialist.config import UNQUANTIZED, load, taken_over
 from specialist.step import UserError
 
 # The experiments that are no sweeps.
@@ -35,7 +35,8 @@ def lay_out(config):
         "retrieval" stands for all ways to search, and has "index" in place of the last three;
         one of "scale" stands for all types, and has "shape". One of "pretraining" or "benchmark"
         has "base" alone, and the latter is named by its benchmark.
-        Without `papers`, or where the headline has no adapter, there are no cells.
+        Without `papers`, or where the headline has no adapter of a base from scratch, there are
+        no cells.
 
     Raises:
         UserError: a value in a sweep is not allowed for its key, or the name of a benchmark is
@@ -44,6 +45,8 @@ def lay_out(config):
     paper = config["papers"].get(config["paper"])
     headline = config["systems"][config["headline"]]
     if not paper or "adapter" not in headline:
+        return config, {}
+    if taken_over(config["bases"][config["adapters"][headline["adapter"]]["base"]]):
         return config, {}
     config = copy.deepcopy(config)
     adapter, index = _own_entries(config, paper, headline)

@@ -58,18 +58,18 @@ class Model:
         self.runtime.usage = usage = Usage()
         prompt = self.chat.ids(messages)
         try:
-            new = self.runtime.generate(prompt, self.grammar, self.max_new_tokens)
+            new = self.runtime.generate(prompt, self.grammar, self.max_new_tokens, (self.chat.end,))
         except ContextOverflow:
             return Turn("", cut="context_overflow")
         cut = None
-        if self.runtime.ends(new[-1]):
+        if new[-1] == self.chat.end or self.runtime.ends(new[-1]):
             new.pop()
         elif len(prompt) + len(new) >= self.runtime.context:
             cut = "context_overflow"
         else:
             cut = "token_limit"
         return Turn(
-            self.runtime.detokenize(new),
+            self.runtime.detokenize(new).lstrip(" "),
             cut,
             usage.prompt_tokens,
             usage.generated_tokens,

@@ -1,6 +1,7 @@
 """What pretraining is made of: rows of tokens, the initial model, optimizers, schedule, loss."""
 
 import contextlib
+import json
 
 from specialist.step import UserError
 
@@ -29,6 +30,7 @@ class Rows:
                 f"found {len(tokens)} tokens of text, expected at least the {sequence} of one "
                 "training row; add text to the corpus or lower the base's `sequence`"
             )
+        self.sequence = sequence
         self.tokens = tokens[: count * sequence].reshape(count, sequence)
         starts = np.concatenate([[0], np.flatnonzero(tokens == end) + 1])
         place = np.arange(count * sequence)
@@ -135,10 +137,15 @@ def optimizers(model, learning_rate, muon_learning_rate, weight_decay):
         torch.optim.Muon(matrices, lr=muon_learning_rate, weight_decay=weight_decay, ns_steps=3),
         torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    for optimizer in found:
+    return with_peaks(found)
+
+
+def with_peaks(optimizers):
+    """Optimizers whose parameter groups remember their rate as "peak"."""
+    for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
-    return found
+    return optimizers
 
 
 def rate(step, steps, warmup_share, decay_share=0.7):
@@ -182,6 +189,79 @@ def held_out_loss(model, rows, precision, device, batch=16):
         for numbers in np.split(np.arange(len(rows)), range(batch, len(rows), batch)):
             losses.append(loss_of(model, *rows.batch(numbers, device)).item() * len(numbers))
     return sum(losses) / len(rows)
+
+
+def train(
+    model, optimizers, data, device, checkpoints,
+    *, batch_tokens, train_tokens, warmup_share, precision, seed,
+):  # fmt: skip
+    """Train on rows in an order drawn by the seed, from the last checkpoint on.
+
+    Args:
+        model: a causal language model on `device`.
+        optimizers: each parameter group has its peak rate as "peak".
+        data: `Rows`.
+        checkpoints: `specialist.checkpoint.Checkpoints`.
+        batch_tokens, train_tokens: tokens in one optimizer step and in all.
+
+    Returns:
+        (list of the batches' losses in nats per token, number of tokens seen).
+    """
+    import math
+
+    import numpy as np
+
+    from specialist.progress import Progress
+
+    per_step = max(1, batch_tokens // data.sequence)
+    steps = math.ceil(train_tokens / (per_step * data.sequence))
+    order = data.order(steps * per_step, np.random.default_rng(seed))
+    begin, losses = resume(checkpoints.load(), model, optimizers)
+    progress = Progress("pretrain", steps, begin)
+    for step in range(begin, steps):
+        batch = data.batch(order[step * per_step : (step + 1) * per_step], device)
+        with autocast(precision):
+            loss = loss_of(model, *batch)
+        loss.backward()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate(step, steps, warmup_share)
+            optimizer.step()
+            optimizer.zero_grad()
+        losses.append(loss.item())
+        progress(step + 1, f"loss {losses[-1]:.3f}")
+        if checkpoints.due():
+            checkpoints.save(step + 1, state(model, optimizers, losses))
+    return losses, steps * per_step * data.sequence
+
+
+def finish(model, losses, tokens, held_out, stats, precision, device, folder, curve, figures):
+    """Measure a trained model on the held-out part of its corpus, and write what came of it.
+
+    Args:
+        losses, tokens: what `train` returned.
+        held_out: `Rows`.
+        stats: JSON of `tokenize_corpus`, for bits per byte.
+        folder: where model.safetensors and config.json are written.
+        curve: CSV of the losses by step.
+        figures: JSON of parameters, tokens seen, held-out loss and bits per byte.
+    """
+    import math
+
+    model.eval()
+    nats = held_out_loss(model, held_out, precision, device)
+    counts = json.loads(stats.read_text())["held_out"]
+    result = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "tokens": tokens,
+        "held_out_loss": nats,
+        "bits_per_byte": nats * counts["tokens"] / counts["bytes"] / math.log(2),
+    }
+    print(json.dumps(result))
+    model.cpu().save_pretrained(folder, max_shard_size="1TB")
+    figures.write_text(json.dumps(result, indent=1) + "\n")
+    rows = (f"{step},{loss:.5f}" for step, loss in enumerate(losses, 1))
+    curve.write_text("\n".join(["step,loss", *rows]) + "\n")
 
 
 def state(model, optimizers, losses):

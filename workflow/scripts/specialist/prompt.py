@@ -5,6 +5,7 @@ was trained with.
 """
 
 import functools
+import itertools
 import os
 import re
 from pathlib import Path
@@ -39,29 +40,44 @@ def system_message(template, tools):
 
 
 class Chat:
-    """Writes conversations for a model by the chat template in its GGUF.
+    """Writes conversations as token ids, for training and for the agent alike.
 
     What people and tools write never meets the template's text before it is tokenised, and
     is tokenised as plain text: it cannot hold a control token, which would end a turn or
     open another. Other text gets the ids that `apply_chat_template` gives it.
 
     Args:
-        runtime: an open `specialist.runtime.Runtime`.
+        model: what knows the chat template and the tokens: an open
+            `specialist.runtime.Runtime`, or a `specialist.finetuning.BaseTokenizer`.
     """
 
-    def __init__(self, runtime):
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-        tokens = {token: text for text, token in runtime.control_tokens.items()}
-        bos, eos = (tokens.get(token, "") for token in (runtime.bos, runtime.eos))
-        self._format = Jinja2ChatFormatter(runtime.chat_template, eos, bos)
-        self._control = runtime.control_tokens
+    def __init__(self, model):
+        self._model, self._render, self._control = model, model.render, model.control_tokens
         longest_first = sorted(self._control, key=len, reverse=True)
         self._split = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
         # A conversation is asked for again after each turn: only its end is new.
         self._tokenize = functools.lru_cache(1024)(
-            lambda text: tuple(runtime.tokenize(text, special=False))
+            lambda text: tuple(model.tokenize(text, special=False))
         )
+
+    @functools.cached_property
+    def lead(self):
+        """What the template writes between the opening of the assistant's turn and its text."""
+        return self._around[0]
+
+    @property
+    def end(self):
+        """Id of the control token that ends the assistant's turn.
+
+        Raises:
+            UserError: the template ends it by none.
+        """
+        return self._control[self.end_text]
+
+    @property
+    def end_text(self):
+        """Text of that token."""
+        return self._around[1]
 
     def ids(self, messages):
         """Token ids of a conversation, open for the assistant's next turn.
@@ -70,29 +86,49 @@ class Chat:
             messages: list of {"role", "content"}.
 
         Raises:
-            UserError: the template leaves a message out.
+            UserError: the template leaves a message out, or refuses the conversation.
         """
-        marked = [{**turn, "content": chr(MARK + i)} for i, turn in enumerate(messages)]
-        text, ids = self._format(messages=marked).prompt, []
-        for turn in marked:
-            if turn["content"] not in text:
-                raise UserError(
-                    f"the model's chat template leaves out a message of the role {turn['role']}; "
-                    "use one that writes the roles system, user, assistant and tool"
-                )
-        # The capturing group makes `split` alternate between text and control tokens.
-        for i, part in enumerate(self._split.split(text)):
-            if i % 2:
-                ids.append(self._control[part])
-            elif part:
-                ids += self._tokenize(
-                    re.sub(
-                        f"[{chr(MARK)}-{chr(MARK + len(messages))}]",
-                        lambda mark: messages[ord(mark[0]) - MARK]["content"],
-                        part,
-                    )
-                )
+        ids = []
+        for control, text, _ in self._parts(self._text(_mark(messages), True), messages):
+            ids += [control] if control is not None else self._tokenize(text)
         return ids
+
+    def finished(self, messages):
+        """A conversation whose last turn is the assistant's, as the agent would have written it.
+
+        Templates may write the last turn otherwise than those before it. Here it stands as they
+        do, behind the very prompt that the agent is given.
+
+        Returns:
+            (ids, mask): the tokens, and of each whether it is the assistant's: of its text, or
+            the control token that ends its turn.
+
+        Raises:
+            UserError: as `ids`.
+        """
+        marked = _mark(messages)
+        text, said = (
+            self._text(marked, False),
+            self._text(marked[:-1], True) + self.lead + marked[-1]["content"],
+        )
+        if not text.startswith(said):
+            text = said + self.end_text
+        ids, mask, closing = [], [], False
+        for control, part, spans in self._parts(text, messages):
+            if control is not None:
+                ids.append(control)
+                mask.append(closing)
+                closing = False
+                continue
+            ids += self._tokenize(part)
+            own = [(a, b) for a, b, turn in spans if messages[turn]["role"] == "assistant"]
+            starts = [*self._model.starts(part), len(part)]
+            mask += [
+                any(begin < b and end > a for a, b in own)
+                for begin, end in itertools.pairwise(starts)
+            ]
+            closing = closing or bool(own)
+        return ids, mask
 
     def prefix(self, system):
         """The ids that every conversation with a system message begins with."""
@@ -101,3 +137,75 @@ class Chat:
             self.ids([system, {"role": "user", "content": content}]) for content in ("0", "a")
         )
         return os.path.commonprefix([first, second])
+
+    @functools.cached_property
+    def _around(self):
+        """What stands between the prompt and the assistant's text, and what ends its turn."""
+        marked = _mark([{"role": role, "content": "a"} for role in ("user", "assistant", "user")])
+        prompt, text = self._text(marked[:1], True), self._text(marked, False)
+        lead, _, rest = text.removeprefix(prompt).partition(marked[1]["content"])
+        end = self._split.match(rest.lstrip())
+        if not text.startswith(prompt) or not end:
+            raise UserError(
+                "the model's chat template must write an assistant's turn as it opens one, and "
+                f"end it by a control token; found {prompt!r} and then {text!r}"
+            )
+        return lead, end[0]
+
+    def _text(self, marked, open):
+        """The rendered template.
+
+        Raises:
+            UserError: a message is left out, or the template refuses the conversation.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            text = self._render(marked, open)
+        except (TemplateError, ValueError) as error:
+            raise UserError(f"the model's chat template refuses a conversation: {error}") from None
+        for place, turn in enumerate(marked):
+            if chr(MARK + place) not in text:
+                raise UserError(
+                    f"the model's chat template leaves out a message of the role {turn['role']}; "
+                    "use one that writes the roles system, user, assistant and tool"
+                )
+        return text
+
+    def _parts(self, text, messages):
+        """Cut a rendered text into control tokens and what stands between them.
+
+        Yields:
+            (id, None, None) for a control token; (None, text, spans) for text in which the
+            contents stand, with (start, end, number of the message) of each of them.
+        """
+        marks = re.compile(f"([{chr(MARK)}-{chr(MARK + len(messages))}])")
+        # A capturing group makes `split` alternate between text and what was found.
+        for i, part in enumerate(self._split.split(text)):
+            if i % 2:
+                yield self._control[part], None, None
+            elif part:
+                written, spans = "", []
+                for j, piece in enumerate(marks.split(part)):
+                    if j % 2:
+                        number, start = ord(piece) - MARK, len(written)
+                        piece = _body(messages[number]["content"])
+                        spans.append((start, start + len(piece), number))
+                    written += piece
+                if written:
+                    yield None, written, spans
+
+
+def _body(content):
+    """What a mark stands for: a message but for the blanks around it, which templates trim."""
+    return content.strip() or content
+
+
+def _mark(messages):
+    """Messages with a mark in the place of each content."""
+    return [
+        {**turn, "content": turn["content"].replace(_body(turn["content"]), chr(MARK + i), 1)}
+        if turn["content"]
+        else {**turn, "content": chr(MARK + i)}
+        for i, turn in enumerate(messages)
+    ]

@@ -67,20 +67,29 @@ class Runtime:
         path: the GGUF file.
         context: most tokens in a sequence; None takes what the model was trained for.
         threads: CPU threads.
+        weights: False for a file of tokens alone, or of which no more is wanted.
 
     Raises:
         UserError: the file cannot be loaded, or the context is longer than trained for.
     """
 
-    def __init__(self, path, context=None, threads=1):
+    def __init__(self, path, context=None, threads=1, weights=True):
         self._lib, self._path = library(), path
         lib = self._lib
         self._model = self._context = None
         self._grammars = {}
         params = lib.llama_model_default_params()
+        params.vocab_only = not weights
         self._model = lib.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise UserError(f"{path}: llama.cpp cannot load this file: {reason()}")
+        self._vocab = lib.llama_model_get_vocab(self._model)
+        self.vocabulary = lib.llama_vocab_n_tokens(self._vocab)
+        # Ids of the tokens that begin and end a text; -1 for none.
+        self.bos = lib.llama_vocab_bos(self._vocab)
+        self.eos = lib.llama_vocab_eos(self._vocab)
+        if not weights:
+            return
         trained = lib.llama_model_n_ctx_train(self._model)
         self.context = context or trained
         if self.context > trained:
@@ -88,11 +97,6 @@ class Runtime:
                 f"{path}: a context of {context} tokens is asked for, but the model was "
                 f"trained for {trained}; set the context to at most {trained}"
             )
-        self._vocab = lib.llama_model_get_vocab(self._model)
-        self.vocabulary = lib.llama_vocab_n_tokens(self._vocab)
-        # Ids of the tokens that begin and end a text; -1 for none.
-        self.bos = lib.llama_vocab_bos(self._vocab)
-        self.eos = lib.llama_vocab_eos(self._vocab)
         params = lib.llama_context_default_params()
         params.n_ctx = self.context
         params.n_batch = params.n_ubatch = min(BATCH, self.context)
@@ -138,6 +142,18 @@ class Runtime:
             )
         return template.decode()
 
+    def render(self, messages, open=True):
+        """A conversation as text, by that template; `open` opens the assistant's next turn."""
+        return self._formats[open](messages=messages).prompt
+
+    @functools.cached_property
+    def _formats(self):
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        texts = {token: text for text, token in self.control_tokens.items()}
+        bos, eos = (texts.get(token, "") for token in (self.bos, self.eos))
+        return [Jinja2ChatFormatter(self.chat_template, eos, bos, open) for open in (False, True)]
+
     @functools.cached_property
     def control_tokens(self):
         """The tokens that structure text, such as "<|im_end|>": text -> id."""
@@ -147,6 +163,12 @@ class Runtime:
             for token in range(self.vocabulary)
             if lib.llama_vocab_is_control(vocab, token)
         }
+
+    @functools.cached_property
+    def opens_with_blank(self):
+        """Whether the first token of a text has a blank before it, as SentencePiece does it."""
+        first = self.tokenize("a", special=False)[0]
+        return self._lib.llama_vocab_get_text(self._vocab, first).decode().startswith("\u2581")
 
     def ends(self, token):
         """Whether a token ends generation."""
@@ -161,8 +183,8 @@ class Runtime:
                 from outside, which must not end a turn or open another.
         """
         data = text.encode()
-        # No token is shorter than a byte.
-        ids = (self._lib.llama_token * max(1, len(data)))()
+        # No token is shorter than a byte; SentencePiece may put a blank before them.
+        ids = (self._lib.llama_token * (len(data) + 1))()
         count = self._lib.llama_tokenize(
             self._vocab, data, len(data), ids, len(ids), False, special
         )

@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+from specialist.step import UserError
+
 END_OF_TEXT, TURN_START, TURN_END, PAD = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"
 SPECIAL_TOKENS = [END_OF_TEXT, TURN_START, TURN_END, PAD]
+# What documents end with in the pretraining of the open bases; else it is the end of a turn.
+ENDS_OF_TEXT = (END_OF_TEXT, "<|end_of_text|>")
 
 
 def read_rows(path):
@@ -22,13 +26,39 @@ def write_rows(path, rows):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def chat_renderer(template):
+def special_tokens(tokenizer_config):
+    """{"bos_token": its text, ...} of the special tokens that a tokenizer_config.json names."""
+    config = json.loads(Path(tokenizer_config).read_text(encoding="utf-8"))
+    found = {name: config.get(name) for name in ("bos_token", "eos_token", "pad_token")}
+    return {
+        name: token["content"] if isinstance(token, dict) else token
+        for name, token in found.items()
+        if token
+    }
+
+
+def end_of_text(bpe, tokens):
+    """Id of the token that ends a document.
+
+    Args:
+        bpe: a `tokenizers.Tokenizer`.
+        tokens: what `special_tokens` found.
+    """
+    ids = map(bpe.token_to_id, (*ENDS_OF_TEXT, tokens["eos_token"]))
+    return next(number for number in ids if number is not None)
+
+
+def chat_renderer(template, tokens=()):
     """A function from a list of messages to their text, by a chat template of Transformers.
 
     It renders as `apply_chat_template` does, without importing Transformers.
 
     Args:
         template: the Jinja template's text.
+        tokens: what `special_tokens` found, which templates may name.
+
+    Raises:
+        UserError: from that function, if the template refuses the messages.
     """
     import jinja2.ext
     import jinja2.sandbox
@@ -46,8 +76,17 @@ def chat_renderer(template):
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
     )
+    environment.filters["tojson"] = lambda value, **how: json.dumps(
+        value, ensure_ascii=False, **how
+    )
     compiled = environment.from_string(template)
-    return lambda messages, **extra: compiled.render(messages=messages, **extra)
+
+    def refuse(message):
+        raise UserError(f"the chat template refuses a conversation: {message}")
+
+    return lambda messages, **extra: compiled.render(
+        messages=messages, raise_exception=refuse, **dict(tokens), **extra
+    )
 
 
 def document_text(row, render):

@@ -1,0 +1,126 @@
+"""Every family of open bases goes through all steps and their gates, with random weights."""
+
+import json
+import re
+
+import pytest
+
+import families
+from convert_gguf import convert_gguf
+from fetch_base import fetch_base
+from fetch_tokenizer import fetch_tokenizer
+from merge_lora import merge_lora
+from quantize import quantize
+from render_text import render_text
+from run_agent import run_agent
+from specialist.bases import talks
+from specialist.checkpoint import Checkpoints
+from specialist.text import write_rows
+from train_lora import train_lora
+
+# What is put before the family's own template, and its pad token.
+EXPECTED = {
+    "llama": ("tool_as_user", "<|finetune_right_pad_id|>"),
+    "llama-2": ("tool_as_user and system_in_user", "<unk>"),
+    "qwen2": ("as it is", "<|endoftext|>"),
+    "qwen3": ("as it is", "<|endoftext|>"),
+    "mistral": ("tool_as_user and system_in_user", "[control_8]"),
+    "gemma": ("tool_as_user and system_in_user", "<pad>"),
+    "phi-3": ("tool_as_user", "<|dummy_0|>"),
+    "phi-4": ("as it is", "<|dummy_0|>"),
+}
+END = {"llama": "<|eot_id|>", "llama-2": "</s>", "mistral": "</s>", "gemma": "<end_of_turn>",
+       "phi-3": "<|end|>", "phi-4": "<|end|>"}  # fmt: skip
+TOOLS = """\
+- name: refund
+  description: Pay.
+  parameters: {type: object, properties: {order: {type: string}}, required: [order]}
+  returns: SELECT 1 AS paid
+"""
+TASK = {"id": "a", "kind": "b", "message": "Where is order 48-213?", "expect": {}}
+
+
+def take_over(source, folder, turns, **changes):
+    """Run both steps that take a base over; returns {name: path} of its files."""
+    for part in ("tokenizer", "model"):
+        (folder / part).mkdir(parents=True)
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    tokens = {
+        "tokenizer": folder / "tokenizer/tokenizer.json",
+        "tokenizer_config": folder / "tokenizer/tokenizer_config.json",
+        "chat_template": folder / "tokenizer/chat_template.jinja",
+    }
+    piece = folder / "tokenizer/sentencepiece.model"
+    place = {"base": "own", "hub": None, "revision": None}
+    settings = place | {"context": 512} | changes
+    gate = folder / "tokenizer/gate.json"
+    fetch_tokenizer(files, turns, **tokens, sentencepiece=piece, gate=gate, **settings)
+    model = {"model": folder / "model/model.safetensors", "config": folder / "model/config.json"}
+    fetch_base(files, tokens["tokenizer"], **model, **place)
+    return tokens | model | {"sentencepiece": piece, "gate": gate}
+
+
+@pytest.fixture(scope="module")
+def turns(resources):
+    return sorted((resources / "prompts/turns").glob("*.jinja"))
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
+    base = take_over(families.save(tmp_path / family, family), tmp_path / "base", turns)
+    assert json.loads(base["gate"].read_text())["chat_ids"]["value"] == 0
+    way, pad = EXPECTED[family]
+    assert f"chat template: {way}\n" in capsys.readouterr().out
+    assert json.loads(base["tokenizer_config"].read_text())["pad_token"] == pad
+
+    rows, prompt, text = (tmp_path / name for name in ("sft.jsonl", "system.txt", "held_out.jsonl"))
+    write_rows(rows, ({"messages": talk[1:]} for talk in talks() * 2))
+    prompt.write_text("You help.")
+    template = {"template": base["chat_template"], "tokenizer_config": base["tokenizer_config"]}
+    render_text([], rows, prompt, **template, text=text)
+
+    adapter = {name: tmp_path / file for name, file in (
+        ("adapter", "adapter_model.safetensors"), ("adapter_config", "adapter_config.json"),
+    )}  # fmt: skip
+    figures, masks, curve = (tmp_path / name for name in ("training.json", "masks.txt", "loss.csv"))
+    names = ("model", "config", "tokenizer", "tokenizer_config", "chat_template")
+    train_lora(
+        rows, rows, **{name: base[name] for name in names}, system_prompt=prompt, **adapter,
+        figures=figures, masks=masks, curve=curve, rank=2, alpha=4, dropout=0.0,
+        target_modules="all-linear", learning_rate=1e-3, batch_size=2, gradient_accumulation=1,
+        examples=None, epochs=1, max_length=512, precision="fp32", seed=1, threads=1,
+        checkpoints=Checkpoints(tmp_path / "checkpoints", 1000),
+    )  # fmt: skip
+    learned = re.findall(r"\[\[(.*?)\]\]", masks.read_text(), re.DOTALL)
+    said = [turn["content"] for turn in talks()[0] if turn["role"] == "assistant"]
+    end = END.get(family, "<|im_end|>")
+    assert [turn.strip() for turn in learned[:3]] == [words + end for words in said]
+
+    merged = {"merged": tmp_path / "merged.d/model.safetensors",
+              "merged_config": tmp_path / "merged.d/config.json"}  # fmt: skip
+    gate = tmp_path / "gate.json"
+    merge_lora(
+        base["model"], base["config"], **adapter, tokenizer=base["tokenizer"], text=text,
+        **merged, gate=gate, threads=1,
+    )  # fmt: skip
+    assert json.loads(gate.read_text())["merge_logits"]["passed"]
+
+    tokens = {name: base[name] for name in names[2:]} | {"sentencepiece": base["sentencepiece"]}
+    f16, q4 = tmp_path / "F16.gguf", tmp_path / "Q4_K_M.gguf"
+    convert_gguf(
+        merged["merged"], merged["merged_config"], **tokens, text=text, gguf=f16, gate=gate,
+        name=family, threads=1,
+    )  # fmt: skip
+    assert json.loads(gate.read_text())["token_ids"]["value"] == 0
+    quantize(f16, q4, type="Q4_K_M", threads=1)
+
+    tasks, tools, traces = (tmp_path / name for name in ("tasks.jsonl", "tools.yaml", "traces"))
+    write_rows(tasks, [TASK])
+    tools.write_text(TOOLS)
+    run_agent(
+        tasks, tools, [], q4, [], [], [], [], turns[0].parents[1] / "react.jinja", traces,
+        tmp_path / "times", policy="model", max_steps=2, context=512, max_new_tokens=24, top_k=1,
+        seed=1, threads=1,
+    )  # fmt: skip
+    step = json.loads(traces.read_text())["steps"][0]
+    assert step["prompt_tokens"] > 0 and step["generated_tokens"] > 0

@@ -1,0 +1,95 @@
+# A base model that exists already: checked, taken over, and perhaps pretrained further.
+
+
+rule fetch_tokenizer:
+    input:
+        source=lambda w: files.source(w.base, weights=False),
+        turns=multiext(
+            "resources/prompts/turns/",
+            "fixed_date.jinja",
+            "tool_as_user.jinja",
+            "system_in_user.jinja",
+        ),
+    output:
+        tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
+        tokenizer_config="results/{dataset}/base/{base}/tokenizer/tokenizer_config.json",
+        chat_template="results/{dataset}/base/{base}/tokenizer/chat_template.jinja",
+        sentencepiece="results/{dataset}/base/{base}/tokenizer/sentencepiece.model",
+        gate="results/{dataset}/base/{base}/tokenizer/gate.json",
+    log:
+        "results/logs/{dataset}/fetch_tokenizer/{base}.log",
+    wildcard_constraints:
+        base=files.bases(taken=True),
+    priority: 1  # it checks the base
+    params:
+        settings=named(
+            base=lambda w: w.base,
+            hub=lookup("bases/{base}/hub", within=config, default=None),
+            revision=lookup("bases/{base}/revision", within=config, default=None),
+            context=lookup("bases/{base}/context", within=config),
+        ),
+        code=digest("fetch_tokenizer.py", "train", "gguf"),
+    script:
+        "../scripts/fetch_tokenizer.py"
+
+
+rule fetch_base:
+    input:
+        source=lambda w: files.source(w.base),
+        tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
+    output:
+        model="results/{dataset}/base/{base}/model/model.safetensors",
+        config="results/{dataset}/base/{base}/model/config.json",
+    log:
+        "results/logs/{dataset}/fetch_base/{base}.log",
+    wildcard_constraints:
+        base=files.bases(taken=True),
+    priority: 1
+    params:
+        settings=named(
+            base=lambda w: w.base,
+            hub=lookup("bases/{base}/hub", within=config, default=None),
+            revision=lookup("bases/{base}/revision", within=config, default=None),
+        ),
+        code=digest("fetch_base.py", "train"),
+    script:
+        "../scripts/fetch_base.py"
+
+
+rule continue_pretraining:
+    input:
+        tokens="results/{dataset}/base/{base}/tokens/train.npy",
+        held_out_tokens="results/{dataset}/base/{base}/tokens/validation.npy",
+        stats="results/{dataset}/base/{base}/tokens/stats.json",
+        tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
+        tokenizer_config="results/{dataset}/base/{base}/tokenizer/tokenizer_config.json",
+        start="results/{dataset}/base/{base}/model/model.safetensors",
+        start_config="results/{dataset}/base/{base}/model/config.json",
+    output:
+        model="results/{dataset}/base/{base}/continued/model.safetensors",
+        config="results/{dataset}/base/{base}/continued/config.json",
+        curve=report(
+            "results/{dataset}/base/{base}/loss.csv",
+            category="Training",
+            caption="../report/loss.rst",
+        ),
+        figures="results/{dataset}/base/{base}/pretraining.json",
+    log:
+        "results/logs/{dataset}/continue_pretraining/{base}.log",
+    wildcard_constraints:
+        base=files.bases(taken=True),
+    threads: workflow.cores
+    params:
+        settings=named(
+            sequence=lookup("bases/{base}/sequence", within=config),
+            batch_tokens=lookup("bases/{base}/batch_tokens", within=config),
+            train_tokens=lookup("bases/{base}/train_tokens", within=config),
+            learning_rate=lookup("bases/{base}/learning_rate", within=config),
+            weight_decay=lookup("bases/{base}/weight_decay", within=config),
+            warmup_share=lookup("bases/{base}/warmup_share", within=config),
+            precision=lookup("bases/{base}/precision", within=config),
+            seed=lookup("bases/{base}/seed", within=config),
+        ),
+        code=digest("continue_pretraining.py", "train"),
+    script:
+        "../scripts/continue_pretraining.py"
