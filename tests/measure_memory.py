@@ -22,7 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests"), str(ROOT / "tests/unit")]
 
 import random_models  # noqa: E402
-
 from specialist import architecture, needs  # noqa: E402
 
 STAGES = ("train_lora", "merge_lora", "convert_gguf", "quantize")
@@ -108,9 +107,8 @@ def stage(folder, name, entry, kind, threads):
         "checkpoints": None,
     }  # fmt: skip
     if name == "train_lora":
-        from train_lora import train_lora as run
-
         from specialist.checkpoint import Checkpoints
+        from train_lora import train_lora as run
 
         own["checkpoints"] = Checkpoints(folder / "checkpoints", 1e9)
         files["adapter"].parent.mkdir(exist_ok=True)

@@ -3,9 +3,8 @@
 import json
 import shutil
 
-from tiny_models import byte_level_bpe
-
 from specialist.code import SCRIPTS
+from tiny_models import byte_level_bpe
 
 TEMPLATE = SCRIPTS.parents[1] / "resources/prompts/chat_template.jinja"
 BLOCK = 1 << 22  # random numbers that are drawn; larger matrices repeat them
