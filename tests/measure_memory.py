@@ -129,7 +129,7 @@ def stage(folder, name, entry, kind, threads):
 def estimate(model, name, entry, kind):
     """The `specialist.needs.Need` of a stage."""
     if name == "train_lora":
-        return needs.finetuning(model, entry, gpu=False, bf16=True)
+        return needs.finetuning(model, entry, gpu=False, bf16=True, rows=1)
     if name == "merge_lora":
         return needs.merging(model, 2)
     if name == "convert_gguf":

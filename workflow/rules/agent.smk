@@ -72,7 +72,14 @@ rule collect_eval:
                 key: value
                 for key, value in evaluated.items()
                 if key
-                not in ("cache", "checkpoint_seconds", "preflight", "paper", "papers", "shapes")
+                not in (
+                    "cache",
+                    "checkpoint_seconds",
+                    "preflight",
+                    "paper",
+                    "papers",
+                    "shapes",
+                )
             },
             quantizations=main.measured(),
             stages=list(main.gates()),

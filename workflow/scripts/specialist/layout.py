@@ -224,8 +224,8 @@ class Layout:
             for cell in cells
         ]
 
-    def scale(self, shape):
-        return f"{self.results}/paper/scale/{shape}.json"
+    def scale(self, shape, ending="json"):
+        return f"{self.results}/paper/scale/{shape}.{ending}"
 
     def _measured(self, experiment, cell):
         if experiment == RETRIEVAL:

@@ -37,3 +37,23 @@ def look(folder="."):
         bf16 = bool(vram) or "avx512_bf16" in flags or "amx_bf16" in flags
         return Machine(ram, vram, shutil.disk_usage(folder).free, bf16)
     return Machine(ram, vram, shutil.disk_usage(folder).free, bool(vram))
+
+
+def describe():
+    """This machine in words: processor, cpus, memory_gb and system."""
+    import os
+    import platform
+
+    import psutil
+
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        processor = next(iter(named), processor)
+    return {
+        "processor": processor,
+        "cpus": os.cpu_count(),
+        "memory_gb": psutil.virtual_memory().total / 1e9,
+        "system": platform.system(),
+    }

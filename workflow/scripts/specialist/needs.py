@@ -16,6 +16,9 @@ CUDA = 0.6e9  # of GPU memory, by CUDA itself
 NF4 = 0.516  # bytes of a weight: 4 bits, and the scales of its block, quantised in turn
 # Bytes of a logit: in bf16 and fp32, its logarithm of a probability, and the gradients of two.
 LOGIT = 14
+# Bytes that oneDNN and the allocator keep of each new length of a batch, on a processor; and how
+# many different lengths there are, for a longest one.
+LENGTH, LENGTHS = 21e6, 0.1
 # trl on a GPU computes the logits in tiles.
 TILE = 4096 * 8192
 
@@ -55,13 +58,14 @@ def pretraining(model, base, gpu, bf16):
     return _placed("pretrain", state + copies + kept + logits, gpu, weights, weights, 2 * weights)
 
 
-def finetuning(model, adapter, gpu, bf16, head=None):
+def finetuning(model, adapter, gpu, bf16, rows=None):
     """Need of `train_lora`.
 
     Args:
         model, gpu, bf16: as for `pretraining`.
         adapter: entry of `adapters` in the configuration. Conversations are taken to be as long
             as its `max_length` allows, and to carry loss everywhere.
+        rows: how many conversations there are; None if that is not known.
     """
     method = adapter.get("method", "lora")
     tokens = adapter["batch_size"] * adapter["max_length"]
@@ -83,9 +87,13 @@ def finetuning(model, adapter, gpu, bf16, head=None):
     else:
         kept = model.layers * layer
     logits = TILE * 8 if gpu else LOGIT * tokens * model.vocabulary
+    lengths = LENGTHS * adapter["max_length"]
+    if rows:
+        lengths = min(lengths, rows / adapter["batch_size"])
+    left = 0 if gpu else LENGTH * lengths
     made = 4 * trained
     return _placed(
-        "train_lora", weights + copies + 16 * trained + kept + logits, gpu,
+        "train_lora", weights + copies + 16 * trained + kept + logits + left, gpu,
         2 * model.parameters if gpu else 0, made, 3 * made,
     )  # fmt: skip
 

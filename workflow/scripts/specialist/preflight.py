@@ -214,7 +214,9 @@ def _pretrain(model, names, config, machine):
 
 def _train(model, names, config, machine):
     adapter, base = _entries(names, config)
-    return needs.finetuning(model, adapter, bool(machine.vram), _bf16(base, machine))
+    dataset = config["datasets"][adapter["dataset"]]
+    rows = adapter.get("examples") or ("simulate" in dataset and dataset["episodes"])
+    return needs.finetuning(model, adapter, bool(machine.vram), _bf16(base, machine), rows)
 
 
 def _measure(model, names, config, machine):
