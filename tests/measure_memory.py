@@ -3,8 +3,10 @@
     python tests/measure_memory.py 0.5B --stages train_lora merge_lora convert_gguf quantize
 
 makes the model with random weights in a folder of its own, runs each stage in a process of its
-own, and removes everything. It prints a table in Markdown. "Own" is memory that the process has
-for itself; the pages of files that it maps come on top, and are given back when memory is short.
+own, and removes everything: each file when no later stage reads it. It prints a table in Markdown.
+"Own" is memory that the process has for itself; the pages of files that it maps come on top, and
+are given back when memory is short. Merging, conversion and quantisation have one layer in memory
+at a time, so `7B --layers 2` needs as much as 7B, and a tenth of the time and disk.
 """
 
 import argparse
@@ -78,9 +80,9 @@ def paths(folder):
     }
 
 
-def prepare(folder, name, entry, steps):
+def prepare(folder, name, layers, entry, steps):
     """Make the model and what the stages read: conversations as long as `max_length` allows."""
-    random_models.save(folder / "base", name)
+    random_models.save(folder / "base", name, layers)
     files = paths(folder)
     files["merged"].parent.mkdir()
     files["system_prompt"].write_text("Help.")
@@ -142,6 +144,7 @@ def main():
     parser.add_argument("shape", nargs="?", choices=random_models.CONFIGS)
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
     parser.add_argument("--folder", help="where the models lie; the system's temporary folder")
+    parser.add_argument("--layers", type=int, help="in place of the model's own number")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--sequence", type=int, default=128)
     parser.add_argument("--steps", type=int, default=2)
@@ -167,15 +170,16 @@ def main():
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory(dir=given.folder) as made:
         folder = Path(made)
-        prepare(folder, given.shape, entry, given.steps)
+        prepare(folder, given.shape, given.layers, entry, given.steps)
         model = architecture.read(json.loads((folder / "base/config.json").read_text()))
         if "train_lora" not in given.stages:
             random_models.save_adapter(folder / "adapter", folder / "base")
+        shown = given.shape + (f", {given.layers} layers" if given.layers else "")
         for name in given.stages:
             found = measured(folder, name, options)
             expected = estimate(model, name, entry, given.quantization)
             print(
-                f"| {given.shape} | {name} | {expected.ram / 1e9:.2f} | {found['own_gb']:.2f} | "
+                f"| {shown} | {name} | {expected.ram / 1e9:.2f} | {found['own_gb']:.2f} | "
                 f"{found['peak_gb']:.2f} | {found['seconds']:.0f} |",
                 flush=True,
             )

@@ -16,17 +16,21 @@ CONFIGS = {
 }
 
 
-def config(name):
-    """The configuration, of Transformers, of a model by its name in CONFIGS."""
+def config(name, layers=None):
+    """The configuration, of Transformers, of a model by its name in CONFIGS.
+
+    Args:
+        layers: in place of the model's own number.
+    """
     from transformers import AutoConfig
 
-    kind, hidden, layers, heads, key_heads, inner, vocabulary, tied = CONFIGS[name]
+    kind, hidden, depth, heads, key_heads, inner, vocabulary, tied = CONFIGS[name]
     return AutoConfig.for_model(
         kind,
         vocab_size=vocabulary,
         hidden_size=hidden,
         intermediate_size=inner,
-        num_hidden_layers=layers,
+        num_hidden_layers=layers or depth,
         num_attention_heads=heads,
         num_key_value_heads=key_heads,
         head_dim=hidden // heads,
@@ -41,19 +45,19 @@ def config(name):
     )
 
 
-def save(folder, name):
-    """Write a model in bf16, one tensor in memory at a time, with a small tokenizer."""
+def save(folder, name, layers=None):
+    """Write a model in bf16, one piece in memory at a time, with a small tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM
 
     folder.mkdir(parents=True, exist_ok=True)
-    made = config(name)
+    made = config(name, layers)
     made.save_pretrained(folder)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(made)
     shapes = {name: [*weight.shape] for name, weight in model.named_parameters()}
     write(folder / "model.safetensors", shapes)
-    save_tokenizer(folder, made.vocab_size)
+    save_tokenizer(folder)
     return folder
 
 
@@ -80,11 +84,9 @@ def write(path, shapes):
                 left -= min(left, BLOCK)
 
 
-def save_tokenizer(folder, vocabulary):
-    """Write a tokenizer of a few hundred tokens, filled up so that llama.cpp takes the model."""
-    tokenizer = byte_level_bpe()
-    tokenizer.add_tokens([f"[unused{number}]" for number in range(len(tokenizer), vocabulary)])
-    tokenizer.save_pretrained(folder)
+def save_tokenizer(folder):
+    """Write a tokenizer of a few hundred tokens, the first of the model's vocabulary."""
+    byte_level_bpe().save_pretrained(folder)
     shutil.copy(TEMPLATE, folder / "chat_template.jinja")
 
 

@@ -19,8 +19,7 @@ LOGIT = 14
 # Bytes that oneDNN and the allocator keep of each new length of a batch, on a processor; and how
 # many different lengths there are, for a longest one.
 LENGTH, LENGTHS = 21e6, 0.1
-# trl on a GPU computes the logits in tiles.
-TILE = 4096 * 8192
+TILE = 4096 * 8192  # logits that trl has on a GPU at a time, at most
 
 
 @dataclass(frozen=True)
@@ -68,39 +67,54 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
         rows: how many conversations there are; None if that is not known.
     """
     method = adapter.get("method", "lora")
+    checkpointing = adapter.get("gradient_checkpointing", False)
     tokens = adapter["batch_size"] * adapter["max_length"]
-    others = model.parameters - model.linear
-    copied = model.linear + model.vocabulary * model.hidden
-    if method == "qlora":
-        weights, copies = NF4 * model.linear + 2 * others, 2 * model.largest
-    else:
-        weights, copies = 4 * model.parameters, 2 * copied if bf16 else 0
     if method == "full":
-        trained, weights = model.parameters, 0
+        trained, frozen = model.parameters, 0
     else:
         trained = model.low_rank(adapter["rank"], adapter["target_modules"])
-    layer = _kept(model, tokens, adapter["max_length"], bf16, gpu)
-    if adapter.get("gradient_checkpointing", False):
-        if method != "qlora" and method != "full" and bf16:
-            copies = 2 * (model.linear / model.layers + model.vocabulary * model.hidden)
-        kept = layer + model.layers * 4 * model.hidden * tokens
+        frozen = _frozen(model, method)
+    kept = _kept(model, tokens, adapter["max_length"], bf16, gpu)
+    if checkpointing:  # what goes into each layer, and what one keeps while it is at work
+        kept += model.layers * 4 * model.hidden * tokens
     else:
-        kept = model.layers * layer
-    logits = TILE * 8 if gpu else LOGIT * tokens * model.vocabulary
-    lengths = LENGTHS * adapter["max_length"]
-    if rows:
-        lengths = min(lengths, rows / adapter["batch_size"])
-    left = 0 if gpu else LENGTH * lengths
-    made = 4 * trained
-    return _placed(
-        "train_lora", weights + copies + 16 * trained + kept + logits + left, gpu,
-        2 * model.parameters if gpu else 0, made, 3 * made,
-    )  # fmt: skip
+        kept *= model.layers
+    needed = frozen + 16 * trained + kept
+    if bf16:
+        needed += _copies(model, method, checkpointing)
+    if gpu:
+        needed += LOGIT * TILE
+    else:
+        lengths = LENGTHS * adapter["max_length"]
+        if rows:
+            lengths = min(lengths, rows / adapter["batch_size"])
+        needed += LOGIT * tokens * model.vocabulary + LENGTH * lengths
+    # A base in 4 bits is quantised on the GPU piece by piece; others are read before they go there.
+    loaded = 4 * (model.vocabulary * model.hidden if method == "qlora" else model.parameters)
+    return _placed("train_lora", needed, gpu, loaded, 4 * trained, 12 * trained)
+
+
+def _frozen(model, method):
+    """Bytes of the weights of a base that an adapter is trained on."""
+    if method != "qlora":
+        return 4 * model.parameters
+    return NF4 * model.linear + 2 * (model.parameters - model.linear)
+
+
+def _copies(model, method, checkpointing):
+    """Bytes of the copies of weights in bf16 that are kept for the gradients of their inputs."""
+    if method == "qlora":  # one matrix at a time comes out of its 4 bits
+        return 2 * model.largest
+    linear = model.linear
+    if checkpointing and method != "full":  # what is trained is copied once for all layers
+        linear /= model.layers
+    return 2 * (linear + model.vocabulary * model.hidden)
 
 
 def _placed(stage, needed, gpu, loaded, disk, scratch):
+    """The need of a training: in GPU memory, where `loaded` goes through memory, or in memory."""
     if gpu:
-        return Need(PROCESS[stage] + CUDA + loaded, CUDA + needed, disk, scratch)
+        return Need(PROCESS[stage] + loaded, CUDA + needed, disk, scratch)
     return Need(PROCESS[stage] + needed, 0.0, disk, scratch)
 
 

@@ -57,7 +57,7 @@ class Preflight:
             names = {key: value for key, value in wildcards.items() if key != "dataset"}
             base = self._base(names) if rule in ESTIMATES else None
             if model := base and self._model(base):
-                need = self._need(rule, names, model, self.config)
+                need = ESTIMATES[rule](model, names, self.config, self.machine)
                 found.append(Stage(rule, names, model.parameters, need))
         return found
 
@@ -100,9 +100,6 @@ class Preflight:
             self._sizes[base] = found and architecture.read(found, f"{place}: config.json")
         return self._sizes[base]
 
-    def _need(self, rule, names, model, config):
-        return ESTIMATES[rule](model, names, config, self.machine)
-
     def _fits(self, need):
         return need.ram <= self.machine.ram and need.vram <= self.machine.vram
 
@@ -111,30 +108,35 @@ class Preflight:
         short, there, where = need.ram, here.ram, "memory"
         if need.vram > here.vram:
             short, there, where = need.vram, here.vram, "GPU memory"
-        options = [*self._options(stage.rule, stage.names)]
+        options = [*self._options(stage)]
         would = "; what would fit:" if options else "; no smaller setting would fit"
         text = f"{stage.name}: needs {_gb(short)} of {where}, {_gb(there)} are there{would}"
         return "\n    ".join([text, *options])
 
-    def _options(self, rule, names):
+    def _options(self, stage):
         """Settings with which a job would fit, as text, each with what it would need then."""
-        base = self._base(names)
-        model, found = self._model(base), []
-        changed = CHANGES[rule](names, self.config) if rule in CHANGES else ()
-        for section, name, changes in changed:
+        found = {}  # keys that are changed: text of the first values that fit
+        changed = CHANGES[stage.rule](stage.names, self.config) if stage.rule in CHANGES else ()
+        for section, name, values in changed:
+            keys = frozenset(values)
+            if keys in found:
+                continue
             config = copy.deepcopy(self.config)
-            (config[section][name] if name else config[section]).update(changes)
-            need = self._need(rule, names, model, config)
-            place = ".".join(filter(None, (section, name)))
-            if self._fits(need) and not any(key == {*changes} for key, _ in found):
-                told = ", ".join(f"{key}: {json.dumps(value)}" for key, value in changes.items())
-                found.append(({*changes}, f"{place}: {told} ({_gb(need.vram or need.ram)})"))
-        yield from (text for _, text in found)
+            (config[section][name] if name else config[section]).update(values)
+            [other] = Preflight(config, self.machine).stages([(stage.rule, stage.names)])
+            if self._fits(other.need):
+                told = ", ".join(f"{key}: {json.dumps(value)}" for key, value in values.items())
+                place = ".".join(filter(None, (section, name)))
+                found[keys] = f"{place}: {told} ({_gb(other.need.vram or other.need.ram)})"
+        yield from found.values()
+        if frozenset(["depth"]) in found:
+            return
+        model = self._model(self._base(stage.names))
         for layers in range(model.layers - 1, 0, -1):
             smaller = dataclasses.replace(model, layers=layers)
-            if self._fits(self._need(rule, names, smaller, self.config)):
+            if self._fits(ESTIMATES[stage.rule](smaller, stage.names, self.config, self.machine)):
                 yield f"a base of at most {_count(smaller.parameters)} weights of this width"
-                break
+                return
 
 
 def config_of(base):
@@ -180,7 +182,7 @@ def table(stages, machine):
 
 
 def _gb(size):
-    return f"{size / 1e9:.{1 if size < 99.95e9 else 0}f} GB"
+    return f"{size / 1e9:.1f} GB" if size >= 0.05e9 else f"{size / 1e6:.0f} MB"
 
 
 def _count(weights):
