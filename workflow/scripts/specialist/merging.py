@@ -5,9 +5,7 @@ import json
 import shutil
 
 from specialist.step import UserError
-from specialist.streaming import places, tensor_in
-
-PREFIX = "base_model.model."  # of the names in an adapter's file
+from specialist.streaming import PREFIX, places, tensor_in
 
 
 def merge(model, config, adapter, merged, merged_config):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 # Bytes of a process with its libraries, before there is a model.
 PROCESS = {
-    "pretrain": 0.75e9, "train_lora": 0.85e9, "merge_lora": 0.5e9, "convert_gguf": 0.5e9,
+    "pretrain": 0.75e9, "train_lora": 0.85e9, "merge_lora": 0.47e9, "convert_gguf": 0.5e9,
     "quantize": 0.18e9, "measure_gguf": 0.2e9, "run_agent": 0.2e9,
 }  # fmt: skip
 CUDA = 0.6e9  # of GPU memory, by CUDA itself

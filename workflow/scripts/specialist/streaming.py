@@ -9,6 +9,7 @@ import json
 import logging
 from pathlib import Path
 
+PREFIX = "base_model.model."  # of the names in an adapter
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
@@ -24,7 +25,7 @@ def open_model(folder, adapter=None):
     from peft import PeftConfig, PeftModel
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    folder = Path(folder)
+    folder, adapter = Path(folder), adapter and Path(adapter)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with init_empty_weights(include_buffers=False):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -46,21 +47,14 @@ def open_model(folder, adapter=None):
 
 def _places(model, weights, adapter):
     """{parameter: where it is}, as accelerate reads it."""
-    from safetensors import safe_open
-
-    names = {parameter: parameter for parameter in model.state_dict()}
-    if adapter:
-        names = {p: p.removeprefix("base_model.model.").replace(".base_layer.", ".") for p in names}
-    with safe_open(weights, "pt") as file:
-        stored = set(file.keys())
-    found = {}
-    for parameter, name in names.items():
-        file = weights
+    stored, found = places(weights), {}
+    updates = places(adapter / "adapter_model.safetensors") if adapter else {}
+    for parameter in model.state_dict():
+        file, name = weights, parameter.removeprefix(PREFIX).replace(".base_layer.", ".")
         if ".lora_" in parameter:
-            file, name = (
-                Path(adapter) / "adapter_model.safetensors",
-                parameter.replace(".default", ""),
-            )
+            file, name = adapter / "adapter_model.safetensors", parameter.replace(".default", "")
+            if name not in updates:  # DoRA's magnitudes are stored by another name
+                name = name.removesuffix(".weight")
         elif name not in stored:  # tied to the embeddings
             name = "model.embed_tokens.weight"
         found[parameter] = {
