@@ -16,6 +16,7 @@ from specialist.layout import Layout
 from specialist.lock import hold
 from specialist.params import named
 from specialist.paper import lay_out
+from specialist.preflight import enforce
 from specialist.sources import notice_changes
 from specialist.step import UserError
 
@@ -46,6 +47,8 @@ onstart:
     announce(selection(workflow.dag_settings))
     try:
         hold(".snakemake/run.lock")
+        if workflow.local_exec:  # nodes of a cluster are other machines
+            enforce(config, workflow.dag.needrun_jobs())
     except UserError as error:
         raise WorkflowError(str(error))
 

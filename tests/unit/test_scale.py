@@ -32,7 +32,8 @@ def test_model_has_its_shape_and_runs(tmp_path, architecture, biases):
 def test_each_type_is_measured_and_no_model_is_left(tmp_path):
     file = tmp_path / "tiny.json"
     shape = SHAPE | {"architecture": "llama"}
-    measure_scale(file, shape=shape, quantizations=["Q8_0", "Q4_0"], rounds=2, threads=1)
+    machine = tmp_path / "tiny.machine.json"
+    measure_scale(file, machine, shape=shape, quantizations=["Q8_0", "Q4_0"], rounds=2, threads=1)
     found = json.loads(file.read_text())
     assert found["F16"]["bits_per_weight"] == pytest.approx(16, abs=0.1)
     assert found["Q8_0"]["bits_per_weight"] == pytest.approx(8.5, abs=0.1)
@@ -40,7 +41,12 @@ def test_each_type_is_measured_and_no_model_is_left(tmp_path):
     for figures in found.values():
         assert figures["weights"] == found["F16"]["weights"] and figures["resident_mb"] > 10
         assert len(figures["tokens_per_second"]) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny.json"]
-    collect_scale([file], tmp_path / "scale.json", shapes=["tiny"])
-    collected = json.loads((tmp_path / "scale.json").read_text())
-    assert collected["shapes"] == {"tiny": found} and collected["machine"]["hardware"]["cpus"]
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny.json", "tiny.machine.json"}
+    scale, page = tmp_path / "scale.json", tmp_path / "scale.md"
+    collect_scale([file], [machine], scale, page, shapes=["tiny"])
+    collected = json.loads(scale.read_text())
+    assert collected["shapes"] == {"tiny": found} and collected["machines"]["tiny"]["cpus"]
+    head, _, *rows, _, where = page.read_text().splitlines()
+    assert [row.split(" | ")[1] for row in rows] == ["F16", "Q8_0", "Q4_0"]
+    assert "1.00 ×" in rows[0] and {row.count("|") for row in rows} == {head.count("|")}
+    assert where.startswith("Measured on ") and "1 used" in where

@@ -66,7 +66,8 @@ rule collect_eval:
         "results/logs/collect_eval.log",
     params:
         settings=named(
-            # Where the cache lies, how often a checkpoint is made, and the paper, are no part of it.
+            # Where the cache lies, how often a checkpoint is made, whether memory is checked, and
+            # the paper, are no part of it.
             config={
                 key: value
                 for key, value in evaluated.items()
@@ -74,6 +75,7 @@ rule collect_eval:
                 not in (
                     "cache",
                     "checkpoint_seconds",
+                    "preflight",
                     "paper",
                     "papers",
                     "shapes",

@@ -69,6 +69,7 @@ rule compare_searches:
 rule measure_scale:
     output:
         measures="results/paper/scale/{shape}.json",
+        machine="results/paper/scale/{shape}.machine.json",
     log:
         "results/logs/paper/measure_scale/{shape}.log",
     threads: workflow.cores
@@ -86,8 +87,13 @@ rule collect_scale:
         measures=lambda w: [
             files.scale(shape) for shape in config["papers"][config["paper"]]["large"]
         ],
+        machines=lambda w: [
+            files.scale(shape, "machine.json")
+            for shape in config["papers"][config["paper"]]["large"]
+        ],
     output:
         scale="results/paper/scale-7b.json",
+        table="results/paper/scale-7b.md",
     log:
         "results/logs/paper/collect_scale.log",
     params:

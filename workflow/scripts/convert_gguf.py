@@ -73,14 +73,15 @@ def _compare(folder, gguf, texts, threads):
     """Number of texts with other token ids, and the largest difference of logits."""
     import numpy as np
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from specialist.runtime import Runtime
+    from specialist.streaming import open_model
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     checked = texts + tokenizer.all_special_tokens
     expected = tokenizer(checked, add_special_tokens=False)["input_ids"]
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = open_model(folder)
     context = min(LOGIT_TOKENS, model.config.max_position_embeddings)
     with Runtime(gguf, context=context, threads=threads) as runtime:
         differing = sum(

@@ -3,15 +3,17 @@
 import json
 
 
-def measure_scale(measures, *, shape, quantizations, rounds, threads):
+def measure_scale(measures, machine, *, shape, quantizations, rounds, threads):
     """Write size, memory and speed of a model with random weights, in each type.
 
-    The models lie beside `measures` while they are measured, and are removed then: room for
-    F16 and one more is needed.
+    The models lie beside `measures` while they are measured, and each is removed then: room for
+    F16 and one more is needed, at seven billion weights some 24 GB. One matrix is in memory at a
+    time while they are made.
 
     Args:
         measures: JSON to write: type -> bytes, weights, bits_per_weight, and what
             `specialist.generation.measure` returns.
+        machine: JSON to write: what this was measured on, see `specialist.machine.describe`.
         shape: arguments of `specialist.random_gguf.write`.
         quantizations: llama.cpp's names of types; F16 is always measured.
         rounds: how often speed is taken.
@@ -22,20 +24,25 @@ def measure_scale(measures, *, shape, quantizations, rounds, threads):
 
     from quantize import quantize
     from specialist import generation, random_gguf
+    from specialist.machine import describe
 
     found = {}
     with tempfile.TemporaryDirectory(dir=measures.parent) as folder:
         original = Path(folder) / "F16.gguf"
+        print("F16: writing random weights", flush=True)
         random_gguf.write(original, **shape)
         for kind in ["F16", *quantizations]:
             path = original.with_stem(kind)
             if path != original:
+                print(f"{kind}: quantising", flush=True)
                 quantize(original, path, type=kind, threads=threads)
+            print(f"{kind}: generating, {1 + rounds} rounds", flush=True)
             found[kind] = _size(path) | generation.measure(path, rounds, threads)
-            print(f"{kind}: {json.dumps(found[kind])}")
+            print(f"{kind}: {json.dumps(found[kind])}", flush=True)
             if path != original:
                 path.unlink()
     measures.write_text(json.dumps(found, indent=1) + "\n")
+    machine.write_text(json.dumps(describe() | {"threads": threads}, indent=1) + "\n")
 
 
 def _size(path):

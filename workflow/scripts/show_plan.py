@@ -12,14 +12,16 @@ from snakemake.cli import main
 from snakemake.executors import dryrun
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from specialist import records
+from specialist import preflight, records
 from specialist.cache import Cache
 from specialist.forced import selection
+from specialist.machine import look
 from specialist.params import flat
-from specialist.plan import Job, Planner, table
+from specialist.plan import COMPUTED, PERHAPS, Job, Planner, table
 
 common_settings = dryrun.common_settings  # a part of every executor plugin
 jobs = []  # explained, in the order in which they would run
+configs = []  # that of the run
 
 
 class Executor(dryrun.Executor):
@@ -27,6 +29,7 @@ class Executor(dryrun.Executor):
 
     def __init__(self, workflow, logger):
         super().__init__(workflow, logger)
+        configs.append(workflow.config)
         self.planner = Planner(
             records.by_output("results"),
             Cache(**workflow.config["cache"]),
@@ -51,4 +54,11 @@ if __name__ == "__main__":
     except SystemExit as end:
         if end.code:
             raise
-    print(table(jobs) if jobs else "Nothing would run: all is there, made from what is there.")
+    if not jobs:
+        print("Nothing would run: all is there, made from what is there.")
+        sys.exit()
+    print(table(jobs))
+    here = look()
+    working = [(job.rule, job.wildcards) for job in jobs if job.fate in (COMPUTED, PERHAPS)]
+    if stages := preflight.Preflight(configs[0], here).stages(working):
+        print(f"\n{preflight.table(stages, here)}")

@@ -120,14 +120,16 @@ def assistant_loss(model, tokenizer, rows):
     """
     import torch
 
+    # Of a model that stays on disk, the weights are on no device.
+    device = "cpu" if model.device.type == "meta" else model.device
     total, count = 0.0, 0
     with torch.inference_mode():
         for row in rows:
             encoded = tokenizer.apply_chat_template(
                 row["messages"], return_dict=True, return_assistant_tokens_mask=True
             )
-            ids = torch.tensor([encoded["input_ids"]], device=model.device)
-            carries = torch.tensor(encoded["assistant_masks"][1:], device=model.device).bool()
+            ids = torch.tensor([encoded["input_ids"]], device=device)
+            carries = torch.tensor(encoded["assistant_masks"][1:], device=device).bool()
             logits = model(input_ids=ids, use_cache=False).logits[0, :-1][carries]
             total += torch.nn.functional.cross_entropy(
                 logits, ids[0, 1:][carries], reduction="sum"

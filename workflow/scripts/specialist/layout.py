@@ -335,8 +335,8 @@ class Layout:
                 found.setdefault(cell["cell"], cell["files"]["curve"])
         return list(found.values())
 
-    def scale(self, shape):
-        return f"{self.results}/paper/scale/{shape}.json"
+    def scale(self, shape, ending="json"):
+        return f"{self.results}/paper/scale/{shape}.{ending}"
 
     def _measured(self, experiment, cell):
         if experiment == RETRIEVAL:

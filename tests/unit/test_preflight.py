@@ -1,0 +1,127 @@
+"""What a run needs is told from the sizes of its models, and a run that cannot fit is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from specialist import architecture, needs
+from specialist.code import SCRIPTS
+from specialist.config import load
+from specialist.machine import Machine
+from specialist.preflight import Preflight, table
+from specialist.step import UserError
+
+ROOM = Machine(ram=24e9, vram=0, disk=100e9, bf16=True)
+QWEN_7B = {
+    "model_type": "qwen2", "hidden_size": 3584, "num_hidden_layers": 28, "torch_dtype": "bfloat16",
+    "num_attention_heads": 28, "num_key_value_heads": 4, "intermediate_size": 18944,
+    "vocab_size": 152064, "tie_word_embeddings": False,
+}  # fmt: skip
+JOBS = [("train_lora", {"adapter": "big"}), ("merge_lora", {"adapter": "big"})]
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """The default configuration, and an adapter "big" on a base of 7.6 billion weights."""
+    monkeypatch.chdir(SCRIPTS.parents[1])
+    loaded = load(yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8")))
+    (tmp_path / "config.json").write_text(json.dumps(QWEN_7B))
+    loaded["bases"]["7b"] = loaded["bases"]["small"] | {"path": str(tmp_path)}
+    loaded["adapters"]["big"] = loaded["adapters"]["lora-r16"] | {"base": "7b"}
+    return loaded
+
+
+@pytest.mark.parametrize("kind", architecture.FAMILIES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_parameters_are_those_of_transformers(kind, tied):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(
+        kind, vocab_size=1000, hidden_size=256, intermediate_size=640, num_hidden_layers=3,
+        num_attention_heads=8, num_key_value_heads=2, head_dim=32, tie_word_embeddings=tied,
+        pad_token_id=0,
+    )  # fmt: skip
+    model = architecture.read(json.loads(config.to_json_string()))
+    with torch.device("meta"):
+        real = AutoModelForCausalLM.from_config(config)
+    assert model.parameters == real.num_parameters()
+    adapted = get_peft_model(real, LoraConfig(r=4, target_modules="all-linear"))
+    assert model.low_rank(4) == adapted.num_parameters(only_trainable=True)
+
+
+def test_size_that_is_missing_is_named():
+    with pytest.raises(UserError, match="here: num_attention_heads: found None"):
+        architecture.read({"model_type": "llama", "hidden_size": 64}, "here")
+    assert architecture.read({"model_type": "unheard-of"}) is None
+
+
+def test_default_fits_and_is_shown(config):
+    jobs = [("pretrain", {"base": "small"}), ("train_lora", {"adapter": "lora-r16"})]
+    jobs += [("quantize", {"model": "lora-r16", "quantization": "Q4_K_M"}), ("score", {})]
+    preflight = Preflight(config, ROOM)
+    preflight.check(jobs)
+    shown = table(preflight.stages(jobs), ROOM)
+    assert "train_lora lora-r16" in shown and "4.5 million" in shown and "24.0 GB" in shown
+
+
+def test_run_that_cannot_fit_is_refused_with_what_would(config):
+    with pytest.raises(UserError) as refused:
+        Preflight(config, ROOM).check(JOBS)
+    said = str(refused.value)
+    assert "train_lora big: needs" in said and "24.0 GB are there" in said
+    assert "merge_lora" not in said  # takes one layer at a time
+    assert "a base of at most" in said
+
+
+@pytest.mark.parametrize("gb", [2, 3, 5, 8, 12, 30])
+def test_what_is_suggested_fits(config, gb):
+    """Each setting that is offered, taken, makes the run pass."""
+    config["adapters"]["big"] |= {"base": "small", "batch_size": 32, "max_length": 1024}
+    job = [("train_lora", {"adapter": "big"})]
+    machine = Machine(ram=gb * 1e9, vram=0, disk=1e12, bf16=True)
+    preflight = Preflight(config, machine)
+    try:
+        preflight.check(job)
+    except UserError as refused:
+        lines = [line for line in str(refused).splitlines() if "adapters.big: " in line]
+        assert lines
+        for line in lines:
+            values = line.split("adapters.big: ")[1].rsplit(" (", 1)[0]
+            changed = config["adapters"]["big"] | json.loads("{" + quoted(values) + "}")
+            other = config | {"adapters": config["adapters"] | {"big": changed}}
+            Preflight(other, machine).check(job)
+    else:
+        assert gb >= 8
+
+
+def quoted(values):
+    """`a: 1, b: 2` with the names in quotes, as JSON has them."""
+    pairs = (pair.split(": ") for pair in values.split(", "))
+    return ", ".join(f'"{name}": {value}' for name, value in pairs)
+
+
+def test_disk_that_is_short_is_told(config):
+    with pytest.raises(UserError, match=r"makes 15\.9 GB of files, 10\.0 GB are free"):
+        Preflight(config, Machine(1e12, 0, 10e9, True)).check(JOBS[1:] + JOBS[:1])
+
+
+def test_gpu_is_measured_by_its_own_memory(config):
+    config["adapters"]["big"] |= {"method": "qlora", "gradient_checkpointing": True}
+    stages = Preflight(config, Machine(64e9, 12e9, 1e12, True)).stages(JOBS)
+    assert 6e9 < stages[0].need.vram < 12e9
+    with pytest.raises(UserError, match="of GPU memory, 4.0 GB are there"):
+        Preflight(config, Machine(64e9, 4e9, 1e12, True)).check(JOBS)
+
+
+def test_base_whose_sizes_are_not_at_hand_is_let_pass(config, tmp_path):
+    (tmp_path / "config.json").unlink()
+    assert Preflight(config, ROOM).stages(JOBS) == []
+
+
+def test_bits():
+    kinds = ("Q4_K_M", "Q8_0", "F16")
+    assert [round(needs.bits_of(kind)) for kind in kinds] == [5, 9, 16]

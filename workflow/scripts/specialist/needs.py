@@ -1,0 +1,184 @@
+"""What each stage of a run needs of memory, GPU memory and disk: from sizes and settings alone.
+
+The largest parts are counted: weights, their copies, optimizer, what is kept for the gradients,
+logits. The rest, which hardly depends on the model, is a constant of each stage, as measured.
+docs/memory.md compares the figures with measurements.
+"""
+
+from dataclasses import dataclass
+
+# Bytes of a process with its libraries, before there is a model.
+PROCESS = {
+    "pretrain": 0.75e9, "train_lora": 0.85e9, "merge_lora": 0.47e9, "convert_gguf": 0.5e9,
+    "quantize": 0.18e9, "measure_gguf": 0.2e9, "run_agent": 0.2e9,
+}  # fmt: skip
+CUDA = 0.6e9  # of GPU memory, by CUDA itself
+NF4 = 0.516  # bytes of a weight: 4 bits, and the scales of its block, quantised in turn
+# Bytes of a logit: in bf16 and fp32, its logarithm of a probability, and the gradients of two.
+LOGIT = 14
+# Bytes that oneDNN and the allocator keep of each new length of a batch, on a processor; and how
+# many different lengths there are, for a longest one.
+LENGTH, LENGTHS = 21e6, 0.1
+TILE = 4096 * 8192  # logits that trl has on a GPU at a time, at most
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a job needs, in bytes.
+
+    Args:
+        ram, vram: most memory of the process, and of the GPU.
+        disk: size of what it makes; `scratch` is needed beside it while it works.
+    """
+
+    ram: float
+    vram: float = 0.0
+    disk: float = 0.0
+    scratch: float = 0.0
+
+
+def pretraining(model, base, gpu, bf16):
+    """Need of `pretrain`: Muon on the matrices, AdamW on the rest, all in fp32.
+
+    Args:
+        model: `specialist.architecture.Architecture`.
+        base: entry of `bases` in the configuration.
+        gpu: whether there is one.
+        bf16: whether matrix products are computed in it.
+    """
+    others = model.parameters - model.linear
+    tokens = max(base["batch_tokens"], base["sequence"])
+    state = 8 * model.parameters + 4 * model.linear + 8 * others
+    copies = 2 * model.parameters if bf16 else 0
+    kept = model.layers * _kept(model, tokens, base["sequence"], bf16, gpu)
+    # Held-out text is read 16 rows at a time, without gradients.
+    logits = model.vocabulary * max(LOGIT * tokens, 10 * 16 * base["sequence"])
+    weights = 4 * model.parameters
+    return _placed("pretrain", state + copies + kept + logits, gpu, weights, weights, 2 * weights)
+
+
+def finetuning(model, adapter, gpu, bf16, rows=None):
+    """Need of `train_lora`.
+
+    Args:
+        model, gpu, bf16: as for `pretraining`.
+        adapter: entry of `adapters` in the configuration. Conversations are taken to be as long
+            as its `max_length` allows, and to carry loss everywhere.
+        rows: how many conversations there are; None if that is not known.
+    """
+    method = adapter.get("method", "lora")
+    checkpointing = adapter.get("gradient_checkpointing", False)
+    tokens = adapter["batch_size"] * adapter["max_length"]
+    if method == "full":
+        trained, frozen = model.parameters, 0
+    else:
+        trained = model.low_rank(adapter["rank"], adapter["target_modules"])
+        frozen = _frozen(model, method)
+    kept = _kept(model, tokens, adapter["max_length"], bf16, gpu)
+    if checkpointing:  # what goes into each layer, and what one keeps while it is at work
+        kept += model.layers * 4 * model.hidden * tokens
+    else:
+        kept *= model.layers
+    needed = frozen + 16 * trained + kept
+    if bf16:
+        needed += _copies(model, method, checkpointing)
+    if gpu:
+        needed += LOGIT * TILE
+    else:
+        lengths = LENGTHS * adapter["max_length"]
+        if rows:
+            lengths = min(lengths, rows / adapter["batch_size"])
+        needed += LOGIT * tokens * model.vocabulary + LENGTH * lengths
+    # A base in 4 bits is quantised on the GPU piece by piece; others are read before they go there.
+    loaded = 4 * (model.vocabulary * model.hidden if method == "qlora" else model.parameters)
+    return _placed("train_lora", needed, gpu, loaded, 4 * trained, 12 * trained)
+
+
+def _frozen(model, method):
+    """Bytes of the weights of a base that an adapter is trained on."""
+    if method != "qlora":
+        return 4 * model.parameters
+    return NF4 * model.linear + 2 * (model.parameters - model.linear)
+
+
+def _copies(model, method, checkpointing):
+    """Bytes of the copies of weights in bf16 that are kept for the gradients of their inputs."""
+    if method == "qlora":  # one matrix at a time comes out of its 4 bits
+        return 2 * model.largest
+    linear = model.linear
+    if checkpointing and method != "full":  # what is trained is copied once for all layers
+        linear /= model.layers
+    return 2 * (linear + model.vocabulary * model.hidden)
+
+
+def _placed(stage, needed, gpu, loaded, disk, scratch):
+    """The need of a training: in GPU memory, where `loaded` goes through memory, or in memory."""
+    if gpu:
+        return Need(PROCESS[stage] + loaded, CUDA + needed, disk, scratch)
+    return Need(PROCESS[stage] + needed, 0.0, disk, scratch)
+
+
+def _kept(model, tokens, sequence, bf16, gpu):
+    """Bytes that one layer keeps for the gradients.
+
+    The stream between the layers is fp32; each matrix has a copy of its input in its own number
+    format. Attention as products keeps its weights too, fused attention does not.
+    """
+    size = 2 if bf16 else 4
+    queries = model.heads * model.head_dim
+    stream = 8 * model.hidden + (10 * model.hidden if bf16 else 8 * model.hidden)
+    if model.head_norms:
+        stream += 4 * (queries + model.key_heads * model.head_dim)
+    attention = 4 * size * queries
+    if bf16 and not gpu:
+        attention += size * model.heads * sequence
+    return tokens * (stream + attention + 4 * size * model.intermediate)
+
+
+def merging(model, bytes_per_weight):
+    """Need of `merge_lora`: one layer, or the embeddings, at a time.
+
+    Args:
+        bytes_per_weight: of the base's file.
+    """
+    disk = bytes_per_weight * model.parameters
+    return Need(PROCESS["merge_lora"] + _streamed(model, bytes_per_weight, 3), disk=disk)
+
+
+def conversion(model, bytes_per_weight):
+    """Need of `convert_gguf`: llama.cpp maps the GGUF, whose pages can be given back any time."""
+    disk = 2 * model.parameters
+    return Need(PROCESS["convert_gguf"] + _streamed(model, bytes_per_weight, 2), disk=disk)
+
+
+def _streamed(model, bytes_per_weight, logits, tokens=512):
+    """Memory to compute logits with a model that stays on disk, in fp32."""
+    embeddings = model.vocabulary * model.hidden
+    layer = model.linear / model.layers
+    part = max(embeddings, layer)
+    return (4 + bytes_per_weight) * part + 4 * logits * tokens * model.vocabulary
+
+
+def quantization(model, bits):
+    """Need of `quantize`: the largest matrix in fp32 and quantised."""
+    largest = max(model.largest, model.vocabulary * model.hidden)
+    disk = bits / 8 * model.parameters
+    return Need(PROCESS["quantize"] + (4 + 2 * bits / 8) * largest, disk=disk)
+
+
+def generation(model, bits, context, stage="run_agent"):
+    """Need of a process in which llama.cpp generates: weights, keys and values, one batch.
+
+    On a GPU llama.cpp is not used by the steps, unless it was built for one.
+    """
+    cache = 2 * 2 * model.layers * model.key_heads * model.head_dim * context
+    batch = 4 * min(512, context) * (model.vocabulary + 3 * model.hidden + 3 * model.intermediate)
+    return Need(PROCESS[stage] + bits / 8 * model.parameters + cache + batch)
+
+
+def bits_of(kind):
+    """Bits of a weight in a type of llama.cpp, with the scales of its blocks: about."""
+    if kind == "F16":
+        return 16.0
+    digit = next(int(letter) for letter in kind if letter.isdigit())
+    return digit + 0.9
