@@ -33,7 +33,7 @@ def plot_curves(curves, plot, *, experiment, published):
         )  # fmt: skip
     for point in published:
         place = point["seconds"], point["bits_per_byte"]
-        axes.plot(*place, "D", color=PUBLISHED, ms=7, label=f"{point['name']}, published")
+        axes.plot(*place, "D", color=PUBLISHED, ms=7, label=point["name"])
     axes.set_xlabel("seconds of training" if published else "tokens seen")
     axes.set_ylabel("bits per byte")
     axes.set_xlim(left=0)
