@@ -163,7 +163,9 @@ rule train_dpo:
         settings=named(
             method=lookup("adapters/{adapter}/method", within=config),
             beta=lookup("adapters/{adapter}/dpo/beta", within=config),
-            learning_rate=lookup("adapters/{adapter}/dpo/learning_rate", within=config),
+            learning_rate=lookup(
+                "adapters/{adapter}/dpo/learning_rate", within=config
+            ),
             epochs=lookup("adapters/{adapter}/dpo/epochs", within=config),
             batch_size=lookup("adapters/{adapter}/batch_size", within=config),
             gradient_accumulation=lookup(

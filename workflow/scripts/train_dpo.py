@@ -47,9 +47,9 @@ def train_dpo(
         check_lengths,
         loss_curve,
         preference_rows,
+        trainer_arguments,
         with_system_prompt,
     )
-    from specialist.precision import computes_bf16
     from specialist.progress import trainer_progress
 
     torch.set_num_threads(threads)
@@ -64,27 +64,18 @@ def train_dpo(
     trainer = DPOTrainer(
         model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
         args=DPOConfig(
-            output_dir=str(checkpoints.folder),
             beta=beta,
-            max_length=max_length,
-            per_device_train_batch_size=batch_size,
-            per_device_eval_batch_size=batch_size,
-            gradient_accumulation_steps=gradient_accumulation,
-            num_train_epochs=epochs,
-            learning_rate=learning_rate,
-            lr_scheduler_type="linear",
-            bf16=computes_bf16(precision),
-            gradient_checkpointing=gradient_checkpointing,
-            use_cpu=not torch.cuda.is_available(),
-            seed=seed,
-            data_seed=seed,
-            logging_steps=10,
-            logging_first_step=True,
-            eval_strategy="no",
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
+            **trainer_arguments(
+                checkpoints,
+                max_length=max_length,
+                batch_size=batch_size,
+                gradient_accumulation=gradient_accumulation,
+                gradient_checkpointing=gradient_checkpointing,
+                epochs=epochs,
+                learning_rate=learning_rate,
+                precision=precision,
+                seed=seed,
+            ),
         ),
         processing_class=processing,
         train_dataset=Dataset.from_list(rows),

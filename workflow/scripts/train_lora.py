@@ -47,10 +47,10 @@ def train_lora(
         loss_curve,
         packed_collator,
         show_masks,
+        trainer_arguments,
         trainer_class,
         with_system_prompt,
     )
-    from specialist.precision import computes_bf16
     from specialist.progress import trainer_progress
 
     torch.set_num_threads(threads)
@@ -66,30 +66,21 @@ def train_lora(
     }
     data["train"] = draw(data["train"], examples, seed)
     arguments = SFTConfig(
-        output_dir=str(checkpoints.folder),
-        max_length=max_length,
-        per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=batch_size,
-        gradient_accumulation_steps=gradient_accumulation,
-        num_train_epochs=epochs,
-        learning_rate=learning_rate,
-        lr_scheduler_type="linear",
         warmup_steps=10,
         weight_decay=0.0,
-        bf16=computes_bf16(precision),
-        gradient_checkpointing=gradient_checkpointing,
         packing=packing,
         eval_packing=False,
-        use_cpu=not torch.cuda.is_available(),
-        seed=seed,
-        data_seed=seed,
-        logging_steps=10,
-        logging_first_step=True,
-        eval_strategy="no",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
+        **trainer_arguments(
+            checkpoints,
+            max_length=max_length,
+            batch_size=batch_size,
+            gradient_accumulation=gradient_accumulation,
+            gradient_checkpointing=gradient_checkpointing,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            precision=precision,
+            seed=seed,
+        ),
     )
     trainer = trainer_class()(
         model=load_base(model.parent, method=method, attention=implementation(precision)),

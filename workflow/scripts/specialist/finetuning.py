@@ -2,6 +2,7 @@
 
 import functools
 
+from specialist.precision import computes_bf16
 from specialist.step import UserError
 from specialist.text import read_rows
 
@@ -136,6 +137,37 @@ def assistant_loss(model, tokenizer, rows):
             ).item()
             count += int(carries.sum())
     return total / count
+
+
+def trainer_arguments(
+    checkpoints, *, max_length, batch_size, gradient_accumulation, gradient_checkpointing, epochs,
+    learning_rate, precision, seed,
+):  # fmt: skip
+    """What all of trl's trainers are told in the same way, as arguments of their configuration."""
+    import torch
+
+    return {
+        "output_dir": str(checkpoints.folder),
+        "max_length": max_length,
+        "per_device_train_batch_size": batch_size,
+        "per_device_eval_batch_size": batch_size,
+        "gradient_accumulation_steps": gradient_accumulation,
+        "gradient_checkpointing": gradient_checkpointing,
+        "num_train_epochs": epochs,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "linear",
+        "bf16": computes_bf16(precision),
+        "use_cpu": not torch.cuda.is_available(),
+        "seed": seed,
+        "data_seed": seed,
+        "logging_steps": 10,
+        "logging_first_step": True,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
 
 
 def loss_curve(history):
