@@ -196,6 +196,7 @@ ENTRIES = {
     "branch": ({"hub": "a/b", "revision": "main"}, 'bases.b.revision: found "main"'),
     "revision of a folder": ({"path": ".", "revision": REVISION}, "is only for a base with hub"),
     "folder": ({"path": "no/such"}, "bases.b.path: found no/such, expected a folder that exists"),
+    "no model": ({"path": "."}, "bases.b.path: found . without config.json, expected the folder"),
     "dial": ({"path": ".", "depth": 6}, "bases.b.depth: is only for a base from scratch"),
     "nothing learnt": ({"train_tokens": 0}, "bases.b.train_tokens: found 0, expected at least 1"),
 }
@@ -229,11 +230,11 @@ def test_overlay_is_a_configuration(resources, name, monkeypatch):
     assert lay_out(loaded)[1] == {}
 
 
-def test_a_base_from_scratch_has_known_layers_alone():
+def test_a_base_from_scratch_has_known_layers_alone(original):
     config = {
         "dataset": "d",
         "datasets": {"d": {"path": "."}},
-        "bases": {"scratch": {}, "own": {"path": "."}},
+        "bases": {"scratch": {}, "own": {"path": str(original)}},
         "adapters": {
             "a": {"base": "scratch", "target_modules": ["q_porj"]},
             "b": {"base": "own", "target_modules": ["qkv_proj"]},

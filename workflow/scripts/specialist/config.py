@@ -212,6 +212,12 @@ def _check_bases(config):
             beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
             hint = near(folder, [path for path in beside if path.is_dir()])
             yield ("bases", name, "path"), f"found {folder}, expected a folder that exists{hint}"
+        elif "path" in entry and not (Path(entry["path"]) / "config.json").is_file():
+            yield (
+                ("bases", name, "path"),
+                f"found {entry['path']} without config.json, expected the folder of a model in "
+                "the form of Transformers",
+            )
         for key in ("depth", "vocab_size", "muon_learning_rate"):
             if taken_over(entry) and entry[key] != properties[key]["default"]:
                 yield ("bases", name, key), "is only for a base from scratch; remove it"
