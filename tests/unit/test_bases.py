@@ -67,17 +67,11 @@ def shard_missing(folder):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def more_tokens(folder):
-    data = json.loads((folder / "tokenizer.json").read_text())
-    token = dict(data["added_tokens"][-1])
-    first = token["id"] + 1
-    data["added_tokens"] += [token | {"id": first + i, "content": f"<x{i}>"} for i in range(99)]
-    (folder / "tokenizer.json").write_text(json.dumps(data))
-
-
 def other_split(folder):
-    path = folder / "tokenizer.json"
-    path.write_text(path.read_text().replace("[sdmt]|'ll", "x").replace("(?i:'s|'t", "(?i:'t|'s"))
+    data = json.loads((folder / "tokenizer.json").read_text())
+    data["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": r"\s+|\S+"}
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    change(folder, "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
 
 
 USER_ONLY = (
@@ -91,7 +85,10 @@ SPOILT = {
         lambda folder: (folder / "config.json").write_text("{"),
         "config.json is not JSON",
     ),
-    "vocabulary": (more_tokens, r"vocab_size: found 512, expected at least the \d+ tokens"),
+    "vocabulary": (
+        spoil("config.json", vocab_size=300),
+        r"vocab_size: found 300, expected at least the \d+ tokens",
+    ),
     "context": (spoil("config.json", max_position_embeddings=64), r"own.context: found 512, .* 64"),
     "quantised": (spoil("config.json", quantization_config={}), "weights that are not quantised"),
     "no template": (
@@ -107,8 +104,8 @@ SPOILT = {
         "architectures: llama.cpp does not know 'NoSuchModel'; use a base",
     ),
     "pre-tokenizer": (other_split, "pre_tokenizer: llama.cpp does not know this tokenizer"),
-    "pickle": (pickled, r"found pytorch_model.bin, which may run code, .* save_pretrained"),
-    "no weights": (remove("model.safetensors"), "found none, expected model.safetensors"),
+    "pickle": (pickled, r"found pytorch_model.bin, which may run code, expected .*save_pretrained"),
+    "no weights": (remove("model.safetensors"), "found no weights, expected model.safetensors"),
     "truncated": (truncated, r"model.safetensors: damaged or cut off .*; fetch it anew"),
     "shard": (shard_missing, "has no model-00001-of-00002.safetensors, which .*index.json names"),
     "layer": (
@@ -117,7 +114,7 @@ SPOILT = {
     ),
     "embeddings": (
         spoil("config.json", vocab_size=640),
-        r"model.embed_tokens.weight: found \(512, 256\), expected \(640, 256\)",
+        r"model.embed_tokens.weight: found \(448, 256\), expected \(640, 256\)",
     ),
 }
 
