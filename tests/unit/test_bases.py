@@ -72,6 +72,8 @@ def other_split(folder):
     data["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": r"\s+|\S+"}
     (folder / "tokenizer.json").write_text(json.dumps(data))
     change(folder, "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    # For a Qwen2 Transformers would put the family's own expression in its place.
+    change(folder, "config.json", model_type="llama", architectures=["LlamaForCausalLM"])
 
 
 USER_ONLY = (
