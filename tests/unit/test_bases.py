@@ -183,6 +183,7 @@ def test_hub_base_is_taken_from_the_cache_without_network(original, turns, tmp_p
 
 def test_hub_that_cannot_be_reached_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between the attempts
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match="some/model, revision 0123.* not in the hub's cache"):
         bases.locate("bases.own", [], "some/model", "0123456789" * 4, bases.SMALL_FILES)
