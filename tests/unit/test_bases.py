@@ -67,17 +67,13 @@ def shard_missing(folder):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def more_tokens(folder):
-    data = json.loads((folder / "tokenizer.json").read_text())
-    token = dict(data["added_tokens"][-1])
-    first = token["id"] + 1
-    data["added_tokens"] += [token | {"id": first + i, "content": f"<x{i}>"} for i in range(99)]
-    (folder / "tokenizer.json").write_text(json.dumps(data))
-
-
 def other_split(folder):
-    path = folder / "tokenizer.json"
-    path.write_text(path.read_text().replace("[sdmt]|'ll", "x").replace("(?i:'s|'t", "(?i:'t|'s"))
+    data = json.loads((folder / "tokenizer.json").read_text())
+    data["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": r"\s+|\S+"}
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    change(folder, "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    # For a Qwen2 Transformers would put the family's own expression in its place.
+    change(folder, "config.json", model_type="llama", architectures=["LlamaForCausalLM"])
 
 
 USER_ONLY = (
@@ -91,7 +87,10 @@ SPOILT = {
         lambda folder: (folder / "config.json").write_text("{"),
         "config.json is not JSON",
     ),
-    "vocabulary": (more_tokens, r"vocab_size: found 512, expected at least the \d+ tokens"),
+    "vocabulary": (
+        spoil("config.json", vocab_size=300),
+        r"vocab_size: found 300, expected at least the \d+ tokens",
+    ),
     "context": (spoil("config.json", max_position_embeddings=64), r"own.context: found 512, .* 64"),
     "quantised": (spoil("config.json", quantization_config={}), "weights that are not quantised"),
     "no template": (
@@ -107,8 +106,8 @@ SPOILT = {
         "architectures: llama.cpp does not know 'NoSuchModel'; use a base",
     ),
     "pre-tokenizer": (other_split, "pre_tokenizer: llama.cpp does not know this tokenizer"),
-    "pickle": (pickled, r"found pytorch_model.bin, which may run code, .* save_pretrained"),
-    "no weights": (remove("model.safetensors"), "found none, expected model.safetensors"),
+    "pickle": (pickled, r"found pytorch_model.bin, which may run code, expected .*save_pretrained"),
+    "no weights": (remove("model.safetensors"), "found no weights, expected model.safetensors"),
     "truncated": (truncated, r"model.safetensors: damaged or cut off .*; fetch it anew"),
     "shard": (shard_missing, "has no model-00001-of-00002.safetensors, which .*index.json names"),
     "layer": (
@@ -117,7 +116,7 @@ SPOILT = {
     ),
     "embeddings": (
         spoil("config.json", vocab_size=640),
-        r"model.embed_tokens.weight: found \(512, 256\), expected \(640, 256\)",
+        r"model.embed_tokens.weight: found \(448, 256\), expected \(640, 256\)",
     ),
 }
 
@@ -184,6 +183,7 @@ def test_hub_base_is_taken_from_the_cache_without_network(original, turns, tmp_p
 
 def test_hub_that_cannot_be_reached_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between the attempts
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match="some/model, revision 0123.* not in the hub's cache"):
         bases.locate("bases.own", [], "some/model", "0123456789" * 4, bases.SMALL_FILES)
@@ -196,6 +196,7 @@ ENTRIES = {
     "branch": ({"hub": "a/b", "revision": "main"}, 'bases.b.revision: found "main"'),
     "revision of a folder": ({"path": ".", "revision": REVISION}, "is only for a base with hub"),
     "folder": ({"path": "no/such"}, "bases.b.path: found no/such, expected a folder that exists"),
+    "no model": ({"path": "."}, "bases.b.path: found . without config.json, expected the folder"),
     "dial": ({"path": ".", "depth": 6}, "bases.b.depth: is only for a base from scratch"),
     "nothing learnt": ({"train_tokens": 0}, "bases.b.train_tokens: found 0, expected at least 1"),
 }
@@ -229,11 +230,11 @@ def test_overlay_is_a_configuration(resources, name, monkeypatch):
     assert lay_out(loaded)[1] == {}
 
 
-def test_a_base_from_scratch_has_known_layers_alone():
+def test_a_base_from_scratch_has_known_layers_alone(original):
     config = {
         "dataset": "d",
         "datasets": {"d": {"path": "."}},
-        "bases": {"scratch": {}, "own": {"path": "."}},
+        "bases": {"scratch": {}, "own": {"path": str(original)}},
         "adapters": {
             "a": {"base": "scratch", "target_modules": ["q_porj"]},
             "b": {"base": "own", "target_modules": ["qkv_proj"]},

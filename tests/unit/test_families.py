@@ -68,7 +68,8 @@ def turns(resources):
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
     base = take_over(families.save(tmp_path / family, family), tmp_path / "base", turns)
-    assert json.loads(base["gate"].read_text())["chat_ids"]["value"] == 0
+    gates = json.loads(base["gate"].read_text())
+    assert [gates[name]["value"] for name in ("chat_ids", "turns_without_end")] == [0, 0]
     way, pad = EXPECTED[family]
     assert f"chat template: {way}\n" in capsys.readouterr().out
     assert json.loads(base["tokenizer_config"].read_text())["pad_token"] == pad

@@ -25,7 +25,7 @@ def convert(folder, out, text, **files):
         "tokenizer_config": "tokenizer_config.json",
         "chat_template": "chat_template.jinja",
     }
-    inputs = {key: folder / name for key, name in names.items()} | files
+    inputs = {key: folder / name for key, name in names.items()} | {"sentencepiece": []} | files
     out.mkdir(exist_ok=True)
     gguf, gate = out / "f16.gguf", out / "gate.json"
     convert_gguf(**inputs, text=text, gguf=gguf, gate=gate, name="tiny", threads=1)

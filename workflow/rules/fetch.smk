@@ -3,7 +3,7 @@
 
 rule fetch_tokenizer:
     input:
-        source=lambda w: files.source(w.base, weights=False),
+        source=lambda w: files.source(w.base),
         turns=multiext(
             "resources/prompts/turns/",
             "fixed_date.jinja",
@@ -35,7 +35,7 @@ rule fetch_tokenizer:
 
 rule fetch_base:
     input:
-        source=lambda w: files.source(w.base),
+        source=lambda w: files.source(w.base, weights=True),
         tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
     output:
         model="results/{dataset}/base/{base}/model/model.safetensors",

@@ -21,8 +21,7 @@ def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
     from specialist import bases
 
     place = f"bases.{base}"
-    patterns = [bases.CONFIG, "*.safetensors", "*.safetensors.index.json"]
-    folder = bases.locate(place, source, hub, revision, patterns)
+    folder = bases.locate(place, source, hub, revision, bases.WEIGHT_FILES)
     weights = bases.find_weights(place, folder)
     bases.check_weights(place, folder, weights)
     shutil.copyfile(folder / bases.CONFIG, config)

@@ -16,8 +16,9 @@ def fetch_tokenizer(
         tokenizer, tokenizer_config, chat_template: the files written, in one folder.
         sentencepiece: the base's tokenizer.model, which llama.cpp converts such a tokenizer from;
             empty for one of another kind.
-        gate: JSON of the gate "chat_ids": conversations with results of tools that do not get the
-            same token ids by Transformers and by llama.cpp.
+        gate: JSON of the gates "chat_ids", conversations with results of tools that do not get
+            the same token ids by Transformers and by llama.cpp, and "turns_without_end", 1 if
+            the token that ends a turn does not end generation.
         base: name of the base in the configuration.
         hub, revision: where the base is from if it is no local folder, or None.
         context: tokens that the runs use.
@@ -35,6 +36,8 @@ def fetch_tokenizer(
 
     from specialist import bases, gates
     from specialist.converter import convert
+    from specialist.finetuning import BaseTokenizer
+    from specialist.prompt import Chat
     from specialist.runtime import Runtime
 
     place = f"bases.{base}"
@@ -53,6 +56,8 @@ def fetch_tokenizer(
         settings = json.loads((made / bases.TOKENIZER_CONFIG).read_text(encoding="utf-8"))
         settings.pop("chat_template", None)
         settings["pad_token"] = bases.choose_pad(place, loaded)
+        # What the template ends a turn with ends generation, whatever llama.cpp knows of its name.
+        settings["eot_token"] = Chat(BaseTokenizer(loaded)).end_text
         text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
         (made / bases.TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
         (made / "chat_template.jinja").write_text(template, encoding="utf-8")
@@ -64,6 +69,7 @@ def fetch_tokenizer(
                 "The agent would meet other tokens than those trained on: llama.cpp converts this "
                 "tokenizer otherwise; take another base, or one with its original tokenizer.",
                 chat_ids=(bases.differing(loaded, runtime), 0),
+                turns_without_end=(int(not runtime.ends(Chat(runtime).end)), 0),
             )
         shutil.copyfile(made / bases.TOKENIZER, tokenizer)
         shutil.copyfile(made / bases.TOKENIZER_CONFIG, tokenizer_config)

@@ -14,6 +14,7 @@ from specialist.step import UserError
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 # What a base is, but for its weights; the last two may be missing.
 SMALL_FILES = [CONFIG, TOKENIZER, TOKENIZER_CONFIG, "chat_template.jinja", "tokenizer.model"]
+WEIGHT_FILES = [CONFIG, "*.safetensors", "model.safetensors.index.json"]
 SPACE = "\u2581"  # what SentencePiece writes for a blank
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -45,7 +46,7 @@ def locate(place, source, hub, revision, patterns):
 
     Args:
         place: the base's entry in the configuration, for messages.
-        source: the files of a local folder, or an empty list for a base from the hub.
+        source: files of a local folder, or an empty list for a base from the hub.
         hub, revision: its id and commit on the hub, or None.
         patterns: names of the files wanted from there, with wildcards.
 
@@ -54,7 +55,7 @@ def locate(place, source, hub, revision, patterns):
     """
     from specialist.hub import download
 
-    return source[0].parent if source else download(place, hub, revision, patterns)
+    return download(place, hub, revision, patterns) if hub else source[0].parent
 
 
 def check_files(place, folder):

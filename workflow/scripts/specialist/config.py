@@ -169,6 +169,14 @@ def _check_names(config):
                     yield from _unknown((section, name, key), entry.get(key), entries[names])
 
 
+def _missing(path, folder):
+    """Yield a mistake if a key names a folder that is not there."""
+    if not folder.is_dir():
+        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        hint = near(folder, [path for path in beside if path.is_dir()])
+        yield path, f"found {folder}, expected a folder that exists{hint}"
+
+
 def _check_datasets(config):
     for name, entry in config.get("datasets", {}).items():
         given = [key for key in ("simulate", "path", "corpus") if key in entry]
@@ -185,14 +193,7 @@ def _check_datasets(config):
                 "the file fetched from url",
             )
         for key in {"simulate", "path"}.intersection(given):
-            folder = Path(entry[key])
-            if not folder.is_dir():
-                beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-                hint = near(folder, [path for path in beside if path.is_dir()])
-                yield (
-                    ("datasets", name, key),
-                    f"found {folder}, expected a folder that exists{hint}",
-                )
+            yield from _missing(("datasets", name, key), Path(entry[key]))
         if "simulate" in given:
             sayings = Path(entry["simulate"]) / "sayings"
             names = sorted({path.stem for path in sayings.glob("*.yaml")} - {"train"})
@@ -221,11 +222,15 @@ def _check_bases(config):
             yield ("bases", name, "revision"), "is only for a base with hub; remove it"
         if not taken_over(entry) and not entry["train_tokens"]:
             yield ("bases", name, "train_tokens"), "found 0, expected at least 1"
-        if "path" in entry and not Path(entry["path"]).is_dir():
+        if "path" in entry:
             folder = Path(entry["path"])
-            beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-            hint = near(folder, [path for path in beside if path.is_dir()])
-            yield ("bases", name, "path"), f"found {folder}, expected a folder that exists{hint}"
+            yield from _missing(("bases", name, "path"), folder)
+            if folder.is_dir() and not (folder / "config.json").is_file():
+                yield (
+                    ("bases", name, "path"),
+                    f"found {folder} without config.json, expected the folder of a model in the "
+                    "form of Transformers",
+                )
         for key in ("depth", "vocab_size", "muon_learning_rate"):
             if taken_over(entry) and entry[key] != properties[key]["default"]:
                 yield ("bases", name, key), "is only for a base from scratch; remove it"

@@ -69,6 +69,11 @@ def convert(folder, gguf, name, weights=True):
         def set_vocab(self):
             super().set_vocab()
             settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+            if text := settings.get("eot_token"):
+                tokens = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+                ids = {token["content"]: token["id"] for token in tokens["added_tokens"]}
+                self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.EOT_ID)
+                self.gguf_writer.add_eot_token_id(ids[text])
             if "add_prefix_space" in settings:
                 self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_PREFIX)
                 self.gguf_writer.add_add_space_prefix(settings["add_prefix_space"])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from specialist.bases import SMALL_FILES
+from specialist.bases import SMALL_FILES, WEIGHT_FILES
 from specialist.config import taken_over
 from specialist.paper import (
     BENCHMARK,
@@ -205,16 +205,16 @@ class Layout:
         names = [name for name, entry in entries if taken_over(entry) == taken]
         return "|".join(names) or "(?!)"  # which no name fits
 
-    def source(self, base, weights=True):
+    def source(self, base, weights=False):
         """Files that a base is taken over from; none for one from the hub, which has a commit.
 
         Args:
-            weights: False for its configuration and tokenizer alone.
+            weights: whether they are its weights, or its configuration and tokenizer.
         """
-        path = self.config["bases"][base].get("path")
-        files = [file for file in Path(path).iterdir() if file.is_file()] if path else []
-        wanted = [file for file in files if weights or file.name in SMALL_FILES]
-        return sorted(str(file) for file in wanted if not file.name.startswith("."))
+        if not (path := self.config["bases"][base].get("path")):
+            return []
+        patterns = WEIGHT_FILES if weights else SMALL_FILES
+        return sorted(str(file) for name in patterns for file in Path(path).glob(name))
 
     def corpus(self, base):
         """Held-out documents beside a base's conversations; it may have none if taken over."""

@@ -5,7 +5,6 @@ was trained with.
 """
 
 import functools
-import itertools
 import os
 import re
 from pathlib import Path
@@ -114,18 +113,20 @@ class Chat:
         if not text.startswith(said):
             text = said + self.end_text
         ids, mask, closing = [], [], False
-        for control, part, spans in self._parts(text, messages):
+        for control, part, begins in self._parts(text, messages):
             if control is not None:
                 ids.append(control)
                 mask.append(closing)
                 closing = False
                 continue
             ids += self._tokenize(part)
-            own = [(a, b) for a, b, turn in spans if messages[turn]["role"] == "assistant"]
-            starts = [*self._model.starts(part), len(part)]
+            # It writes all up to that token, blanks at the end of its text among it.
+            own = [begin for begin, turn in begins if messages[turn]["role"] == "assistant"]
+            begin, starts = min(own, default=len(part)), self._model.starts(part)
+            ends = [*starts[1:], len(part)]
             mask += [
-                any(begin < b and end > a for a, b in own)
-                for begin, end in itertools.pairwise(starts)
+                bool(own) and (start >= begin or end > begin)
+                for start, end in zip(starts, ends, strict=True)
             ]
             closing = closing or bool(own)
         return ids, mask
@@ -176,8 +177,8 @@ class Chat:
         """Cut a rendered text into control tokens and what stands between them.
 
         Yields:
-            (id, None, None) for a control token; (None, text, spans) for text in which the
-            contents stand, with (start, end, number of the message) of each of them.
+            (id, None, None) for a control token; (None, text, begins) for text in which contents
+            stand, with (where it begins, number of the message) of each of them.
         """
         marks = re.compile(f"([{chr(MARK)}-{chr(MARK + len(messages))}])")
         # A capturing group makes `split` alternate between text and what was found.
@@ -185,15 +186,14 @@ class Chat:
             if i % 2:
                 yield self._control[part], None, None
             elif part:
-                written, spans = "", []
+                written, begins = "", []
                 for j, piece in enumerate(marks.split(part)):
                     if j % 2:
-                        number, start = ord(piece) - MARK, len(written)
-                        piece = _body(messages[number]["content"])
-                        spans.append((start, start + len(piece), number))
+                        begins.append((len(written), ord(piece) - MARK))
+                        piece = _body(messages[ord(piece) - MARK]["content"])
                     written += piece
                 if written:
-                    yield None, written, spans
+                    yield None, written, begins
 
 
 def _body(content):
