@@ -1,11 +1,15 @@
-"""Measures training on a GPU: QLoRA and LoRA in bf16 of a model of seven billion random weights.
+r"""Measures training on a GPU: QLoRA and LoRA in bf16 of a model of seven billion random weights.
 
     python tests/bench_gpu.py
 
 prints a table in Markdown: tokens in a second, most GPU memory, and model FLOP utilisation, which
 counts what the forward pass and the gradients of the activations take (the base is frozen), and
-nothing that is computed twice. Without a GPU, `--shape 0.1B --sequence 32 --steps 2 --methods lora`
-shows that the command runs. QLoRA needs bitsandbytes.
+nothing that is computed twice. QLoRA needs bitsandbytes. Without a GPU,
+
+    python tests/bench_gpu.py --shape 0.05B --sequence 32 --batch 1 --accumulation 1 --steps 2 \
+        --methods lora
+
+shows that the command works.
 """
 
 import argparse

@@ -9,7 +9,7 @@ from tiny_models import byte_level_bpe
 TEMPLATE = SCRIPTS.parents[1] / "resources/prompts/chat_template.jinja"
 BLOCK = 1 << 22  # random numbers that are drawn; larger matrices repeat them
 CONFIGS = {
-    "0.1B": ("qwen3", 512, 12, 8, 8, 1536, 16384, True),
+    "0.05B": ("qwen3", 512, 12, 8, 8, 1536, 16384, True),
     "0.5B": ("qwen2", 896, 24, 14, 2, 4864, 151936, True),  # Qwen2.5-0.5B
     "1.5B": ("qwen2", 1536, 28, 12, 2, 8960, 151936, True),  # Qwen2.5-1.5B
     "7B": ("qwen2", 3584, 28, 28, 4, 18944, 152064, False),  # Qwen2.5-7B

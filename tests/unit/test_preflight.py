@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import random_models
 from specialist import architecture, needs
 from specialist.code import SCRIPTS
 from specialist.config import load
@@ -120,6 +121,34 @@ def test_gpu_is_measured_by_its_own_memory(config):
 def test_base_whose_sizes_are_not_at_hand_is_let_pass(config, tmp_path):
     (tmp_path / "config.json").unlink()
     assert Preflight(config, ROOM).stages(JOBS) == []
+
+
+# GB, as docs/memory.md has them: the default's by its provenance, the others by
+# `python tests/measure_memory.py`, with batches of four sequences of 128 tokens.
+DEFAULT = {
+    "pretrain": ({"base": "small"}, 1.12),
+    "train_lora": ({"adapter": "lora-r16"}, 3.18),
+    "convert_gguf": ({"model": "lora-r16"}, 0.51),
+    "quantize": ({"model": "lora-r16", "quantization": "Q4_K_M"}, 0.175),
+    "measure_gguf": ({"model": "lora-r16", "quantization": "Q4_K_M"}, 0.233),
+    "run_agent": ({"system": "lora-q4"}, 0.228),
+}
+REAL = {"0.05B": 1.37, "0.5B": 5.59}
+
+
+@pytest.mark.parametrize("rule", DEFAULT)
+def test_estimates_of_the_default_are_near_what_was_measured(config, rule):
+    names, measured = DEFAULT[rule]
+    [stage] = Preflight(config, ROOM).stages([(rule, names)])
+    assert stage.need.ram == pytest.approx(measured * 1e9, rel=0.2)
+
+
+@pytest.mark.parametrize("shape", REAL)
+def test_estimates_of_real_shapes_are_near_what_was_measured(config, shape):
+    model = architecture.read(json.loads(random_models.config(shape).to_json_string()))
+    adapter = config["adapters"]["lora-r16"] | {"max_length": 128}
+    need = needs.finetuning(model, adapter, gpu=False, bf16=True, rows=1)
+    assert need.ram == pytest.approx(REAL[shape] * 1e9, rel=0.2)
 
 
 def test_bits():

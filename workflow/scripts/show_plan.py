@@ -18,6 +18,7 @@ from specialist.forced import selection
 from specialist.machine import look
 from specialist.params import flat
 from specialist.plan import COMPUTED, PERHAPS, Job, Planner, table
+from specialist.step import UserError
 
 common_settings = dryrun.common_settings  # a part of every executor plugin
 jobs = []  # explained, in the order in which they would run
@@ -60,5 +61,9 @@ if __name__ == "__main__":
     print(table(jobs))
     here = look()
     working = [(job.rule, job.wildcards) for job in jobs if job.fate in (COMPUTED, PERHAPS)]
-    if stages := preflight.Preflight(configs[0], here).stages(working):
+    try:
+        stages = preflight.Preflight(configs[0], here).stages(working)
+    except UserError as error:
+        sys.exit(f"\n{error}")
+    if stages:
         print(f"\n{preflight.table(stages, here)}")

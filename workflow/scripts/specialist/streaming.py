@@ -22,7 +22,6 @@ def open_model(folder, adapter=None):
     """
     import torch
     from accelerate import dispatch_model, init_empty_weights
-    from peft import PeftConfig, PeftModel
     from transformers import AutoConfig, AutoModelForCausalLM
 
     folder, adapter = Path(folder), adapter and Path(adapter)
@@ -31,6 +30,8 @@ def open_model(folder, adapter=None):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     layers = sorted(model._no_split_modules)
     if adapter:
+        from peft import PeftConfig, PeftModel
+
         with init_empty_weights(include_buffers=False):
             settings = PeftConfig.from_pretrained(str(adapter))
             model = PeftModel(model, settings, autocast_adapter_dtype=False)
