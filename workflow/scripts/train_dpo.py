@@ -44,7 +44,7 @@ def train_dpo(
     from specialist.checkpoint import trainer_checkpoints
     from specialist.finetuning import (
         assistant_loss,
-        check_lengths,
+        encode,
         loss_curve,
         preference_rows,
         trainer_arguments,
@@ -59,7 +59,7 @@ def train_dpo(
     rows, unseen = (preference_rows(path, prompt) for path in (preferences, held_out_preferences))
     for side in ("chosen", "rejected"):
         whole = [{"messages": row["prompt"] + row[side]} for row in rows]
-        check_lengths(preferences, whole, processing, max_length)
+        encode(preferences, whole, processing, max_length)  # refuses what is too long
     base = load_base(model.parent, method=method, attention=implementation(precision))
     trainer = DPOTrainer(
         model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
