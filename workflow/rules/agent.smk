@@ -66,12 +66,20 @@ rule collect_eval:
         "results/logs/collect_eval.log",
     params:
         settings=named(
-            # Where the cache lies, how often a checkpoint is made, and the paper, are no part of it.
+            # Where the cache lies, how often a checkpoint is made, the paper and what a release
+            # is called, are no part of it.
             config={
                 key: value
                 for key, value in evaluated.items()
                 if key
-                not in ("cache", "checkpoint_seconds", "paper", "papers", "shapes")
+                not in (
+                    "cache",
+                    "checkpoint_seconds",
+                    "paper",
+                    "papers",
+                    "release",
+                    "shapes",
+                )
             },
             quantizations=main.measured(),
             stages=list(main.gates()),

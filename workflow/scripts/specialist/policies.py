@@ -4,6 +4,7 @@ A policy has two methods: `begin(task)` before each episode, and `turn(messages)
 assistant's next turn in a conversation, as a `Turn`.
 """
 
+import contextlib
 import random
 import re
 from dataclasses import dataclass
@@ -40,12 +41,15 @@ class Model:
         system: the system message, evaluated once for all episodes.
         grammar: GBNF of a turn.
         max_new_tokens: most tokens of a turn.
+        said: None, or a function that is given the text of a turn after each token, as far as
+            it is written. What it raises ends the turn.
     """
 
-    def __init__(self, runtime, system, grammar, max_new_tokens):
+    def __init__(self, runtime, system, grammar, max_new_tokens, said=None):
         from specialist.prompt import Chat
 
         self.runtime, self.grammar, self.max_new_tokens = runtime, grammar, max_new_tokens
+        self.said = said
         self.chat = Chat(runtime)
         self.prefix = self.chat.prefix(system)
 
@@ -56,9 +60,14 @@ class Model:
         from specialist.runtime import ContextOverflow, Usage
 
         self.runtime.usage = usage = Usage()
-        prompt = self.chat.ids(messages)
+        prompt, new = self.chat.ids(messages), []
+        stream = self.runtime.stream(prompt, self.grammar, self.max_new_tokens)
         try:
-            new = self.runtime.generate(prompt, self.grammar, self.max_new_tokens)
+            with contextlib.closing(stream):
+                for token in stream:
+                    new.append(token)
+                    if self.said and not self.runtime.ends(token):
+                        self.said(self.runtime.detokenize(new))
         except ContextOverflow:
             return Turn("", cut="context_overflow")
         cut = None

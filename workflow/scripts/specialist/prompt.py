@@ -47,14 +47,17 @@ class Chat:
 
     Args:
         runtime: an open `specialist.runtime.Runtime`.
+
+    Attributes:
+        bos: text of the token that begins a text, or "".
     """
 
     def __init__(self, runtime):
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
         tokens = {token: text for text, token in runtime.control_tokens.items()}
-        bos, eos = (tokens.get(token, "") for token in (runtime.bos, runtime.eos))
-        self._format = Jinja2ChatFormatter(runtime.chat_template, eos, bos)
+        self.bos, eos = (tokens.get(token, "") for token in (runtime.bos, runtime.eos))
+        self._format = Jinja2ChatFormatter(runtime.chat_template, eos, self.bos)
         self._control = runtime.control_tokens
         longest_first = sorted(self._control, key=len, reverse=True)
         self._split = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
@@ -62,6 +65,10 @@ class Chat:
         self._tokenize = functools.lru_cache(1024)(
             lambda text: tuple(runtime.tokenize(text, special=False))
         )
+
+    def text(self, messages):
+        """Text of a conversation, open for the assistant's next turn, as the template writes it."""
+        return self._format(messages=messages).prompt
 
     def ids(self, messages):
         """Token ids of a conversation, open for the assistant's next turn.
@@ -73,7 +80,7 @@ class Chat:
             UserError: the template leaves a message out.
         """
         marked = [{**turn, "content": chr(MARK + i)} for i, turn in enumerate(messages)]
-        text, ids = self._format(messages=marked).prompt, []
+        text, ids = self.text(marked), []
         for turn in marked:
             if turn["content"] not in text:
                 raise UserError(
