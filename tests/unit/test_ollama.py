@@ -27,7 +27,9 @@ LLAMA3 = """{{- bos_token }}
 {{- '<|start_header_id|>' + ('ipython' if message['role'] == 'tool' else message['role'])
     + '<|end_header_id|>\n\n' + message['content'] + '<|eot_id|>' }}
 {%- endfor %}
-{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"""
+{%- if add_generation_prompt %}
+{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
+{%- endif %}"""
 MISTRAL = """{{- bos_token }}
 {%- if messages[0]['role'] == 'system' %}
 {%- set first = messages[0]['content'] %}{%- set messages = messages[1:] %}
@@ -146,8 +148,8 @@ func main() {
     if err != nil { panic(err) }
 }
 """)
-    subprocess.run(["go", "build", "main.go"], cwd=tmp_path, check=True,
-                   env={**os.environ, "GO111MODULE": "off", "GOCACHE": str(tmp_path / "c")})  # fmt: skip
+    environment = {**os.environ, "GO111MODULE": "off", "GOCACHE": str(tmp_path / "cache")}
+    subprocess.run(["go", "build", "main.go"], cwd=tmp_path, check=True, env=environment)
     for source in templates.values():
         render = reference(source)
         template = ollama.go_template(ollama.edges(render))
@@ -167,12 +169,10 @@ def test_start_token_is_left_to_ollama():
     ("template", "said"),
     [
         ("{{ messages[0]['content'] }}{{ messages[-1]['content'] }}", "leaves out"),
-        ("{% for m in messages %}{{ m['content'] | tojson }}{{ loop.index }}{% endfor %}", "follow"),
+        ("{% for m in messages %}{{ loop.index }}{{ m['content'] }}{% endfor %}", "follow only"),
         ("{% for m in messages %}{{ raise_exception('no ' ~ m['role']) }}{% endfor %}", "refuses"),
-        ("{% for m in messages %}{{ m.role ~ m.content | upper ~ 'x' }}{{ loop.index0 }}{% endfor %}",
-         "follow only roles"),
     ],
-)  # fmt: skip
+)
 def test_template_that_ollama_cannot_follow_is_refused(template, said):
     with pytest.raises(UserError, match=said):
         ollama.edges(reference(template))

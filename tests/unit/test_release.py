@@ -12,7 +12,7 @@ from specialist.step import UserError
 
 
 def run(folder, program, *arguments, said=""):
-    """(exit status, stdout, stderr) of a program of a release, which sees nothing of this project."""
+    """(exit status, stdout, stderr) of a program of a release, which does not see this project."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, folder / program, *arguments],

@@ -12,6 +12,7 @@ import pytest
 
 import tiny_release
 
+HALF_A_PAIR = b'{"messages": [{"role": "user", "content": "\\ud800"}]}'
 ASK = [{"role": "user", "content": "Hi"}]
 
 
@@ -120,7 +121,7 @@ def test_refusals_of_the_client(client):
         ("POST", "/v1/chat/completions", b"[" * 100_000, 400),
         ("POST", "/v1/chat/completions", b"[]", 400),
         ("POST", "/v1/chat/completions", b'{"messages": "Hi"}', 400),
-        ("POST", "/v1/chat/completions", b'{"messages": [{"role": "user", "content": "\\ud800"}]}', 400),
+        ("POST", "/v1/chat/completions", HALF_A_PAIR, 400),
         ("POST", "/v1/chat/completions", b" " * 1_000_001, 413),
         ("GET", "/v1/chat/completions", b"", 405),
         ("POST", "/v1/embeddings", b"{}", 404),

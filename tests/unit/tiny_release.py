@@ -32,7 +32,6 @@ TASKS = [{"message": f"Cancel {ORDER}!", "session": {"customer": 7}}]
 def write(folder):
     """Write the release below a folder; returns its path."""
     from make_release import make_release
-
     from specialist import react
     from specialist.code import sources
     from specialist.converter import convert
