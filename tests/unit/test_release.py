@@ -1,11 +1,15 @@
 """A release in another place: verified, and talked to."""
 
+import importlib.metadata
+import json
 import os
 import signal
 import subprocess
 import sys
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import tiny_release
 from specialist.step import UserError
@@ -64,6 +68,40 @@ def test_chat_once(moved):
     assert 'Action: {"name": "cancel"' in shown and '-> {"state": "cancelled"}' in shown
     # The programs wrote nothing into the release but Python's caches.
     assert run(moved, "verify.py")[0] == 0
+
+
+LOADED = """
+import importlib.metadata, json, runpy, sys
+sys.argv = ["chat.py", "--once", "Hi"]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit:
+    pass
+import specialist.serving, uvicorn
+owners = importlib.metadata.packages_distributions()
+roots = {name.partition(".")[0] for name in sys.modules}
+print(json.dumps(sorted({name for root in roots for name in owners.get(root, ())})))
+"""
+
+
+def test_requirements_are_all_that_it_imports(moved):
+    """Other packages that are installed here must not be needed there."""
+    done = subprocess.run([sys.executable, "-c", LOADED], cwd=moved, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(moved)}, check=True)  # fmt: skip
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    names = [Requirement(line).name for line in pins((moved / "requirements.txt").read_text())]
+    allowed = set()
+    while names:
+        if (name := canonicalize_name(names.pop())) not in allowed:
+            allowed.add(name)
+            needed = map(Requirement, importlib.metadata.requires(name) or ())
+            names += [part.name for part in needed if not part.marker or part.marker.evaluate()]
+    assert not {canonicalize_name(name) for name in loaded} - allowed
+
+
+def pins(text):
+    """The lines of a requirements file without comments."""
+    return filter(None, (line.split("#")[0].strip() for line in text.splitlines()))
 
 
 def test_chat_goes_on_over_messages(moved):

@@ -26,7 +26,7 @@ CANCEL = {
     "sql": "UPDATE orders SET state = 'cancelled' WHERE id = :order AND customer = :customer",
     "returns": "SELECT state FROM orders WHERE id = :order",
 }
-TASKS = [{"message": f"Cancel {ORDER}!", "session": {"customer": 7}}]
+TASKS = [{"kind": "cancel", "message": f"Cancel {ORDER}!", "session": {"customer": 7}}]
 
 
 def write(folder):

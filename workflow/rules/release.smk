@@ -98,7 +98,7 @@ rule make_release:
                 "max_new_tokens": config["agent"]["max_new_tokens"],
                 "top_k": config["retrieval"]["top_k"],
             },
-            examples=20,
+            examples=5,
         ),
         code=digest("make_release.py", "serve"),
     script:

@@ -19,16 +19,13 @@ def make_release(
         articles: files of the knowledge base.
         index: files of the canonical index (chunks, embeddings, settings, encoder, perhaps
             what it learned), or an empty list.
-        tasks: JSONL of the evaluation; the first ones lend a session and examples.
+        tasks: JSONL of the evaluation; the first one lends its session, and some are examples.
         programs: chat.py, serve.py, verify_release.py and the modules that they import.
         requirements: pins of what the programs need.
         release: folder to write.
         name: the model's name.
         settings: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
-        examples: how many messages of tasks to show to who opens the chat.
-
-    Raises:
-        UserError: a session's value is neither text nor a number.
+        examples: most messages of tasks to show to who opens the chat.
     """
     from specialist.deployment import SETTINGS
     from specialist.text import read_rows
@@ -48,14 +45,15 @@ def make_release(
             _copy(path, release / folder / path.name)
     for path in programs:
         _copy(path, release / _place(path))
-    shown = list(read_rows(tasks))[:examples]
-    session = shown[0].get("session", {}) if shown else {}
+    rows = list(read_rows(tasks))
+    session = rows[0].get("session", {}) if rows else {}
+    # One of each kind, all of the customer whose account the chat opens by itself.
+    asked = {row["kind"]: row["message"] for row in rows if row.get("session", {}) == session}
     about = {
         "name": name,
         **settings,
         "session": session,
-        # Of the same customer, whose account the chat opens by itself.
-        "examples": [task["message"] for task in shown if task.get("session", {}) == session],
+        "examples": list(asked.values())[:examples],
     }
     text = json.dumps(about, indent=1, ensure_ascii=False)
     (release / SETTINGS).write_text(text + "\n", encoding="utf-8")

@@ -9,7 +9,8 @@ import json
 
 from specialist.step import UserError
 
-# Roles of the conversations that are looked at: all that the agent writes, and some more.
+# Roles of the conversations that are looked at: all that the agent and its users write. Ollama
+# itself joins messages of one role that follow each other.
 SHAPES = [
     "system user",
     "system user assistant user",
