@@ -48,7 +48,7 @@ def test_what_it_holds(released):
         "index/embeddings.json", "index/encoder.gguf", "index/shift.npy", "specialist/agent.py",
     } <= there  # fmt: skip
     settings = json.loads((folder / "release.json").read_text())
-    assert settings["session"].keys() == {"customer_id"} and settings["examples"]
+    assert settings["session"].keys() == {"customer_id"} and len(settings["examples"]) == 5
 
 
 def test_metadata_of_the_model(released):

@@ -25,7 +25,7 @@ def make_release(
         release: folder to write.
         name: the model's name.
         settings: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
-        examples: most messages of tasks to show to who opens the chat.
+        examples: most tasks to show to who opens the chat, with their sessions.
     """
     from specialist.deployment import SETTINGS
     from specialist.text import read_rows
@@ -45,16 +45,13 @@ def make_release(
             _copy(path, release / folder / path.name)
     for path in programs:
         _copy(path, release / _place(path))
-    rows = list(read_rows(tasks))
-    session = rows[0].get("session", {}) if rows else {}
-    # One of each kind, all of the customer whose account the chat opens by itself.
-    asked = {row["kind"]: row["message"] for row in rows if row.get("session", {}) == session}
-    about = {
-        "name": name,
-        **settings,
-        "session": session,
-        "examples": list(asked.values())[:examples],
-    }
+    asked = {}
+    for row in read_rows(tasks):
+        shown = {"message": row["message"], "session": row.get("session", {})}
+        asked.setdefault(row["kind"], shown)
+    # One of each kind; the account of the first is the one that a chat opens by itself.
+    shown = list(asked.values())[:examples]
+    about = {"name": name, **settings, "session": shown[0]["session"], "examples": shown}
     text = json.dumps(about, indent=1, ensure_ascii=False)
     (release / SETTINGS).write_text(text + "\n", encoding="utf-8")
     sums = "".join(f"{sha256(release / path)}  {path}\n" for path in files(release))
