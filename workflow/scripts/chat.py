@@ -78,8 +78,8 @@ def converse(specialist, screen):
         print(__doc__.split("\n\n")[1])
     print(f"{specialist.settings['name']}; session: {json.dumps(specialist.session)}")
     for example in specialist.settings["examples"]:
-        session = "".join(f" --session {key}={value}" for key, value in example["session"].items())
-        print(f"  for example{session}: {example['message']}")
+        whose = "".join(f" --session {key}={value}" for key, value in example["session"].items())
+        print(f"  for example{whose}: {example['message']}")
     history = []
     while True:
         try:
