@@ -59,6 +59,7 @@ rule write_card:
             language=config["release"]["language"],
             author=config["release"]["author"],
             dataset=lambda w: w.dataset,
+            source=lambda w: files.source(w.dataset),
             parts=lambda w: files.described(w.system),
         ),
         code=digest("write_card.py", "report", "rag"),
