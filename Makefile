@@ -1,12 +1,15 @@
 # make          sets up .venv and runs the main job: results/agent_eval.json
 # make plan     shows what that would run, why, and what it costs
 # make verify   hashes all that stands behind the result again
+# make chat     talks to the specialist in the terminal; SYSTEM=lora-q4
+# make serve    serves it to any OpenAI client on http://127.0.0.1:8000/v1
 # make test     sets up .venv and runs the tests
 # make lint     sets up .venv and checks style
 # make cache    shows what the cache holds; PRUNE=5 shrinks it to 5 GB first
 #
 # CORES=2              how many cores the job uses (all)
 # OPTIONS="..."        more options of Snakemake, for the main job or its plan
+# SYSTEM=lora-q4       the system that is released, for chat and serve
 # ACCEL=cuda|metal     builds llama.cpp for an accelerator (processor only)
 # PYTHON=python3.12    the interpreter that .venv is made of (python3)
 
@@ -14,6 +17,7 @@ CORES   ?= all
 OPTIONS ?=
 ACCEL   ?=
 PYTHON  ?= python3
+SYSTEM  ?= lora-q4
 
 VENV := .venv
 PIP  := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
@@ -21,14 +25,14 @@ PIP  := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 # A stamp's name holds a checksum of the files that define what was installed.
 sum   = $(firstword $(shell cat $(1) | cksum))
 RUNS := envs/workflow.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/report.txt \
-        envs/paper.txt
+        envs/paper.txt envs/serve.txt
 LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(ACCEL)
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
 TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/constraints.txt)
 
 JOB  := --cores $(CORES) results/agent_eval.json $(OPTIONS)
 
-.PHONY: run plan verify test lint cache
+.PHONY: run plan verify chat serve test lint cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake $(JOB)
 
@@ -37,6 +41,10 @@ plan: $(MAIN)
 
 verify: $(MAIN)
 	@$(VENV)/bin/python workflow/scripts/verify.py
+
+chat serve: $(MAIN)
+	@$(VENV)/bin/snakemake --quiet all --cores $(CORES) results/release/$(SYSTEM) $(OPTIONS)
+	@$(VENV)/bin/python results/release/$(SYSTEM)/$@.py
 
 test: $(MAIN) $(TEST)
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile tests

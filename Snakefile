@@ -9,7 +9,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from specialist.code import digest
+from specialist.code import digest, sources
 from specialist.config import load
 from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
@@ -80,3 +80,4 @@ include: "workflow/rules/gguf.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/agent.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/release.smk"

@@ -13,7 +13,7 @@ import yaml
 from specialist import records
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("Snakefile", "config", "envs", "profiles", "resources", "workflow")
+PARTS = ("LICENSE", "Snakefile", "config", "envs", "profiles", "resources", "workflow")
 TINY = ROOT / "tests" / "config" / "tiny.yaml"
 SCRIPTS = "workflow/scripts"
 BIG = 1_000_000  # bytes from which a copied project shares a file with the original

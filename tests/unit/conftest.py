@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import tiny_models
+import tiny_release
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 
@@ -41,3 +42,15 @@ def runtime(chat_model):
 
     with Runtime(chat_model / "f16.gguf") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory):
+    """A release whose model cancels an order and answers, whatever it is asked."""
+    return tiny_release.write(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def moved(release, tmp_path):
+    """A copy of it in another place."""
+    return Path(shutil.copytree(release, tmp_path / "moved"))

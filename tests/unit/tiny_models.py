@@ -85,3 +85,37 @@ def write_texts(path, texts=TEXTS):
     """Write JSONL with one "text" per line; returns `path`."""
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
     return path
+
+
+def teach(folder, conversations, steps=120):
+    """Train the model in a folder until it says the assistant's turns of some conversations.
+
+    Args:
+        folder: what `save_model` wrote, with chat_template.jinja.
+        conversations: lists of {"role", "content"}.
+        steps: optimizer steps, each over one of them.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).train()
+    torch.manual_seed(0)
+    # Begun anew: the weights of a random model that chooses are too large to learn from.
+    model.init_weights()
+    batches = []
+    for turns in conversations:
+        made = tokenizer.apply_chat_template(
+            turns, return_dict=True, return_assistant_tokens_mask=True
+        )
+        ids, mask = (torch.tensor([made[key]]) for key in ("input_ids", "assistant_masks"))
+        batches.append((ids, ids.masked_fill(mask == 0, -100)))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for step in range(steps):
+        ids, labels = batches[step % len(batches)]
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert loss < 0.1, f"the tests' model has not learnt its lines: loss {loss:.2f}"
+    model.save_pretrained(folder)

@@ -66,8 +66,8 @@ rule collect_eval:
         "results/logs/collect_eval.log",
     params:
         settings=named(
-            # Where the cache lies, how often a checkpoint is made, whether memory is checked, and
-            # the paper, are no part of it.
+            # Where the cache lies, how often a checkpoint is made, whether memory is checked, the
+            # paper and what a release is called, are no part of it.
             config={
                 key: value
                 for key, value in evaluated.items()
@@ -78,6 +78,7 @@ rule collect_eval:
                     "preflight",
                     "paper",
                     "papers",
+                    "release",
                     "shapes",
                     "benchmarks",
                 )

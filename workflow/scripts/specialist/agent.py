@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass, field
 
 from specialist import react
-from specialist.environment import Environment
+from specialist.environment import Environment, changes, dump
 
 
 @dataclass
@@ -83,13 +83,15 @@ class Agent:
         tools: the tools on offer, `specialist.environment.SEARCH` among them if it may search.
         max_steps: most turns in an episode.
         search: function from a query to chunks [{"source", "title", "text"}], or None.
+        acted: None, or a function that is given each `Step` when all has come of it. What it
+            raises ends the episode.
     """
 
-    def __init__(self, policy, system, tools, max_steps, search=None):
+    def __init__(self, policy, system, tools, max_steps, search=None, acted=None):
         from jsonschema import Draft202012Validator
 
         self.policy, self.system, self.tools = policy, system, tools
-        self.max_steps, self.search = max_steps, search
+        self.max_steps, self.search, self.acted = max_steps, search, acted
         self._schemas = {tool["name"]: Draft202012Validator(tool["parameters"]) for tool in tools}
 
     def run(self, task, connection, before):
@@ -108,24 +110,36 @@ class Agent:
                 {"role": "user", "content": task["message"]},
             ],
         )
+        self.policy.begin(task)
+        self.answer(trace, connection, task.get("session", {}))
+        trace.changes = changes(before, dump(connection))
+        return trace
+
+    def answer(self, trace, connection, session):
+        """Take turns until the last message of a trace's conversation is answered.
+
+        Args:
+            trace: a `Trace` whose messages end with the customer's; it is added to.
+            connection: the database, which the tools change.
+            session: values that the tools' SQL may use by name.
+        """
         found = []
         environment = Environment(
             connection,
             self.tools,
-            task.get("session", {}),
+            session,
             self.search and (lambda query: self._passages(query, found)),
         )
-        self.policy.begin(task)
         for _ in range(self.max_steps):
             begin = time.perf_counter()
             ended = self._step(trace, environment, found)
             trace.times["steps"].append(time.perf_counter() - begin)
+            if self.acted:
+                self.acted(trace.steps[-1])
             if ended:
                 trace.ended = ended
                 break
         trace.times["total"] = sum(trace.times["steps"])
-        trace.changes = environment.changes(before)
-        return trace
 
     def _step(self, trace, environment, found):
         """Take one turn; how the episode ended with it, or None."""

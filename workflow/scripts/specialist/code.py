@@ -42,6 +42,14 @@ def parts(script, *envs):
     return code | {f"envs/{env}.txt": _pins(env) for env in envs}
 
 
+def sources(*scripts):
+    """Paths, relative to workflow/scripts/, of scripts and of all that they import from here."""
+    found = {}
+    for script in scripts:
+        _follow(SCRIPTS / script, found)
+    return sorted(path.relative_to(SCRIPTS).as_posix() for path in found)
+
+
 def _follow(path, found):
     if path in found:
         return

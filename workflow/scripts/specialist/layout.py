@@ -364,6 +364,77 @@ class Layout:
             files["adapter"] = f"{folder}/adapter/{model}/adapter_model.safetensors"
         return files
 
+    def released(self, system):
+        """What a release of a system is made of.
+
+        Returns:
+            dict: "model" (name of its adapter or base), "gguf" (path), "index" (paths of the
+            canonical index) and "articles" (paths), both empty without a search.
+
+        Raises:
+            UserError: the system has no model, or its index no encoder that is a file.
+        """
+        entry = self.config["systems"][system]
+        model = entry.get("adapter") or entry.get("base")
+        if model is None:
+            raise UserError(
+                f"systems.{system}: found the policy {entry['policy']}, expected a system with a "
+                "base or an adapter; a policy has no model to release"
+            )
+        found = {"model": model, "gguf": self.gguf(model, entry["quantization"])}
+        if "index" not in entry:
+            return found | {"index": [], "articles": []}
+        name = entry["index"]
+        folder, dataset = self.index_folder(name), self.config["indexes"][name]["dataset"]
+        if not self.encoder(name):
+            raise UserError(
+                f"indexes.{name}.encoder: found sentence-transformers, expected llama.cpp for a "
+                "release, which carries the embedding model as a GGUF"
+            )
+        index = [f"{folder}/{file}" for file in ("chunks.jsonl", "embeddings.npy")]
+        index += [f"{folder}/embeddings.json", self.encoder(name)]
+        index += [shift] if (shift := self.shift(name)) else []
+        return found | {"index": index, "articles": self.needed(dataset, "kb")}
+
+    def figures(self, system, dataset):
+        """The files with figures for the card of a release, by the arguments of write_card."""
+        entry, model = self.config["systems"][system], self.released(system)["model"]
+        base, adapter = self.base_of(model)[1], self.config["adapters"].get(model)
+        folder = f"{self.results}/{self.model_dataset(model)}"
+        index = entry.get("index")
+        # A base that was taken over need not have been pretrained here.
+        corpus = f"{self.results}/{base['dataset']}/prepared/corpus.json"
+        corpus = corpus if base["train_tokens"] else []
+        return {
+            "pretraining": f"{self.base_folder(model)}/pretraining.json" if corpus else [],
+            "training": f"{folder}/adapter/{model}/training.json" if adapter else [],
+            "measures": f"{folder}/gguf/{model}/measures/{entry['quantization']}.json",
+            "retrieval": f"{self.index_folder(index)}/retrieval.json" if index else [],
+            "corpus": corpus,
+            "sft": f"{folder}/prepared/sft.json" if adapter else [],
+        }
+
+    def described(self, system):
+        """What a system is made of, for the card of its release."""
+        entry, model = self.config["systems"][system], self.released(system)["model"]
+        (base, settings), index = self.base_of(model), entry.get("index")
+        adapter = self.config["adapters"].get(model)
+        return {
+            "base": {"name": base} | settings,
+            "adapter": {"name": model} | adapter if adapter else None,
+            "quantization": entry["quantization"],
+            "embedding": self.config["indexes"][index]["embedding"] if index else None,
+        }
+
+    def origin(self, dataset):
+        """Where a dataset came from, in words."""
+        entry = self.config["datasets"][dataset]
+        if "simulate" in entry:
+            return f"simulated from the spec {entry['simulate']}"
+        if "corpus" in entry:
+            return f"the text at {entry['corpus']['url']}"
+        return f"the files of the folder {Path(entry['path']).name}"
+
     def headline_model(self):
         """The base or adapter of the headline system, or None for a policy."""
         entry = self.config["systems"][self.config["headline"]]

@@ -4,6 +4,7 @@ A policy has two methods: `begin(task)` before each episode, and `turn(messages)
 assistant's next turn in a conversation, as a `Turn`.
 """
 
+import contextlib
 import random
 import re
 from dataclasses import dataclass
@@ -40,12 +41,15 @@ class Model:
         system: the system message, evaluated once for all episodes.
         grammar: GBNF of a turn.
         max_new_tokens: most tokens of a turn.
+        said: None, or a function that is given the text of a turn after each token, as far as
+            it is written. What it raises ends the turn.
     """
 
-    def __init__(self, runtime, system, grammar, max_new_tokens):
+    def __init__(self, runtime, system, grammar, max_new_tokens, said=None):
         from specialist.prompt import Chat
 
         self.runtime, self.grammar, self.max_new_tokens = runtime, grammar, max_new_tokens
+        self.said = said
         self.chat = Chat(runtime)
         self.prefix = self.chat.prefix(system)
 
@@ -56,13 +60,19 @@ class Model:
         from specialist.runtime import ContextOverflow, Usage
 
         self.runtime.usage = usage = Usage()
-        prompt = self.chat.ids(messages)
+        prompt, new = self.chat.ids(messages), []
+        ends = (self.chat.end,)
+        stream = self.runtime.stream(prompt, self.grammar, self.max_new_tokens, ends)
         try:
-            new = self.runtime.generate(prompt, self.grammar, self.max_new_tokens, (self.chat.end,))
+            with contextlib.closing(stream):
+                for token in stream:
+                    new.append(token)
+                    if self.said and not self._ends(token):
+                        self.said(self.runtime.detokenize(new).lstrip(" "))
         except ContextOverflow:
             return Turn("", cut="context_overflow")
         cut = None
-        if new[-1] == self.chat.end or self.runtime.ends(new[-1]):
+        if self._ends(new[-1]):
             new.pop()
         elif len(prompt) + len(new) >= self.runtime.context:
             cut = "context_overflow"
@@ -76,6 +86,9 @@ class Model:
             usage.prompt_seconds,
             usage.generated_seconds,
         )
+
+    def _ends(self, token):
+        return token == self.chat.end or self.runtime.ends(token)
 
 
 class Scripted:

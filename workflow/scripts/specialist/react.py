@@ -79,6 +79,15 @@ def parse(turn):
         return {"error": f"the action is not a call: {error}"}
 
 
+def answer(turn):
+    """The answer in a turn, as far as both are written; "" before it begins."""
+    thought, _, rest = turn.partition("\n")
+    if not thought.startswith(THOUGHT) or not rest.startswith(ANSWER):
+        return ""
+    # A character of several tokens shows as U+FFFD until its last one is there.
+    return rest[len(ANSWER) :].rstrip("\ufffd").strip()
+
+
 def _finite(number):
     # The grammar allows 1e999, which Python reads as infinite and JSON cannot write.
     if not math.isfinite(value := float(number)):

@@ -22,11 +22,15 @@ def read(path):
 
 
 def by_output(folder):
-    """{path of an output: record of the job that made it} of all records below a folder."""
+    """{path of an output: record of the job that made it} of all records below a folder.
+
+    An output that is a folder has its record too, as have the files in it.
+    """
     found = {}
     for path in sorted(Path(folder).rglob(f"*{SUFFIX}")):
         if record := read(path):
             found |= dict.fromkeys(record["outputs"], record)
+            found[str(path).removesuffix(SUFFIX)] = record
     return found
 
 

@@ -88,6 +88,7 @@ class Runtime:
         # Ids of the tokens that begin and end a text; -1 for none.
         self.bos = lib.llama_vocab_bos(self._vocab)
         self.eos = lib.llama_vocab_eos(self._vocab)
+        self.adds_bos = bool(lib.llama_vocab_get_add_bos(self._vocab))
         if not weights:
             return
         trained = lib.llama_model_n_ctx_train(self._model)
@@ -150,9 +151,12 @@ class Runtime:
     def _formats(self):
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-        texts = {token: text for text, token in self.control_tokens.items()}
-        bos, eos = (texts.get(token, "") for token in (self.bos, self.eos))
+        bos, eos = self.control_text(self.bos), self.control_text(self.eos)
         return [Jinja2ChatFormatter(self.chat_template, eos, bos, open) for open in (False, True)]
+
+    def control_text(self, token):
+        """Text of a control token, or "" for another token or none."""
+        return next((text for text, own in self.control_tokens.items() if own == token), "")
 
     @functools.cached_property
     def control_tokens(self):
@@ -246,10 +250,14 @@ class Runtime:
         self._keep(len(prefix))
 
     def generate(self, ids, grammar=None, max_tokens=256, stop_ids=()):
-        """Greedy continuation of a prompt.
+        """Greedy continuation of a prompt, as a list; see `stream`."""
+        return list(self.stream(ids, grammar, max_tokens, stop_ids))
+
+    def stream(self, ids, grammar=None, max_tokens=256, stop_ids=()):
+        """Greedy continuation of a prompt, token by token.
 
         What the prompt has in common with the sequence evaluated before is not evaluated
-        again.
+        again. It may be left at any token; the next call goes on from there.
 
         Args:
             ids: the whole prompt.
@@ -257,7 +265,7 @@ class Runtime:
             max_tokens: most tokens to generate; the end of the context stops as well.
             stop_ids: tokens to stop at, besides the model's own end-of-generation tokens.
 
-        Returns:
+        Yields:
             The new ids; the last is a stop token unless a limit came first.
 
         Raises:
@@ -268,28 +276,28 @@ class Runtime:
         if len(ids) >= self.context:
             raise ContextOverflow(f"{len(ids)} tokens in the prompt, context {self.context}")
         sampler = self._grammar(grammar) if grammar else None
-        # The last token is evaluated in any case: its logits are needed.
-        kept = self._keep(min(_common(self._cached, ids), len(ids) - 1))
-        self._evaluate(ids[kept:])
-        # Reading the logits waits for the evaluation, so the clock is right on a GPU too.
-        token = self._choose(sampler)
-        usage.prompt_tokens += len(ids) - kept
-        usage.prompt_seconds += time.perf_counter() - begin
-        begin, new = time.perf_counter(), [token]
-        limit = min(max_tokens, self.context - len(ids))
-        while token not in stop_ids and not self.ends(token):
-            if len(new) >= limit:
-                break
-            if sampler:
-                lib.llama_sampler_accept(sampler, token)
-            self._evaluate([token])
+        try:
+            # The last token is evaluated in any case: its logits are needed.
+            kept = self._keep(min(_common(self._cached, ids), len(ids) - 1))
+            self._evaluate(ids[kept:])
+            # Reading the logits waits for the evaluation, so the clock is right on a GPU too.
             token = self._choose(sampler)
-            new.append(token)
-        if sampler:
-            lib.llama_sampler_free(sampler)
-        usage.generated_tokens += len(new)
-        usage.generated_seconds += time.perf_counter() - begin
-        return new
+            usage.prompt_tokens += len(ids) - kept
+            usage.prompt_seconds += time.perf_counter() - begin
+            for left in range(min(max_tokens, self.context - len(ids)), 0, -1):
+                usage.generated_tokens += 1
+                yield token
+                if left == 1 or token in stop_ids or self.ends(token):
+                    return
+                begin = time.perf_counter()
+                if sampler:
+                    lib.llama_sampler_accept(sampler, token)
+                self._evaluate([token])
+                token = self._choose(sampler)
+                usage.generated_seconds += time.perf_counter() - begin
+        finally:
+            if sampler:
+                lib.llama_sampler_free(sampler)
 
     def time(self, prompt, continuation):
         """Seconds to evaluate a prompt, and to go on by given tokens one at a time.

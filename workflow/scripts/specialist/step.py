@@ -143,8 +143,15 @@ def machine():
 
 
 def hashes(section):
-    """{path: SHA-256} of the files of a rule's inputs or outputs."""
-    return {path: sha256(path) for path in _flat(section) if Path(path).is_file()}
+    """{path: SHA-256} of the files of a rule's inputs or outputs, those in a folder among them."""
+    return {path: sha256(path) for name in _flat(section) for path in _files(name)}
+
+
+def _files(path):
+    """The paths of the files that a path stands for: itself, or what is in it."""
+    if os.path.isdir(path):
+        return sorted(str(found) for found in Path(path).rglob("*") if found.is_file())
+    return [path] if os.path.isfile(path) else []
 
 
 def modified(section):
@@ -230,9 +237,11 @@ def run(function, snakemake):
                 check = functools.partial(_refuse_changed, inputs, times)
                 clock = _work(function, snakemake, checkpoints, check)
                 found = provenance(snakemake, inputs, clock)
-                (store.replace if anew else store.store)(key, found["outputs"], found)
+                # The cache knows files; a folder is made of what it knows already.
+                if [*found["outputs"]] == outputs:
+                    (store.replace if anew else store.store)(key, found["outputs"], found)
             # Snakemake will take them for whole from now on, even after the machine's loss.
-            for path in filter(os.path.isfile, outputs):
+            for path in found["outputs"]:
                 flush(path)
     sizes = {path: os.path.getsize(path) for path in [*inputs, *found["outputs"]]}
     text = json.dumps({"key": key, **found, "bytes": sizes}, indent=1, default=str)

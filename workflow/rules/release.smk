@@ -1,0 +1,106 @@
+# A release: a system with all it needs in a folder that can be taken anywhere.
+
+
+rule describe_gguf:
+    input:
+        gguf=lambda w: files.released(w.system)["gguf"],
+    output:
+        model="results/{dataset}/release/{system}/model.gguf",
+    log:
+        "results/logs/{dataset}/describe_gguf/{system}.log",
+    params:
+        settings=named(
+            name=lambda w: f"{w.dataset}-{w.system}",
+            description=lambda w: f"Support agent for {w.dataset}",
+            license=config["release"]["license"],
+            author=config["release"]["author"],
+            base=lambda w: files.base_of(files.released(w.system)["model"])[0],
+        ),
+        code=digest("describe_gguf.py", "gguf"),
+    script:
+        "../scripts/describe_gguf.py"
+
+
+rule write_modelfile:
+    input:
+        gguf="results/{dataset}/release/{system}/model.gguf",
+        prompt=config["agent"]["prompt"],
+        tools=lambda w: files.system_tools(w.system, w.dataset),
+    output:
+        modelfile="results/{dataset}/release/{system}/Modelfile",
+    log:
+        "results/logs/{dataset}/write_modelfile/{system}.log",
+    params:
+        settings=named(
+            search=lambda w: "index" in config["systems"][w.system],
+            license=config["release"]["license"],
+            context=config["agent"]["context"],
+            max_new_tokens=config["agent"]["max_new_tokens"],
+        ),
+        code=digest("write_modelfile.py", "gguf"),
+    script:
+        "../scripts/write_modelfile.py"
+
+
+rule write_card:
+    input:
+        unpack(lambda w: files.figures(w.system, w.dataset)),
+        template="workflow/report/card.md.jinja",
+        scores="results/{dataset}/agent/{system}/scores.json",
+        leakage="results/{dataset}/prepared/leakage.json",
+    output:
+        card="results/{dataset}/release/{system}/README.md",
+    log:
+        "results/logs/{dataset}/write_card/{system}.log",
+    params:
+        settings=named(
+            name=lambda w: f"{w.dataset}-{w.system}",
+            license=config["release"]["license"],
+            language=config["release"]["language"],
+            author=config["release"]["author"],
+            dataset=lambda w: w.dataset,
+            source=lambda w: files.origin(w.dataset),
+            parts=lambda w: files.described(w.system),
+        ),
+        code=digest("write_card.py", "report", "rag"),
+    script:
+        "../scripts/write_card.py"
+
+
+# The folder is no other rule's input, so that it does not matter that Snakemake compares folders
+# by time: verify.py compares them by content.
+rule make_release:
+    input:
+        model=f"results/{config['dataset']}/release/{{system}}/model.gguf",
+        modelfile=f"results/{config['dataset']}/release/{{system}}/Modelfile",
+        card=f"results/{config['dataset']}/release/{{system}}/README.md",
+        license_text="LICENSE",
+        prompt=config["agent"]["prompt"],
+        tools=lambda w: files.system_tools(w.system, config["dataset"]),
+        database=lambda w: files.file(config["dataset"], "database"),
+        articles=lambda w: files.released(w.system)["articles"],
+        index=lambda w: files.released(w.system)["index"],
+        tasks=f"results/{config['dataset']}/prepared/tasks.jsonl",
+        programs=[
+            f"workflow/scripts/{path}"
+            for path in sources("chat.py", "serve.py", "verify_release.py")
+        ],
+        requirements="envs/serve.txt",
+    output:
+        release=directory("results/release/{system}"),
+    log:
+        "results/logs/make_release/{system}.log",
+    params:
+        settings=named(
+            name=lambda w: f"{config['dataset']}-{w.system}",
+            settings={
+                "max_steps": config["agent"]["max_steps"],
+                "context": config["agent"]["context"],
+                "max_new_tokens": config["agent"]["max_new_tokens"],
+                "top_k": config["retrieval"]["top_k"],
+            },
+            examples=5,
+        ),
+        code=digest("make_release.py", "serve"),
+    script:
+        "../scripts/make_release.py"
