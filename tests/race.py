@@ -90,7 +90,7 @@ def tokens_of(file, vocab_size, sequence):
         own = [folder / part for part in ("tokenizer.json", "tokenizer_config.json", "chat")]
         train_tokenizer(parts[0], template, *own, vocab_size=vocab_size)
         made = [folder / part for part in ("train.npy", "validation.npy", "stats.json")]
-        tokenize_corpus(*parts, own[0], template, *made)
+        tokenize_corpus(*parts, *own[:2], template, *made)
         size = json.loads(made[2].read_text())["held_out"]["bytes"]
         return *(language.one_text(path, sequence) for path in made[:2]), size
 

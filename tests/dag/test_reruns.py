@@ -145,7 +145,7 @@ CHANGES = {
     ),
     "code that a shared module imports": (
         append(f"{SCRIPTS}/specialist/precision.py", "\nUNUSED = 1\n"),
-        PRETRAINED | ALL_MODELS,
+        PRETRAINED | rendered("small", *ADAPTERS) | ALL_MODELS,
     ),
     # Configuration: what has the value among its parameters, and what follows.
     "rank of one adapter": (

@@ -76,7 +76,7 @@ def learned(tmp_path_factory, resources):
     others = folder / "tokenizer_config.json", folder / "chat_template.jinja"
     train_tokenizer(parts[0], template, tokenizer, *others, vocab_size=300)
     made = [folder / name for name in ("train.npy", "validation.npy", "stats.json")]
-    tokenize_corpus(*parts, tokenizer, template, *made)
+    tokenize_corpus(*parts, tokenizer, others[0], template, *made)
     outputs = folder / "curve.jsonl", folder / "times.jsonl"
     measure_pretraining(*made, tokenizer, *outputs, **SETTINGS)
     return folder

@@ -61,7 +61,7 @@ def make_up(cell, number):
         write(files["measures"], quality | size | {"speed": {"speedup_over_f16": 1.5}})
     if "evaluation" in files:
         losses = {"held_out_loss": 0.5 + number / 99, "gap": 0.01, "forgotten": 0.1}
-        write(files["evaluation"], losses)
+        write(files["evaluation"], losses | {"trainable_share": 0.05})
         cost = {"compute_s": 10.0, "peak_memory_mb": 900 + number}
         write(files["adapter"].with_name(f"{files['adapter'].name}.provenance.json"), cost)
 
