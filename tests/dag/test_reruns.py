@@ -215,7 +215,7 @@ CHANGES = {
     # Software: the rules that use it, and what follows.
     "pin of training": (
         append("envs/train.txt", "one-more==1.0\n"),
-        TOKENIZED | PRETRAINED | ALL_MODELS,
+        TOKENIZED | PRETRAINED | rendered("small", *ADAPTERS) | ALL_MODELS,
     ),
     "pin of llama.cpp": (
         append("envs/gguf.txt", "one-more==1.0\n"),
