@@ -84,8 +84,8 @@ def open_page(browser, page, profile):
 def test_page_opens_in_a_browser(paper, browser, tmp_path):
     shown, console = open_page(browser, paper.folder / REPORT, tmp_path / "profile")
     assert console == []
-    assert shown.count("<figure") == shown.count("<svg") == 4
-    assert shown.count("<table") == 5
+    assert shown.count("<figure") == shown.count("<svg") == shown.count("<section") == 5
+    assert shown.count("<table") == 6
 
 
 def test_page_asks_for_nothing_from_elsewhere(paper, browser, tmp_path):
