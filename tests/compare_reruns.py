@@ -55,8 +55,8 @@ CHANGES = {
     ),
     "a function in a shared module, used by LoRA": replace(
         f"{SCRIPTS}/specialist/finetuning.py",
-        'reduction="sum"',
-        'reduction="sum", label_smoothing=0.1',
+        'labels[carries], reduction="sum"',
+        'labels[carries], reduction="sum", label_smoothing=0.1',
     ),
     "a learning rate": configure(adapters={"lora-r16": {"learning_rate": 0.001}}),
     "the old learning rate again": configure(adapters={"lora-r16": {"learning_rate": 0.003}}),
@@ -102,7 +102,7 @@ def compare(folder):
     alone.project.edit(f"{SCRIPTS}/specialist/code.py", DIGEST, 'text = ""')
     alone.project.edit("Snakefile", "    notice_changes()\n", "")
     workflow = Side(folder / "workflow", cache={"folder": str(folder / "cache")})
-    print("| the change | Snakemake alone | this workflow |\n| --- | ---: | ---: |")
+    print("| the change | Snakemake alone | this workflow |\n| --- | ---: | ---: |", flush=True)
     for name, change in {"the first run": nothing, **CHANGES}.items():
         runs = []
         for side in (alone, workflow):
