@@ -32,7 +32,8 @@ def collect_preferences(
     from transformers import AutoTokenizer
 
     from specialist.adapters import load_base
-    from specialist.finetuning import with_system_prompt
+    from specialist.finetuning import BaseTokenizer, with_system_prompt
+    from specialist.prompt import Chat
     from specialist.step import UserError
     from specialist.text import write_rows
 
@@ -40,6 +41,7 @@ def collect_preferences(
     processing = AutoTokenizer.from_pretrained(
         tokenizer.parent, local_files_only=True, padding_side="left"
     )
+    chat = Chat(BaseTokenizer(processing))
     network = PeftModel.from_pretrained(load_base(model.parent), lora.parent).merge_and_unload()
     turns = [
         (row["messages"][:place], message["content"])
@@ -51,20 +53,15 @@ def collect_preferences(
     rows = []
     for start in range(0, len(turns), BATCH):
         batch = turns[start : start + BATCH]
-        encoded = processing.apply_chat_template(
-            [prompt for prompt, _ in batch],
-            add_generation_prompt=True,
-            padding=True,
-            return_dict=True,
-            return_tensors="pt",
-        )
+        asked = {"input_ids": [chat.ids(prompt) for prompt, _ in batch]}
+        encoded = processing.pad(asked, return_tensors="pt")
         with torch.inference_mode():
             found = network.generate(
                 **encoded,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 use_cache=True,
-                eos_token_id=processing.eos_token_id,
+                eos_token_id=[processing.eos_token_id, chat.end],
                 pad_token_id=processing.pad_token_id,
             )
         said = processing.batch_decode(

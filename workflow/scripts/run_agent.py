@@ -92,13 +92,10 @@ def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, o
         return policies.Scripted()
     if name == "random":
         return policies.Random(tools, seed)
-    from specialist.grammar import turn_grammar
-    from specialist.prompt import Chat
     from specialist.runtime import Runtime
 
     runtime = opened.enter_context(Runtime(gguf, context, threads))
-    grammar = turn_grammar(tools, blank=bool(Chat(runtime).lead) or runtime.opens_with_blank)
-    return policies.Model(runtime, system, grammar, max_new_tokens)
+    return policies.Model.with_tools(runtime, system, tools, max_new_tokens)
 
 
 if "snakemake" in globals():

@@ -86,7 +86,6 @@ class Specialist:
     def __init__(self, folder, session=None, *, threads=1, said=None, acted=None):
         from specialist.agent import Agent
         from specialist.environment import open_database
-        from specialist.grammar import turn_grammar
         from specialist.policies import Model
         from specialist.prompt import system_message
         from specialist.runtime import Runtime
@@ -110,10 +109,10 @@ class Specialist:
                 found = Index(index, self.settings["top_k"])
                 search = opened.enter_context(contextlib.closing(found)).search
             runtime = Runtime(folder / "model.gguf", self.settings["context"], threads)
-            self.model = Model(
+            self.model = Model.with_tools(
                 opened.enter_context(runtime),
                 self.system,
-                turn_grammar(offered),
+                offered,
                 self.settings["max_new_tokens"],
                 said,
             )

@@ -53,6 +53,15 @@ class Model:
         self.chat = Chat(runtime)
         self.prefix = self.chat.prefix(system)
 
+    @classmethod
+    def with_tools(cls, runtime, system, tools, max_new_tokens, said=None):
+        """The same with the grammar of some tools, as the model's template opens a turn."""
+        from specialist.grammar import turn_grammar
+        from specialist.prompt import Chat
+
+        blank = bool(Chat(runtime).lead) or runtime.opens_with_blank
+        return cls(runtime, system, turn_grammar(tools, blank=blank), max_new_tokens, said)
+
     def begin(self, task):
         self.runtime.start(self.prefix)
 
