@@ -133,9 +133,9 @@ def estimate(model, name, entry, kind):
     if name == "train_lora":
         return needs.finetuning(model, entry, gpu=False, bf16=True, rows=1)
     if name == "merge_lora":
-        return needs.merging(model, 2)
+        return needs.merging(model)
     if name == "convert_gguf":
-        return needs.conversion(model, 2)
+        return needs.conversion(model)
     return needs.quantization(model, needs.bits_of(kind))
 
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import tempfile
-from pathlib import Path
 
 LOGIT_TOKENS = 512
 # Rounding the weights of a trained model to F16 moves a logit by a hundredth of the logits'
@@ -37,6 +35,7 @@ def convert_gguf(
     """
     from specialist.converter import convert
     from specialist.gates import check
+    from specialist.scratch import scratch
 
     files = {
         "model.safetensors": model,
@@ -49,13 +48,13 @@ def convert_gguf(
         files["tokenizer.model"] = sentencepiece
     with open(text, encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines]
-    with tempfile.TemporaryDirectory(dir=gguf.parent) as scratch:
+    with scratch(gguf) as room:
         # The converter wants one folder, and takes metadata from its name.
-        folder = Path(scratch) / "model"
+        folder = room / "model"
         folder.mkdir()
         for target, source in files.items():
             (folder / target).symlink_to(source.resolve())
-        made = Path(scratch) / "f16.gguf"
+        made = room / "f16.gguf"
         convert(folder, made, name)
         differing, difference = _compare(folder, made, texts, threads)
         gates = check(

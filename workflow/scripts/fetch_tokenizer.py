@@ -29,8 +29,6 @@ def fetch_tokenizer(
     """
     import json
     import shutil
-    import tempfile
-    from pathlib import Path
 
     from transformers import AutoTokenizer
 
@@ -39,13 +37,13 @@ def fetch_tokenizer(
     from specialist.finetuning import BaseTokenizer
     from specialist.prompt import Chat
     from specialist.runtime import Runtime
+    from specialist.scratch import scratch
 
     place = f"bases.{base}"
     folder = bases.locate(place, source, hub, revision, bases.SMALL_FILES)
     bases.check_files(place, folder)
     config = json.loads((folder / bases.CONFIG).read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory(dir=tokenizer.parent) as scratch:
-        made = Path(scratch)
+    with scratch(tokenizer) as made:
         for name in bases.SMALL_FILES:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, made / name)

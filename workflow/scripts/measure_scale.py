@@ -19,16 +19,14 @@ def measure_scale(measures, machine, *, shape, quantizations, rounds, threads):
         rounds: how often speed is taken.
         threads: CPU threads.
     """
-    import tempfile
-    from pathlib import Path
-
     from quantize import quantize
     from specialist import generation, random_gguf
     from specialist.machine import describe
+    from specialist.scratch import scratch
 
     found = {}
-    with tempfile.TemporaryDirectory(dir=measures.parent) as folder:
-        original = Path(folder) / "F16.gguf"
+    with scratch(measures) as room:
+        original = room / "F16.gguf"
         print("F16: writing random weights", flush=True)
         random_gguf.write(original, **shape)
         for kind in ["F16", *quantizations]:

@@ -15,12 +15,11 @@ def plot_curves(curves, plot, *, experiment, published):
         published: list of dicts "name", "seconds", "bits_per_byte": points beside the curves, by
             time. Without any, the curves are by tokens.
     """
-    import matplotlib
     import pandas as pd
     from matplotlib.figure import Figure
 
-    # Text as text, and ids that do not change from run to run.
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": experiment})
+    from specialist.plots import write_svg
+
     table = pd.read_csv(curves, dtype={"cell": str})
     table = table[table["experiment"] == experiment]
     figure = Figure(figsize=SIZE, layout="constrained")
@@ -39,9 +38,7 @@ def plot_curves(curves, plot, *, experiment, published):
     axes.set_xlim(left=0)
     axes.legend(frameon=False, labelcolor="#000000", fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(plot, metadata={"Date": None}, transparent=True)
-    text = plot.read_text(encoding="utf-8")
-    plot.write_text(text.replace("#000000", "currentColor"), encoding="utf-8")
+    write_svg(figure, plot)
 
 
 if "snakemake" in globals():

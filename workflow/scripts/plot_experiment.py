@@ -18,12 +18,11 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
     """
     import math
 
-    import matplotlib
     import pandas as pd
     from matplotlib.figure import Figure
 
-    # Text as text, and ids that do not change from run to run.
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": experiment})
+    from specialist.plots import write_svg
+
     shown = [c["shows"] for c in json.loads(claims.read_text("utf-8"))
              if c["experiment"] == experiment]  # fmt: skip
     points, means = (pd.read_csv(path, dtype={"cell": str}) for path in (measurements, summary))
@@ -55,9 +54,7 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
             axes.set_xticks(range(len(cells)), cells)
         axes.set_title(metric.replace("_", " "), fontsize="medium")
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(plot, metadata={"Date": None}, transparent=True)
-    text = plot.read_text(encoding="utf-8")
-    plot.write_text(text.replace("#000000", "currentColor"), encoding="utf-8")
+    write_svg(figure, plot)
 
 
 if "snakemake" in globals():

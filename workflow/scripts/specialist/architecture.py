@@ -28,6 +28,7 @@ class Architecture:
         vectors: weights in norms and biases of a layer of the model.
         tied: whether the embeddings are the output matrix too.
         head_norms: whether queries and keys are normalised.
+        weight_bytes: of a weight in the model's file.
     """
 
     layers: int
@@ -41,6 +42,7 @@ class Architecture:
     vectors: int
     tied: bool
     head_norms: bool
+    weight_bytes: int
 
     @property
     def largest(self):
@@ -116,4 +118,5 @@ def read(config, place="config.json"):
     return Architecture(
         size("num_hidden_layers"), hidden, heads, key_heads, head_dim, inner, size("vocab_size"),
         matrices, vectors, config.get("tie_word_embeddings", tied), bool(narrow),
+        4 if config.get("dtype", config.get("torch_dtype")) == "float32" else 2,
     )  # fmt: skip

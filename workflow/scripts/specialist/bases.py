@@ -340,17 +340,17 @@ def join(shards, target):
     """
     import shutil
 
+    from specialist.streaming import places
+
     header, size, bodies = {}, 0, []
     for path in shards:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            entries = json.loads(file.read(length))
-        entries.pop("__metadata__", None)
+        entries = places(path)
+        start = min(entry["data_offsets"][0] for entry in entries.values())
         for name, entry in entries.items():
-            moved = [size + offset for offset in entry["data_offsets"]]
+            moved = [size + offset - start for offset in entry["data_offsets"]]
             header[name] = entry | {"data_offsets": moved}
-        bodies.append((path, 8 + length))
-        size += path.stat().st_size - 8 - length
+        bodies.append((path, start))
+        size += path.stat().st_size - start
     text = json.dumps({"__metadata__": {"format": "pt"}} | header).encode()
     text += b" " * (-len(text) % 8)
     with open(target, "wb") as out:

@@ -235,12 +235,11 @@ def _check_bases(config):
             if taken_over(entry) and entry[key] != properties[key]["default"]:
                 yield ("bases", name, key), "is only for a base from scratch; remove it"
     for name, entry in config.get("adapters", {}).items():
-        base = config.get("bases", {}).get(entry.get("base"), {})
-        for place, layer in enumerate(entry["target_modules"]):
-            if isinstance(entry["target_modules"], list) and not taken_over(base):
-                yield from _unknown(
-                    ("adapters", name, "target_modules", place), layer, LINEAR_LAYERS
-                )
+        base, targets = config.get("bases", {}).get(entry.get("base"), {}), entry["target_modules"]
+        if targets == "all-linear" or taken_over(base):  # train_lora looks at the model itself
+            continue
+        for place, layer in enumerate(targets):
+            yield from _unknown(("adapters", name, "target_modules", place), layer, LINEAR_LAYERS)
 
 
 def _check_models(config):

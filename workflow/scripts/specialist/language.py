@@ -64,12 +64,7 @@ def training(
     for step in range(steps):
         with pretraining.autocast(precision):
             loss = loss_of(model, windows(ids, rows, sequence, generator).to(device))
-        loss.backward()
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * pretraining.rate(step, steps, warmup_share)
-            optimizer.step()
-            optimizer.zero_grad()
+        pretraining.descend(loss, optimizers, pretraining.rate(step, steps, warmup_share))
         yield loss.item()
 
 

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from specialist.precision import FEATURES
+
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -34,7 +36,7 @@ def look(folder="."):
         vram = max((int(size) * 2.0**20 for size in told if size.isdigit()), default=0.0)
     with contextlib.suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text()
-        bf16 = bool(vram) or "avx512_bf16" in flags or "amx_bf16" in flags
+        bf16 = bool(vram) or any(feature in flags for feature in FEATURES)
         return Machine(ram, vram, shutil.disk_usage(folder).free, bf16)
     return Machine(ram, vram, shutil.disk_usage(folder).free, bool(vram))
 

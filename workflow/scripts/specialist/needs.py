@@ -40,15 +40,18 @@ class Need:
 def pretraining(model, base, gpu, bf16):
     """Need of `pretrain`: Muon on the matrices, AdamW on the rest, all in fp32.
 
+    That of `continue_pretraining`, where the base is taken over: AdamW on all.
+
     Args:
         model: `specialist.architecture.Architecture`.
         base: entry of `bases` in the configuration.
         gpu: whether there is one.
         bf16: whether matrix products are computed in it.
     """
-    others = model.parameters - model.linear
+    further = "path" in base or "hub" in base
+    others = model.parameters if further else model.parameters - model.linear
     tokens = max(base["batch_tokens"], base["sequence"])
-    state = 8 * model.parameters + 4 * model.linear + 8 * others
+    state = 8 * model.parameters + 4 * (not further) * model.linear + 8 * others
     copies = 2 * model.parameters if bf16 else 0
     kept = model.layers * _kept(model, tokens, base["sequence"], bf16, gpu)
     # Held-out text is read 16 rows at a time, without gradients.
@@ -135,28 +138,24 @@ def _kept(model, tokens, sequence, bf16, gpu):
     return tokens * (stream + attention + 4 * size * model.intermediate)
 
 
-def merging(model, bytes_per_weight):
-    """Need of `merge_lora`: one layer, or the embeddings, at a time.
-
-    Args:
-        bytes_per_weight: of the base's file.
-    """
-    disk = bytes_per_weight * model.parameters
-    return Need(PROCESS["merge_lora"] + _streamed(model, bytes_per_weight, 3), disk=disk)
+def merging(model):
+    """Need of `merge_lora`: one layer, or the embeddings, at a time."""
+    disk = model.weight_bytes * model.parameters
+    return Need(PROCESS["merge_lora"] + _streamed(model, 3), disk=disk)
 
 
-def conversion(model, bytes_per_weight):
+def conversion(model):
     """Need of `convert_gguf`: llama.cpp maps the GGUF, whose pages can be given back any time."""
     disk = 2 * model.parameters
-    return Need(PROCESS["convert_gguf"] + _streamed(model, bytes_per_weight, 2), disk=disk)
+    return Need(PROCESS["convert_gguf"] + _streamed(model, 2), disk=disk)
 
 
-def _streamed(model, bytes_per_weight, logits, tokens=512):
+def _streamed(model, logits, tokens=512):
     """Memory to compute logits with a model that stays on disk, in fp32."""
     embeddings = model.vocabulary * model.hidden
     layer = model.linear / model.layers
     part = max(embeddings, layer)
-    return (4 + bytes_per_weight) * part + 4 * logits * tokens * model.vocabulary
+    return (4 + model.weight_bytes) * part + 4 * logits * tokens * model.vocabulary
 
 
 def quantization(model, bits):

@@ -1,5 +1,8 @@
 """Which number format training computes in."""
 
+# What processors call their instructions for bf16.
+FEATURES = ("avx512_bf16", "amx_bf16")
+
 
 def computes_bf16(precision):
     """True if matrix products are to be done in bf16.
@@ -15,4 +18,4 @@ def computes_bf16(precision):
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     can = torch.cpu.get_capabilities()
-    return any(can.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return any(can.get(name) for name in FEATURES)

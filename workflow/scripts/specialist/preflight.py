@@ -192,12 +192,6 @@ def _count(weights):
     return f"{weights:.0f}"
 
 
-def _bytes(base):
-    """Bytes of a weight in a base's file."""
-    found = config_of(base) or {}
-    return 4 if found.get("dtype", found.get("torch_dtype")) == "float32" else 2
-
-
 def _entries(names, config):
     """(adapter or None, base) of a job, their entries."""
     adapter = config["adapters"].get(names.get("adapter") or names.get("model"))
@@ -234,12 +228,9 @@ def _agent(model, names, config, machine):
 ESTIMATES = {
     "pretrain": _pretrain,
     "train_lora": _train,
-    "merge_lora": lambda model, names, config, _: needs.merging(
-        model, _bytes(_entries(names, config)[1])
-    ),
-    "convert_gguf": lambda model, names, config, _: needs.conversion(
-        model, _bytes(_entries(names, config)[1])
-    ),
+    "continue_pretraining": _pretrain,
+    "merge_lora": lambda model, *_: needs.merging(model),
+    "convert_gguf": lambda model, *_: needs.conversion(model),
     "quantize": lambda model, names, *_: needs.quantization(
         model, needs.bits_of(names["quantization"])
     ),

@@ -191,6 +191,16 @@ def held_out_loss(model, rows, precision, device, batch=16):
     return sum(losses) / len(rows)
 
 
+def descend(loss, optimizers, share):
+    """Take a step down the gradient of a loss, at a share of each group's peak rate."""
+    loss.backward()
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+        optimizer.step()
+        optimizer.zero_grad()
+
+
 def train(
     model, optimizers, data, device, checkpoints,
     *, batch_tokens, train_tokens, warmup_share, precision, seed,
@@ -222,12 +232,7 @@ def train(
         batch = data.batch(order[step * per_step : (step + 1) * per_step], device)
         with autocast(precision):
             loss = loss_of(model, *batch)
-        loss.backward()
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * rate(step, steps, warmup_share)
-            optimizer.step()
-            optimizer.zero_grad()
+        descend(loss, optimizers, rate(step, steps, warmup_share))
         losses.append(loss.item())
         progress(step + 1, f"loss {losses[-1]:.3f}")
         if checkpoints.due():

@@ -55,6 +55,7 @@ def _smaller_system(names, config):
 # Rule -> function that yields (section, name of an entry, other values), the least change first.
 CHANGES = {
     "pretrain": _smaller_pretraining,
+    "continue_pretraining": _smaller_pretraining,
     "train_lora": _smaller_training,
     "run_agent": _smaller_system,
 }
