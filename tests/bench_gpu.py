@@ -31,16 +31,13 @@ HEAD = """\
 def load(folder, method):
     """The base as a method trains on it, its other weights in bf16."""
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM
+
+    from specialist.adapters import four_bits
 
     form = {}
     if method == "qlora":
-        form["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
+        form["quantization_config"] = four_bits()
     if torch.cuda.is_available():
         form["device_map"] = {"": 0}
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **form)

@@ -87,9 +87,10 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
     names = ("model", "config", "tokenizer", "tokenizer_config", "chat_template")
     train_lora(
         rows, rows, **{name: base[name] for name in names}, system_prompt=prompt, **adapter,
-        figures=figures, masks=masks, curve=curve, rank=2, alpha=4, dropout=0.0,
+        figures=figures, masks=masks, curve=curve, method="lora", rank=2, alpha=4, dropout=0.0,
         target_modules="all-linear", learning_rate=1e-3, batch_size=2, gradient_accumulation=1,
-        examples=None, epochs=1, max_length=512, precision="fp32", seed=1, threads=1,
+        gradient_checkpointing=False, packing=False, examples=None, epochs=1, max_length=512,
+        precision="fp32", seed=1, threads=1,
         checkpoints=Checkpoints(tmp_path / "checkpoints", 1000),
     )  # fmt: skip
     learned = re.findall(r"\[\[(.*?)\]\]", masks.read_text(), re.DOTALL)
@@ -99,10 +100,11 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
 
     merged = {"merged": tmp_path / "merged.d/model.safetensors",
               "merged_config": tmp_path / "merged.d/config.json"}  # fmt: skip
+    merged["merged"].parent.mkdir()
     gate = tmp_path / "gate.json"
     merge_lora(
-        base["model"], base["config"], **adapter, tokenizer=base["tokenizer"], text=text,
-        **merged, gate=gate, threads=1,
+        **{name: base[name] for name in names}, **adapter, text=text, conversations=rows,
+        system_prompt=prompt, **merged, gate=gate, method="lora", threads=1,
     )  # fmt: skip
     assert json.loads(gate.read_text())["merge_logits"]["passed"]
 

@@ -13,20 +13,11 @@ def load_base(folder, *, method="lora", attention="sdpa"):
         folder: with model.safetensors and config.json.
         attention: see `specialist.attention`.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM
 
     form = {"dtype": "float32"}
     if method == QLORA:
-        form = {
-            "dtype": "bfloat16",
-            "quantization_config": BitsAndBytesConfig(
-                load_in_4bit=True,
-                bnb_4bit_quant_type="nf4",
-                bnb_4bit_use_double_quant=True,
-                bnb_4bit_compute_dtype=torch.bfloat16,
-            ),
-        }
+        form = {"dtype": "bfloat16", "quantization_config": four_bits()}
     model = AutoModelForCausalLM.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, attn_implementation=attention, **form
     )
@@ -36,6 +27,19 @@ def load_base(folder, *, method="lora", attention="sdpa"):
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def four_bits():
+    """How QLoRA holds the matrices of its base: NF4, the scales of its blocks quantised in turn."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def peft_config(method, *, rank, alpha, dropout, target_modules):
