@@ -10,13 +10,16 @@ from convert_gguf import convert_gguf
 from fetch_base import fetch_base
 from fetch_tokenizer import fetch_tokenizer
 from merge_lora import merge_lora
+from modelfiles import go_text, parse
 from quantize import quantize
 from render_text import render_text
 from run_agent import run_agent
 from specialist.bases import talks
 from specialist.checkpoint import Checkpoints
+from specialist.runtime import Runtime
 from specialist.text import write_rows
 from train_lora import train_lora
+from write_modelfile import write_modelfile
 
 # What is put before the family's own template, and its pad token.
 EXPECTED = {
@@ -63,6 +66,21 @@ def take_over(source, folder, turns, **changes):
 @pytest.fixture(scope="module")
 def turns(resources):
     return sorted((resources / "prompts/turns").glob("*.jinja"))
+
+
+def check_modelfile(gguf, prompt, tools, base, made):
+    """Ollama is to write a conversation as Transformers does, but for the start token it adds."""
+    from transformers import AutoTokenizer
+
+    settings = {"license": "mit", "context": 512, "max_new_tokens": 24}
+    write_modelfile(gguf, prompt, tools, made, search=False, **settings)
+    tokenizer = AutoTokenizer.from_pretrained(base["tokenizer"].parent)
+    with Runtime(gguf) as runtime:
+        start = tokenizer.bos_token if runtime.adds_bos else ""
+    found = parse(made.read_text(encoding="utf-8"))
+    for talk in (talk[:end] for talk in talks() for end in (2, 4, 6)):
+        text = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+        assert go_text(dict(found)["TEMPLATE"], talk) == text.removeprefix(start)
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
@@ -120,6 +138,7 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
     tasks, tools, traces = (tmp_path / name for name in ("tasks.jsonl", "tools.yaml", "traces"))
     write_rows(tasks, [TASK])
     tools.write_text(TOOLS)
+    check_modelfile(q4, turns[0].parents[1] / "react.jinja", tools, base, tmp_path / "Modelfile")
     run_agent(
         tasks, tools, [], q4, [], [], [], [], turns[0].parents[1] / "react.jinja", traces,
         tmp_path / "times", policy="model", max_steps=2, context=512, max_new_tokens=24, top_k=1,

@@ -2,12 +2,12 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 
 import pytest
 
+from modelfiles import go_text, parse
 from specialist import ollama
 from specialist.step import UserError
 
@@ -98,34 +98,6 @@ def reference(template):
     return render
 
 
-def go_text(template, turns):
-    """What a template of `go_template` writes, by a reader of just the actions that it has."""
-    actions = re.findall(r"\{\{-? ?(.*?) ?\}\}", template)
-    loop, end = actions.index("range .Messages"), actions.index("$before = .Role")
-    before, text = "", ""
-    for turn in turns:
-        text += run(actions[loop + 1 : end], before, turn)
-        before = turn["role"]
-    return text + run(actions[end + 2 :], before, {})
-
-
-def run(actions, before, turn):
-    """The text of a list of actions; a stack holds (this branch is taken, one was taken)."""
-    text, stack = "", []
-    values = {"$before": before, ".Role": turn.get("role")}
-    for action in actions:
-        test = re.fullmatch(r'(else )?if eq (\S+) "(.*)"', action)
-        if test:
-            taken = stack.pop()[1] if test[1] else False
-            holds = not taken and values[test[2]] == test[3]
-            stack.append((holds, taken or holds))
-        elif action == "end":
-            stack.pop()
-        elif all(here for here, _ in stack):
-            text += turn["content"] if action == ".Content" else json.loads(action)
-    return text
-
-
 @pytest.mark.parametrize("family", [*TEMPLATES, "own"])
 def test_template_writes_what_transformers_writes(templates, family):
     render = reference(templates[family])
@@ -176,13 +148,6 @@ def test_start_token_is_left_to_ollama():
 def test_template_that_ollama_cannot_follow_is_refused(template, said):
     with pytest.raises(UserError, match=said):
         ollama.edges(reference(template))
-
-
-def parse(modelfile):
-    """[(instruction, value)] of a Modelfile."""
-    form = r'(?m)^([A-Z]+) (?:"""([\s\S]*?)"""|(.*))$'
-    assert not re.sub(form, "", modelfile).strip()
-    return [(name, long or short) for name, long, short in re.findall(form, modelfile)]
 
 
 def test_modelfile(chat_model, resources, tools, tmp_path):
