@@ -2,6 +2,11 @@
 
 import json
 import shutil
+import subprocess
+
+from project import TINY, Project
+
+ADAPTER = "results/food-delivery/adapter/lora-r16/adapter_model.safetensors"
 
 
 def provenance(project):
@@ -52,3 +57,20 @@ def test_damaged_entry_is_made_anew(tiny, fresh_copy):
     assert status == 0 and "is damaged" in output
     assert provenance(project)[f"{model}.provenance.json"] is False
     assert project.contents() == before
+
+
+def test_two_runs_at_once_share_a_cache(tiny, tmp_path):
+    """Both compute or restore each step, whoever is first, and a third run has all from them."""
+    cache = {"folder": str(tmp_path / "cache")}
+    projects = [Project.new(tmp_path / name, TINY).overlay(cache=cache) for name in "abc"]
+    runs = [
+        subprocess.Popen(project.command(ADAPTER), cwd=project.folder) for project in projects[:2]
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    projects[2].run(ADAPTER)
+    restored = provenance(projects[2])
+    assert f"{ADAPTER}.provenance.json" in restored and all(restored.values())
+    expected = tiny.comparable()
+    for project in projects:
+        made = project.comparable()
+        assert ADAPTER in made and made == {path: expected[path] for path in made}
