@@ -105,10 +105,10 @@ class Workbench:
     def set(self, dataset, on, old=False):
         """Make the edits, and take those back, that lead to a state; files may get an old time."""
         for name in filter(lambda name: SWITCHES[name].edit, on ^ self.on):
-            path, old, new = SWITCHES[name].edit
+            path, before, after = SWITCHES[name].edit
             text = self.texts[path]
-            assert old in text, f"{path} does not hold {old!r}"
-            edited = text.replace(old, new, 1) if name in on else text
+            assert before in text, f"{path} does not hold {before!r}"
+            edited = text.replace(before, after, 1) if name in on else text
             (self.project.folder / path).write_text(edited, encoding="utf-8")
             if old:
                 os.utime(self.project.folder / path, (OLD, OLD))

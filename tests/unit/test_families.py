@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from transformers import AutoTokenizer
 
 import families
 from convert_gguf import convert_gguf
@@ -16,8 +17,10 @@ from render_text import render_text
 from run_agent import run_agent
 from specialist.bases import talks
 from specialist.checkpoint import Checkpoints
+from specialist.finetuning import encode_preferences, preference_rows
 from specialist.runtime import Runtime
 from specialist.text import write_rows
+from train_dpo import train_dpo
 from train_lora import train_lora
 from write_modelfile import write_modelfile
 
@@ -40,6 +43,13 @@ TOOLS = """\
   parameters: {type: object, properties: {order: {type: string}}, required: [order]}
   returns: SELECT 1 AS paid
 """
+FILES = ("model", "config", "tokenizer", "tokenizer_config", "chat_template")
+METHODS = {"qwen2": "qlora", "mistral": "qlora"}  # as the overlays for 7B have it
+SETTINGS = {
+    "learning_rate": 1e-3, "batch_size": 2, "gradient_accumulation": 1,
+    "gradient_checkpointing": False, "epochs": 1, "max_length": 512, "precision": "fp32",
+    "seed": 1, "threads": 1,
+}  # fmt: skip
 TASK = {"id": "a", "kind": "b", "message": "Where is order 48-213?", "expect": {}}
 
 
@@ -68,10 +78,23 @@ def turns(resources):
     return sorted((resources / "prompts/turns").glob("*.jinja"))
 
 
+def train(base, rows, prompt, method, folder):
+    """Train an adapter; returns {name: path} of its files, and the path of the masks."""
+    adapter = {name: folder / file for name, file in (
+        ("adapter", "adapter_model.safetensors"), ("adapter_config", "adapter_config.json"),
+    )}  # fmt: skip
+    masks = folder / "masks.txt"
+    train_lora(
+        rows, rows, **{name: base[name] for name in FILES}, system_prompt=prompt, **adapter,
+        figures=folder / "training.json", masks=masks, curve=folder / "loss.csv", method=method,
+        rank=2, alpha=4, dropout=0.0, target_modules="all-linear", packing=False, examples=None,
+        **SETTINGS, checkpoints=Checkpoints(folder / "checkpoints", 1000),
+    )  # fmt: skip
+    return adapter, masks
+
+
 def check_modelfile(gguf, prompt, tools, base, made):
     """Ollama is to write a conversation as Transformers does, but for the start token it adds."""
-    from transformers import AutoTokenizer
-
     settings = {"license": "mit", "context": 512, "max_new_tokens": 24}
     write_modelfile(gguf, prompt, tools, made, search=False, **settings)
     tokenizer = AutoTokenizer.from_pretrained(base["tokenizer"].parent)
@@ -85,6 +108,8 @@ def check_modelfile(gguf, prompt, tools, base, made):
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
+    if family in METHODS:
+        pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
     base = take_over(families.save(tmp_path / family, family), tmp_path / "base", turns)
     gates = json.loads(base["gate"].read_text())
     assert [gates[name]["value"] for name in ("chat_ids", "turns_without_end")] == [0, 0]
@@ -98,19 +123,8 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
     template = {"template": base["chat_template"], "tokenizer_config": base["tokenizer_config"]}
     render_text([], rows, prompt, **template, text=text)
 
-    adapter = {name: tmp_path / file for name, file in (
-        ("adapter", "adapter_model.safetensors"), ("adapter_config", "adapter_config.json"),
-    )}  # fmt: skip
-    figures, masks, curve = (tmp_path / name for name in ("training.json", "masks.txt", "loss.csv"))
-    names = ("model", "config", "tokenizer", "tokenizer_config", "chat_template")
-    train_lora(
-        rows, rows, **{name: base[name] for name in names}, system_prompt=prompt, **adapter,
-        figures=figures, masks=masks, curve=curve, method="lora", rank=2, alpha=4, dropout=0.0,
-        target_modules="all-linear", learning_rate=1e-3, batch_size=2, gradient_accumulation=1,
-        gradient_checkpointing=False, packing=False, examples=None, epochs=1, max_length=512,
-        precision="fp32", seed=1, threads=1,
-        checkpoints=Checkpoints(tmp_path / "checkpoints", 1000),
-    )  # fmt: skip
+    method = METHODS.get(family, "lora")
+    adapter, masks = train(base, rows, prompt, method, tmp_path)
     learned = re.findall(r"\[\[(.*?)\]\]", masks.read_text(), re.DOTALL)
     said = [turn["content"] for turn in talks()[0] if turn["role"] == "assistant"]
     end = END.get(family, "<|im_end|>")
@@ -121,12 +135,13 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
     merged["merged"].parent.mkdir()
     gate = tmp_path / "gate.json"
     merge_lora(
-        **{name: base[name] for name in names}, **adapter, text=text, conversations=rows,
-        system_prompt=prompt, **merged, gate=gate, method="lora", threads=1,
+        **{name: base[name] for name in FILES}, **adapter, text=text, conversations=rows,
+        system_prompt=prompt, **merged, gate=gate, method=method, threads=1,
     )  # fmt: skip
-    assert json.loads(gate.read_text())["merge_logits"]["passed"]
+    expected = {"lora": ["merge_logits"], "qlora": ["merge_logits", "merge_loss"]}
+    assert list(json.loads(gate.read_text())) == expected[method]
 
-    tokens = {name: base[name] for name in names[2:]} | {"sentencepiece": base["sentencepiece"]}
+    tokens = {name: base[name] for name in FILES[2:]} | {"sentencepiece": base["sentencepiece"]}
     f16, q4 = tmp_path / "F16.gguf", tmp_path / "Q4_K_M.gguf"
     convert_gguf(
         merged["merged"], merged["merged_config"], **tokens, text=text, gguf=f16, gate=gate,
@@ -146,3 +161,43 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
     )  # fmt: skip
     step = json.loads(traces.read_text())["steps"][0]
     assert step["prompt_tokens"] > 0 and step["generated_tokens"] > 0
+
+
+def test_preferences_are_learned_in_the_words_of_the_template(turns, tmp_path):
+    """Qwen 3's own would open the last turn with a thought, which the agent never writes."""
+    base = take_over(families.save(tmp_path / "qwen3", "qwen3"), tmp_path / "base", turns)
+    rows, prompt = tmp_path / "sft.jsonl", tmp_path / "system.txt"
+    write_rows(rows, ({"messages": talk[1:]} for talk in talks() * 2))
+    prompt.write_text("You help.")
+    lora, _ = train(base, rows, prompt, "lora", tmp_path)
+    chosen, rejected = ([{"role": "assistant", "content": text}] for text in ("Yes.", "No."))
+    preferences = [
+        {"prompt": talk[1:2], "chosen": chosen, "rejected": rejected} for talk in talks()
+    ]
+    write_rows(tmp_path / "preferences.jsonl", preferences)
+
+    tokenizer = AutoTokenizer.from_pretrained(base["tokenizer"].parent)
+    found = encode_preferences(
+        "preferences.jsonl",
+        preference_rows(tmp_path / "preferences.jsonl", "You help."),
+        tokenizer,
+        512,
+    )
+    for row, talk in zip(found, talks(), strict=True):
+        told = [{"role": "system", "content": "You help."}, talk[1]]
+        asked = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)
+        assert tokenizer.decode(row["prompt_ids"]) == asked
+        for side, text in (("chosen", "Yes."), ("rejected", "No.")):
+            assert tokenizer.decode(row[f"{side}_ids"]) == f"{text}<|im_end|>"
+
+    (tmp_path / "dpo").mkdir()
+    train_dpo(
+        *[tmp_path / "preferences.jsonl"] * 2, rows, **{name: base[name] for name in FILES},
+        system_prompt=prompt, lora=lora["adapter"], lora_config=lora["adapter_config"],
+        adapter=tmp_path / "dpo/adapter_model.safetensors",
+        adapter_config=tmp_path / "dpo/adapter_config.json",
+        figures=tmp_path / "dpo/training.json", curve=tmp_path / "dpo/loss.csv", method="lora",
+        beta=0.1, checkpoints=Checkpoints(tmp_path / "checkpoints", 1000), **SETTINGS,
+    )  # fmt: skip
+    figures = json.loads((tmp_path / "dpo/training.json").read_text())
+    assert figures["after"]["reward_accuracy"] == 1

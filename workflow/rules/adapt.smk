@@ -109,7 +109,10 @@ rule collect_preferences:
         "results/logs/{dataset}/collect_preferences/{adapter}.log",
     threads: workflow.cores
     params:
-        max_new_tokens=config["agent"]["max_new_tokens"],
+        settings=named(
+            method=lookup("adapters/{adapter}/method", within=config),
+            max_new_tokens=config["agent"]["max_new_tokens"],
+        ),
         code=digest("collect_preferences.py", "train"),
     script:
         "../scripts/collect_preferences.py"

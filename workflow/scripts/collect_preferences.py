@@ -8,7 +8,7 @@ BATCH = 32
 def collect_preferences(
     practice, system_prompt, model, config, tokenizer, tokenizer_config, chat_template,
     lora, lora_config, preferences,
-    *, max_new_tokens, threads,
+    *, method, max_new_tokens, threads,
 ):  # fmt: skip
     """Write a row for each turn of the script in whose place the adapter does something else.
 
@@ -22,6 +22,7 @@ def collect_preferences(
         tokenizer, tokenizer_config, chat_template: the tokenizer's files, in one folder.
         lora, lora_config: the adapter's files, in one folder.
         preferences: JSONL to write: {"prompt", "chosen", "rejected"}, lists of messages.
+        method: of the adapter, see `specialist.adapters`.
         max_new_tokens: tokens in a turn of the adapter.
 
     Raises:
@@ -31,7 +32,7 @@ def collect_preferences(
     from peft import PeftModel
     from transformers import AutoTokenizer
 
-    from specialist.adapters import load_base
+    from specialist.adapters import QLORA, load_base
     from specialist.finetuning import BaseTokenizer, with_system_prompt
     from specialist.prompt import Chat
     from specialist.step import UserError
@@ -42,7 +43,10 @@ def collect_preferences(
         tokenizer.parent, local_files_only=True, padding_side="left"
     )
     chat = Chat(BaseTokenizer(processing))
-    network = PeftModel.from_pretrained(load_base(model.parent), lora.parent).merge_and_unload()
+    network = PeftModel.from_pretrained(load_base(model.parent, method=method), lora.parent).eval()
+    if method != QLORA:  # whose base has no room for what is merged into it
+        network = network.merge_and_unload()
+        network.to("cuda" if torch.cuda.is_available() else "cpu")
     turns = [
         (row["messages"][:place], message["content"])
         for row in with_system_prompt(practice, system_prompt.read_text(encoding="utf-8"))
@@ -54,7 +58,7 @@ def collect_preferences(
     for start in range(0, len(turns), BATCH):
         batch = turns[start : start + BATCH]
         asked = {"input_ids": [chat.ids(prompt) for prompt, _ in batch]}
-        encoded = processing.pad(asked, return_tensors="pt")
+        encoded = processing.pad(asked, return_tensors="pt").to(network.device)
         with torch.inference_mode():
             found = network.generate(
                 **encoded,

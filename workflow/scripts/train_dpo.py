@@ -37,16 +37,17 @@ def train_dpo(
     from datasets import Dataset
     from peft import PeftModel
     from transformers import AutoTokenizer, set_seed
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig
 
     from specialist.adapters import load_base, save
     from specialist.attention import implementation
     from specialist.checkpoint import trainer_checkpoints
     from specialist.finetuning import (
         assistant_loss,
-        encode,
+        encode_preferences,
         loss_curve,
         preference_rows,
+        preference_trainer,
         trainer_arguments,
         with_system_prompt,
     )
@@ -56,12 +57,12 @@ def train_dpo(
     set_seed(seed)
     prompt = system_prompt.read_text(encoding="utf-8")
     processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
-    rows, unseen = (preference_rows(path, prompt) for path in (preferences, held_out_preferences))
-    for side in ("chosen", "rejected"):
-        whole = [{"messages": row["prompt"] + row[side]} for row in rows]
-        encode(preferences, whole, processing, max_length)  # refuses what is too long
+    rows, unseen = (
+        encode_preferences(path, preference_rows(path, prompt), processing, max_length)
+        for path in (preferences, held_out_preferences)
+    )
     base = load_base(model.parent, method=method, attention=implementation(precision))
-    trainer = DPOTrainer(
+    trainer = preference_trainer()(
         model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
         args=DPOConfig(
             beta=beta,

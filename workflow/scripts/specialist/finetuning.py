@@ -1,6 +1,7 @@
 """Conversations for fine-tuning: their system prompt, their length, and what carries loss."""
 
 import functools
+import os
 
 from specialist.precision import computes_bf16
 from specialist.step import UserError
@@ -112,31 +113,93 @@ def encode(path, rows, tokenizer, max_length):
     return found
 
 
-def assistant_loss(model, tokenizer, rows):
-    """Mean loss, in nats, of the assistant's tokens in conversations.
+def encode_preferences(path, rows, tokenizer, max_length):
+    """Preferences as `preference_trainer` takes them, in the very tokens that the agent meets.
+
+    Args:
+        path, tokenizer, max_length: as of `encode`.
+        rows: {"prompt", "chosen", "rejected"}, lists of messages.
+
+    Returns:
+        list of {"prompt_ids", "chosen_ids", "rejected_ids"}; both sides end with the token that
+        ends a turn.
+
+    Raises:
+        UserError: as `encode`.
+    """
+    from specialist.prompt import Chat
+
+    chat, names, found = Chat(BaseTokenizer(tokenizer)), ("chosen", "rejected"), []
+    sides = [
+        encode(
+            path, [{"messages": row["prompt"] + row[name]} for row in rows], tokenizer, max_length
+        )
+        for name in names
+    ]
+    for row, *both in zip(rows, *sides, strict=True):
+        prompt, whole = chat.ids(row["prompt"]), [_until_end(**side) for side in both]
+        # What is said may share its first token with the blank before it.
+        shared = min(len(os.path.commonprefix([prompt, ids])) for ids in whole)
+        ids = {f"{name}_ids": side[shared:] for name, side in zip(names, whole, strict=True)}
+        found.append({"prompt_ids": prompt[:shared], **ids})
+    return found
+
+
+def _until_end(input_ids, assistant_masks):
+    """The tokens of a conversation up to the one that ends its last turn."""
+    return input_ids[: len(assistant_masks) - assistant_masks[::-1].index(1)]
+
+
+def assistant_loss(model, tokenizer, rows, batch_size=4):
+    """Mean loss, in nats, of the assistant's tokens in conversations, written as in training.
 
     Args:
         model: a causal language model of Transformers.
+        tokenizer: of Transformers.
         rows: {"messages": [...]}, none longer than the model's context.
+        batch_size: conversations that go through the model together.
     """
     import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    from specialist.prompt import Chat
 
     # Of a model that stays on disk, the weights are on no device.
     device = "cpu" if model.device.type == "meta" else model.device
+    chat = Chat(BaseTokenizer(tokenizer))
+    coded = sorted((chat.finished(row["messages"]) for row in rows), key=lambda pair: len(pair[0]))
     total, count = 0.0, 0
     with torch.inference_mode():
-        for row in rows:
-            encoded = tokenizer.apply_chat_template(
-                row["messages"], return_dict=True, return_assistant_tokens_mask=True
+        for start in range(0, len(coded), batch_size):
+            ids, carries = (
+                pad_sequence(list(map(torch.tensor, part)), batch_first=True).to(device)
+                for part in zip(*coded[start : start + batch_size], strict=True)
             )
-            ids = torch.tensor([encoded["input_ids"]], device=device)
-            carries = torch.tensor(encoded["assistant_masks"][1:], device=device).bool()
-            logits = model(input_ids=ids, use_cache=False).logits[0, :-1][carries]
-            total += torch.nn.functional.cross_entropy(
-                logits, ids[0, 1:][carries], reduction="sum"
-            ).item()
-            count += int(carries.sum())
+            logits = carried(model, carries[:, 1:], input_ids=ids).logits.float()
+            targets = ids[:, 1:][carries[:, 1:]]
+            total += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
+            count += len(targets)
     return total / count
+
+
+def carried(model, carries, **inputs):
+    """What a model says of rows, with logits for no more than the tokens that carry loss.
+
+    Padding comes last, where causal attention hides it: no mask is needed for it.
+
+    Args:
+        carries: [rows, length - 1], whether the token after each place carries loss.
+        inputs: of the model; ids [rows, length].
+
+    Returns:
+        the model's output; logits [tokens that carry loss, vocabulary].
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: given[0][:, :-1][carries])
+    try:
+        return model(**inputs, use_cache=False)
+    finally:
+        hook.remove()
 
 
 def trainer_arguments(
@@ -215,15 +278,12 @@ def trainer_class():
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels = inputs["labels"][:, 1:]
             carries = labels != -100
-            head = model.get_output_embeddings()
-            hook = head.register_forward_pre_hook(lambda _, given: given[0][:, :-1][carries])
-            # Padding comes last, where causal attention hides it: no mask is needed for it.
-            outputs = model(
+            outputs = carried(
+                model,
+                carries,
                 input_ids=inputs["input_ids"],
                 position_ids=inputs.get("position_ids"),
-                use_cache=False,
             )
-            hook.remove()
             total = torch.nn.functional.cross_entropy(
                 outputs.logits.float(), labels[carries], reduction="sum"
             )
@@ -249,3 +309,19 @@ def packed_collator(pad_token_id):
             return batch
 
     return Collator(pad_token_id, return_position_ids=True)
+
+
+@functools.cache
+def preference_trainer():
+    """trl's DPOTrainer for the rows of `encode_preferences`.
+
+    It has no option to leave out its own rendering, which writes the last turn as the template
+    does: not always as the agent writes it, and with what people say as control tokens.
+    """
+    from trl import DPOTrainer
+
+    class Trainer(DPOTrainer):
+        def _prepare_dataset(self, dataset, *_):
+            return dataset
+
+    return Trainer
