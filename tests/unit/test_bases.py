@@ -109,7 +109,11 @@ SPOILT = {
     "pickle": (pickled, r"found pytorch_model.bin, which may run code, expected .*save_pretrained"),
     "no weights": (remove("model.safetensors"), "found no weights, expected model.safetensors"),
     "truncated": (truncated, r"model.safetensors: damaged or cut off .*; fetch it anew"),
-    "shard": (shard_missing, "has no model-00001-of-00002.safetensors, which .*index.json names"),
+    "shard": (shard_missing, "has no model-00001-of-00002.safetensors, which .*json names; fetch"),
+    "rows": (
+        spoil("config.json", intermediate_size=544),
+        "down_proj has rows of 544 weights, but Q4_K_M .* multiples of 256; use one of .*Q8_0",
+    ),
     "layer": (
         without_layer,
         "model.layers.1.mlp.up_proj.weight: found no such tensor, expected",
@@ -158,10 +162,12 @@ def test_whole_weights_are_linked_and_stay_as_they_are(folder, tmp_path):
     assert model.samefile(folder / "model.safetensors") and model.read_bytes() == before
 
 
-def test_target_that_matches_nothing_is_refused(folder):
+def test_target_that_matches_nothing_is_refused(folder, turns, tmp_path):
+    """Before any weights are there."""
     check_targets("adapters.a", folder, ["q_proj", "down_proj"])
+    (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"adapters.a.target_modules: found qkv_proj.* q_proj"):
-        check_targets("adapters.a", folder, ["q_proj", "qkv_proj"])
+        take_over(folder, tmp_path / "base", turns, targets={"a": ["q_proj", "qkv_proj"]})
 
 
 def hub_cache(home, folder, name, revision):

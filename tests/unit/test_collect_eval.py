@@ -55,6 +55,7 @@ def scores_of(system):
         "failures": {"wrong_tool": 10 - solved} if solved < 10 else {},
         "outcomes": outcomes,
         "valid_action_rate": 0.75,
+        "finished_rate": 0.875,
         "steps_mean": 3.5,
         "prompt_tokens": 500,
         "generated_tokens": 300,

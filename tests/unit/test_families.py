@@ -65,7 +65,8 @@ def take_over(source, folder, turns, **changes):
     }
     piece = folder / "tokenizer/sentencepiece.model"
     place = {"base": "own", "hub": None, "revision": None}
-    settings = place | {"context": 512} | changes
+    uses = {"context": 512, "targets": {}, "quantizations": ["Q4_K_M"]}
+    settings = place | uses | changes
     gate = folder / "tokenizer/gate.json"
     fetch_tokenizer(files, turns, **tokens, sentencepiece=piece, gate=gate, **settings)
     model = {"model": folder / "model/model.safetensors", "config": folder / "model/config.json"}

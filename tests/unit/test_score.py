@@ -273,13 +273,24 @@ def test_figures_of_a_system(files, chat_model):
     assert 40 < result["turns_on_kb"]["n"] < 130
     assert result["failures"] == {"step_limit": 44}
     assert sum(outcome is None for outcome in result["outcomes"].values()) == 86
-    assert result["valid_action_rate"] == 1
+    assert result["valid_action_rate"] == result["finished_rate"] == 1
     assert (result["prompt_tokens"], result["generated_tokens"]) == (3900, 2600)
     assert 2 < result["steps_mean"] < 5
     assert result["times"]["tokens_per_second"] == pytest.approx(40)
     assert result["times"]["latency_s"] == pytest.approx({"p50": 6.45, "p95": 12.255})
     assert result["model"]["bytes"] == (chat_model / "f16.gguf").stat().st_size
     assert 16 <= result["model"]["bits_per_weight"] < 17
+
+
+def test_turns_that_were_cut_off_did_not_end_by_themselves(files):
+    traces = [json.loads(line) for line in (files / "traces").read_text().splitlines()]
+    for number, ended in enumerate(("token_limit", "context_overflow", "malformed_turn")):
+        traces[number]["ended"] = ended
+    (files / "traces").write_text("".join(json.dumps(row) + "\n" for row in traces))
+    judge(files, [])
+    result = json.loads((files / "scores.json").read_text())
+    turns = sum(len(trace["steps"]) for trace in traces)
+    assert result["finished_rate"] == pytest.approx(1 - 2 / turns)
 
 
 def test_a_policy_has_no_model_and_no_speed(files):

@@ -27,6 +27,8 @@ rule fetch_tokenizer:
             hub=lookup("bases/{base}/hub", within=config, default=None),
             revision=lookup("bases/{base}/revision", within=config, default=None),
             context=lookup("bases/{base}/context", within=config),
+            targets=lambda w: files.targets(w.base),
+            quantizations=[kind for kind in config["quantizations"] if kind],
         ),
         code=digest("fetch_tokenizer.py", "train", "gguf"),
     script:

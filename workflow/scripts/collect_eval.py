@@ -71,8 +71,7 @@ def collect_eval(
     jsonschema.validate(result, _read(schema))
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
     agent_eval.write_text(text + "\n", encoding="utf-8")
-    on_kb = {name: found["turns_on_kb"] for name, found in figures.items()}
-    summary.write_text(render(template, result, on_kb), encoding="utf-8")
+    summary.write_text(render(template, result, figures), encoding="utf-8")
     low, high = headline["ci95"]
     print(f"{config['headline']} solves {headline['success_rate']:.3f} ({low:.3f} to {high:.3f})")
 
@@ -91,7 +90,7 @@ def _system(name, found, config):
         base = config["adapters"][adapter]["base"] if adapter else entry["base"]
         model = {"base": base, "adapter": adapter, "quant": entry["quantization"], **model}
     interval = binomtest(found["success"], found["n"]).proportion_ci(method="wilson")
-    own = ("outcomes", "turns_on_kb", "times")
+    own = ("outcomes", "turns_on_kb", "finished_rate", "times")
     return {
         **{key: value for key, value in found.items() if key not in own},
         **found["times"],

@@ -3,7 +3,7 @@
 
 def fetch_tokenizer(
     source, turns, tokenizer, tokenizer_config, chat_template, sentencepiece, gate,
-    *, base, hub, revision, context,
+    *, base, hub, revision, context, targets, quantizations,
 ):  # fmt: skip
     """Write the base's tokenizer as the other steps read it, if all of them can use the base.
 
@@ -22,6 +22,7 @@ def fetch_tokenizer(
         base: name of the base in the configuration.
         hub, revision: where the base is from if it is no local folder, or None.
         context: tokens that the runs use.
+        targets, quantizations: what is to be made of it, see `specialist.bases.check_uses`.
 
     Raises:
         UserError: the base is not to be had, or is one that cannot be used; see
@@ -60,6 +61,7 @@ def fetch_tokenizer(
         (made / bases.TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
         (made / "chat_template.jinja").write_text(template, encoding="utf-8")
         convert(made, made / "tokens.gguf", base, weights=False)
+        bases.check_uses(place, folder, targets, quantizations)
         loaded = AutoTokenizer.from_pretrained(made, local_files_only=True)
         with Runtime(made / "tokens.gguf", weights=False) as runtime:
             checked = gates.check(

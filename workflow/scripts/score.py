@@ -15,7 +15,8 @@ def score(traces, times, tasks, gguf, scores):
             that turn on a figure of the knowledge base); failures, by the classes of
             `specialist.scoring`; outcomes (task -> class of its failure, or null);
             valid_action_rate (share of the turns that are an answer or a call that fits its
-            tool's schema); steps_mean; prompt_tokens (evaluated, not those in the cache)
+            tool's schema); finished_rate (share of the turns that the model ended itself, within
+            the tokens it had); steps_mean; prompt_tokens (evaluated, not those in the cache)
             and generated_tokens, of all tasks together; model (sha256, bytes,
             bits_per_weight); traces (the path); and under times what differs from run to
             run: tokens_per_second and latency_s, the p50 and p95 of seconds for a task.
@@ -24,7 +25,7 @@ def score(traces, times, tasks, gguf, scores):
 
     from specialist.cache import sha256
     from specialist.gguf_info import bits_per_weight
-    from specialist.scoring import failure
+    from specialist.scoring import CUT, failure
     from specialist.text import read_rows
 
     suite, runs, took = (list(read_rows(path)) for path in (tasks, traces, times))
@@ -32,6 +33,7 @@ def score(traces, times, tasks, gguf, scores):
         raise ValueError(f"{traces} and {times} are not of the tasks in {tasks}")
     outcomes = {task["id"]: failure(task, run) for task, run in zip(suite, runs, strict=True)}
     steps = [step for run in runs for step in run["steps"]]
+    cut = sum(run["ended"] in CUT for run in runs)
     generated = sum(step["generated_tokens"] for step in steps)
     p50, p95 = np.percentile([row["total"] for row in took], [50, 95]).tolist()
     result = {
@@ -44,6 +46,7 @@ def score(traces, times, tasks, gguf, scores):
         "failures": Counter(filter(None, outcomes.values())),
         "outcomes": outcomes,
         "valid_action_rate": sum(step["valid"] for step in steps) / len(steps),
+        "finished_rate": 1 - cut / len(steps),
         "steps_mean": len(steps) / len(runs),
         "prompt_tokens": sum(step["prompt_tokens"] for step in steps),
         "generated_tokens": generated,

@@ -59,6 +59,27 @@ def peft_config(method, *, rank, alpha, dropout, target_modules):
     )
 
 
+def linear_layers(folder):
+    """The linear layers of a base but for its head: {last part of the name: weights in a row}.
+
+    Args:
+        folder: with the base's config.json; its weights are not read.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(folder, local_files_only=True)
+        )
+    head = model.get_output_embeddings()
+    return {
+        name.rsplit(".", 1)[-1]: module.in_features
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+
+
 def check_targets(place, folder, target_modules):
     """Refuse targets that no layer of a base has the name of; its weights are not read.
 
@@ -70,21 +91,9 @@ def check_targets(place, folder, target_modules):
     Raises:
         UserError: names each that matches nothing, and what there is.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     if isinstance(target_modules, str):
         return
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
-            AutoConfig.from_pretrained(folder, local_files_only=True)
-        )
-    head = model.get_output_embeddings()
-    names = {
-        name.rsplit(".", 1)[-1]: None
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    }
+    names = linear_layers(folder)
     unknown = [f"{name}{near(name, names)}" for name in target_modules if name not in names]
     if unknown:
         raise UserError(

@@ -100,6 +100,34 @@ def check_config(place, config, tokens, context):
         )
 
 
+def check_uses(place, folder, targets, quantizations):
+    """Refuse what later steps would refuse of a base's layers; its weights are not read.
+
+    Args:
+        folder: with config.json.
+        targets: {adapter: its `target_modules`} of the adapters on this base.
+        quantizations: llama.cpp's names of the types that it is to be stored in.
+
+    Raises:
+        UserError: there is no such layer, or a type cannot store its rows.
+    """
+    from specialist.adapters import check_targets, linear_layers
+    from specialist.gguf_info import quantizations as known
+
+    for adapter, names in targets.items():
+        check_targets(f"adapters.{adapter}", folder, names)
+    layers, types = linear_layers(folder), known()
+    for kind in quantizations:
+        block = types[kind][1]
+        for name, row in layers.items():
+            if row % block:
+                fitting = ", ".join(k for k, (_, size) in types.items() if size == 32)
+                raise UserError(
+                    f"{place}: {CONFIG}: {name} has rows of {row} weights, but {kind} of "
+                    f"`quantizations` takes multiples of {block}; use one of {fitting}"
+                )
+
+
 def settle_tokenizer(folder):
     """Write the tokenizer in a folder so that Transformers and llama.cpp can only agree about it.
 
@@ -294,7 +322,9 @@ def find_weights(place, folder):
             with safe_open(folder / name, framework="pt"):
                 pass
         except FileNotFoundError:
-            raise UserError(f"{place}: {folder} has no {name}, which {index.name} names") from None
+            raise UserError(
+                f"{place}: {folder} has no {name}, which {index.name} names; fetch it too"
+            ) from None
         except (SafetensorError, OSError) as error:
             raise UserError(
                 f"{place}: {folder / name}: damaged or cut off ({error}); fetch it anew"

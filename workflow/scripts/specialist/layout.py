@@ -194,6 +194,11 @@ class Layout:
         name = adapter["base"] if adapter else model
         return name, self.config["bases"][name]
 
+    def targets(self, base):
+        """{adapter: its `target_modules`} of the adapters that are trained on a base."""
+        adapters = self.config["adapters"].items()
+        return {n: entry["target_modules"] for n, entry in adapters if entry["base"] == base}
+
     def base_folder(self, model):
         """Folder of the base that a base or adapter stands on."""
         name, base = self.base_of(model)

@@ -31,6 +31,8 @@ ENDS = {
     "malformed_turn": "malformed_turn",
 }
 
+CUT = ("token_limit", "context_overflow")  # how an episode ends whose last turn was cut off
+
 
 def failure(task, trace):
     """The class of a failed episode, or None if the task is solved.

@@ -1,14 +1,14 @@
 """The summary of a result, to read."""
 
 
-def render(template, result, on_kb):
+def render(template, result, scores):
     """Markdown of a result.
 
     Args:
         template: Jinja file (workflow/report/summary.md.jinja); it sees the keys of the
-            result, `on_kb`, `gaps` and `classes` (of failures, in any system).
+            result, `scores`, `gaps` and `classes` (of failures, in any system).
         result: what collect_eval writes to agent_eval.json.
-        on_kb: system -> {"n", "success"} of the tasks that turn on the knowledge base.
+        scores: system -> what score writes, of which the result does not hold all.
     """
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -16,7 +16,7 @@ def render(template, result, on_kb):
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
     classes = {kind for system in result["systems"].values() for kind in system["failures"]}
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
-        **result, on_kb=on_kb, gaps=gaps(result), classes=sorted(classes)
+        **result, scores=scores, gaps=gaps(result), classes=sorted(classes)
     )
     return text.strip() + "\n"
 
