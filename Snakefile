@@ -72,6 +72,18 @@ rule all:
         "results/systems.svg",
 
 
+# What a run with the same options would do, and why: `snakemake --cores 1 plan`.
+rule plan:
+    localrule: True
+    log:
+        "results/logs/plan.log",
+    params:
+        command=[sys.executable, "workflow/scripts/show_plan.py"],
+        options=[word for word in sys.argv[1:] if word != "plan"],
+    shell:
+        "{params.command:q} {params.options:q} | tee {log}"
+
+
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/fetch.smk"

@@ -28,21 +28,6 @@ HEAD = """\
 | --- | --- | --- | ---: | ---: | ---: |"""
 
 
-def load(folder, method):
-    """The base as a method trains on it, its other weights in bf16."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from specialist.adapters import four_bits
-
-    form = {}
-    if method == "qlora":
-        form["quantization_config"] = four_bits()
-    if torch.cuda.is_available():
-        form["device_map"] = {"": 0}
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **form)
-
-
 def clock():
     """A callback of the trainer that notes in `ends` when each optimizer step ended."""
     import torch
@@ -67,6 +52,7 @@ def train(folder, method, given):
     from transformers import AutoTokenizer
     from trl import SFTConfig
 
+    from specialist.adapters import load_base
     from specialist.finetuning import trainer_class
 
     gpu = torch.cuda.is_available()
@@ -77,7 +63,7 @@ def train(folder, method, given):
     timed = clock()
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_class()(
-            model=load(folder, method),
+            model=load_base(folder, method=method, precision="bf16"),
             args=SFTConfig(
                 output_dir=scratch,
                 max_length=given.sequence,

@@ -154,6 +154,12 @@ class Project:
         found = [records.read(path) for path in now if now[path] != written.get(path)]
         return [record for record in found if record]
 
+    def worked(self, written):
+        """The jobs that computed since `written` was asked for, named as by `jobs`."""
+        made = [record for record in self.since(written) if not record.get("restored")]
+        named = [{**record["wildcards"], "dataset": record["rule"]} for record in made]
+        return {" ".join([names.pop("dataset"), *names.values()]) for names in named}
+
     def edit(self, path, old, new):
         """Replace text that is there once."""
         file = self.folder / path

@@ -18,7 +18,11 @@ def provenance(project):
     return found
 
 
-def test_deleted_results_are_restored_without_work(tiny, fresh_copy):
+def test_deleted_results_are_restored_without_work(tiny, fresh_copy, tmp_path, monkeypatch):
+    (tmp_path / "traps").mkdir()
+    for library in ("torch", "transformers", "llama_cpp", "chromadb", "pandas"):
+        (tmp_path / f"traps/{library}.py").write_text(f"raise SystemExit('imports {library}')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "traps"))
     project = fresh_copy(tiny)
     before = project.contents()
     shutil.rmtree(project.folder / "results")

@@ -308,6 +308,29 @@ def test_one_part_of_another_dataset(tiny, fresh_copy, values, expected):
     assert project.planned() == expected
 
 
+# Changes, in the default project and in the shop, that are run to the end; and the jobs that run
+# with what follows, but whose inputs come out as they were: they are restored.
+WORK = {
+    "rank of one adapter": (CHANGES, set()),
+    "figures of the knowledge base": (CHANGES, set()),
+    "seed of the agent": (CHANGES, set()),
+    "pin of training": (CHANGES, set()),
+    "an article": (SHOP_CHANGES, set()),
+    "a training conversation": (SHOP_CHANGES, set()),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_work_is_what_follows_and_is_not_known(tiny, shop, fresh_copy, name):
+    (changes, known), (change, follows) = WORK[name], WORK[name][0][name]
+    project = fresh_copy(tiny if changes is CHANGES else shop)
+    change(project)
+    written = project.written()
+    assert project.run() == follows
+    assert project.worked(written) == follows - known
+    assert project.planned() == set()
+
+
 def test_back_to_another_dataset_only_collects(tiny, shop, fresh_copy):
     project = fresh_copy(shop)
     project.overlays = tiny.overlays

@@ -121,10 +121,10 @@ def test_pretraining_goes_on_to_the_same_bits(tmp_path):
     model, optimizers = fresh(1)
     losses = train(model, optimizers, range(3))
     checkpoints = Checkpoints(tmp_path / "key", 0)
-    checkpoints.save(3, pretraining.state(model, optimizers, losses))
+    checkpoints.save(3, pretraining.state(model, optimizers, losses, ["a text"]))
     model, optimizers = fresh(2)
-    begin, losses = pretraining.resume(checkpoints.load(), model, optimizers)
-    assert begin == 3
+    begin, losses, samples = pretraining.resume(checkpoints.load(), model, optimizers)
+    assert (begin, samples) == (3, ["a text"])
     assert losses + train(model, optimizers, range(3, 6)) == expected
     for name, tensor in whole.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name

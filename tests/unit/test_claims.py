@@ -30,7 +30,7 @@ RULE = {
 }  # fmt: skip
 CLAIM = {
     "id": "same", "title": "Same", "claim": "b is as good as a.", "experiment": "x",
-    "rules": [RULE], "shows": ["loss"], "limits": "Two cells.",
+    "rules": [RULE], "shows": ["loss"], "limits": "Two cells.", "done": "Trained.",
 }  # fmt: skip
 NO_TASKS = pd.DataFrame(columns=["experiment", "cell", "seed", "metric", "task", "value"])
 numbers = st.floats(-10, 10)
@@ -118,7 +118,7 @@ def test_models_that_solve_nothing_are_equal_and_prove_nothing():
     claim = CLAIM | {"only_if": {"metric": "loss", "cell": "a", "at_least": 5}}
     found = judge(claim, measured(a=[1, 2, 3], b=[1, 2, 3]), NO_TASKS)
     assert found["verdict"] == INCONCLUSIVE
-    assert found["reason"] == "The loss of a is below 5."
+    assert found["reason"] == "The loss of a is not shown to be 5 or more."
 
 
 def test_claim_holds_if_all_rules_do():

@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def make_up(cell, number):
         return write(files["scale"], dict.fromkeys(kinds, {"bytes": 9, **speed}))
     if "losses" in files:
         write(files["stats"], {"train": {"tokens": 50, "bytes": 100}})
-        write(files["pretraining"], {"tokens": 2000, "bits_per_byte": 1.0})
+        samples = [{"tokens": 1000, "sample": "<letter>:"}]
+        write(files["pretraining"], {"tokens": 2000, "bits_per_byte": 1.0, "samples": samples})
         losses = (f"{step},{9 / step + number / 99}" for step in range(1, 101))
         return files["losses"].write_text("\n".join(["step,loss", *losses]))
     if "curve" in files:
@@ -113,9 +115,11 @@ def paper(tmp_path_factory):
         else:
             plot_experiment(claims, measurements, summary, path, experiment=path.stem)
     samples = [Path(path) for path in files.samples(experiments)]
+    pretraining = Path(files.pretraining(experiments))
     render_paper(
-        verdicts, summary, samples, plots, ROOT / "workflow/report/paper.html.jinja",
+        verdicts, summary, samples, pretraining, plots, ROOT / "workflow/report/paper.html.jinja",
         folder / "report.html", paper="full", dataset="<food>", seeds=3,
+        settings={"sweeps": {"examples": 400}, "all": {"dataset": {"tasks": 160}}},
     )  # fmt: skip
     return folder
 
@@ -127,6 +131,18 @@ def test_every_number_has_its_file(paper):
     assert not table.duplicated(["experiment", "cell", "seed", "metric"]).any()
 
 
+def test_quantised_types_are_paired_with_f16_task_by_task(paper):
+    tasks = pd.read_csv(paper / "outcomes.csv")
+    tasks = tasks[tasks["experiment"] == "quantization"]
+    won = tasks[tasks["metric"] == "success_rate"].groupby(["cell", "task"])["value"].mean()
+    summary = pd.read_csv(paper / "summary.csv").set_index(["experiment", "metric", "cell"])
+    for cell in set(tasks["cell"]):
+        found = summary.loc["quantization", "success_against_F16", cell]
+        expected = (won[cell] - won["F16"]).mean()
+        assert found["mean"] == pytest.approx(expected) and found["low"] <= found["high"]
+    assert summary.loc["quantization", "success_against_F16", "F16"]["mean"] == 0
+
+
 def test_claims_measure_what_there_is(paper):
     """No rule names a metric or a cell that the shipped experiments do not have."""
     for claim in json.loads((paper / "verdicts.json").read_text()):
@@ -135,12 +151,14 @@ def test_claims_measure_what_there_is(paper):
 
 def test_page_has_a_section_with_figure_and_table_for_each_claim(paper):
     claims = json.loads((paper / "verdicts.json").read_text())
-    page = Page(text := (paper / "report.html").read_text())
+    text = (paper / "report.html").read_text()
+    page, said = Page(text), unescape(text)
     assert page.tags.count("section") == page.tags.count("figure") == len(claims)
-    assert page.tags.count("table") == 1 + len(claims) + 1  # and the samples
+    assert page.tags.count("table") == 1 + len(claims) + 2  # and the samples
     assert text.count('role="img" aria-label="') == len(claims)
     assert {claim["id"] for claim in claims} <= set(page.ids)
-    assert all(claim["verdict"] in text for claim in claims)
+    assert all(claim["verdict"] in text and claim["done"][:40] in said for claim in claims)
+    assert "sweeps: examples 400; all: dataset (tasks 160)." in text
 
 
 def test_page_needs_nothing_from_elsewhere(paper):
@@ -162,7 +180,7 @@ def test_ids_are_there_once_and_references_lead_to_them(paper):
 def test_names_and_samples_are_escaped(paper):
     text = (paper / "report.html").read_text()
     assert "<food>" not in text and "<KING>" not in text
-    assert text.count("&lt;KING&gt;:") == 2
+    assert text.count("&lt;KING&gt;:") == 2 and text.count("&lt;letter&gt;:") == 1
 
 
 def test_curves_are_plotted_beside_what_is_published(paper):

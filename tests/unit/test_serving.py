@@ -106,6 +106,7 @@ def test_refusals_of_the_client(client):
         ([{"role": "assistant", "content": "x"}], {}),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], {}),
         (ASK, {"n": 2}),
+        (ASK, {"stream": True, "stream_options": {"include_usage": "yes"}}),
         (ASK, {"tools": [{"type": "function", "function": {"name": "f"}}]}),
     ):
         with pytest.raises(openai.BadRequestError) as refused:
@@ -122,6 +123,7 @@ def test_refusals_of_the_client(client):
         ("POST", "/v1/chat/completions", b"[]", 400),
         ("POST", "/v1/chat/completions", b'{"messages": "Hi"}', 400),
         ("POST", "/v1/chat/completions", HALF_A_PAIR, 400),
+        ("POST", "/v1/chat/completions", b'{"messages": [], "stream_options": "x"}', 400),
         ("POST", "/v1/chat/completions", b" " * 1_000_001, 413),
         ("GET", "/v1/chat/completions", b"", 405),
         ("POST", "/v1/embeddings", b"{}", 404),

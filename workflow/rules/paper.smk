@@ -255,6 +255,7 @@ rule render_paper:
         verdicts="results/paper/verdicts.json",
         summary="results/paper/summary.csv",
         samples=files.samples(experiments),
+        pretraining=lambda w: files.pretraining(experiments),
         plots=expand("results/paper/plots/{experiment}.svg", experiment=experiments),
         template="workflow/report/paper.html.jinja",
     output:
@@ -269,6 +270,11 @@ rule render_paper:
         paper=config["paper"],
         dataset=config["dataset"],
         seeds=len(config["papers"][config["paper"]]["seeds"]),
+        settings={
+            "all": config["papers"][config["paper"]]["changes"],
+            "sweeps": config["papers"][config["paper"]]["reference"],
+            "quantization, stack": config["papers"][config["paper"]]["whole"],
+        },
         code=digest("render_paper.py", "report"),
     script:
         "../scripts/render_paper.py"

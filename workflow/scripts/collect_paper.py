@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 INTERVAL = ("mean", "low", "high")
+QUANTIZATION, PAIRED = "quantization", "success_against_F16"
 COST = {"compute_s": "training_seconds", "peak_memory_mb": "peak_memory_mb"}
 
 
@@ -17,7 +18,8 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
         outcomes: CSV to write: experiment, cell, seed, metric, task, value; for what is measured
             task by task.
         summary: CSV to write: experiment, cell, metric, n (seeds), mean, low, high (the 95 %
-            interval over the seeds, or over the tasks where there is one seed).
+            interval over the seeds; over the tasks where there is one seed, and for
+            success_against_F16: how many more of the same tasks are solved than with F16).
         cells: list of dicts: "experiment", "cell", "seed" and "files": either "searches" (JSON
             of compare_searches) or "scale" (JSON of measure_scale), of several cells each, or
             what `specialist.curves.figures` takes, or "scores" and, where there are such,
@@ -29,7 +31,7 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
     from specialist.claims import SHARES, bootstrap_interval, t_interval
     from specialist.curves import figures as of_pretraining
 
-    rows, tried = [], []
+    rows, tried, unquantized = [], [], {}
     for cell in cells:
         place = {key: cell[key] for key in ("experiment", "cell", "seed")}
         for name, file, figures in [*_figures(**cell["files"]), *of_pretraining(**cell["files"])]:
@@ -46,19 +48,24 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
             ]  # fmt: skip
         for name, metric, file, values in _by_task(**cell["files"]):
             place["cell"] = name or cell["cell"]
-            mean = sum(values.values()) / len(values)
-            rows.append({**place, "metric": metric, "value": mean, "file": file})
-            tried += [
-                {**place, "metric": metric, "task": task, "value": value}
-                for task, value in values.items()
-            ]
+            kinds = {metric: values}
+            if cell["experiment"] == QUANTIZATION:  # whose first cell of each seed is F16
+                first = unquantized.setdefault(cell["seed"], values)
+                kinds[PAIRED] = {task: value - first[task] for task, value in values.items()}
+            for metric, values in kinds.items():
+                mean = sum(values.values()) / len(values)
+                rows.append({**place, "metric": metric, "value": mean, "file": file})
+                tried += [
+                    {**place, "metric": metric, "task": task, "value": value}
+                    for task, value in values.items()
+                ]
     table, tasks = pd.DataFrame(rows), pd.DataFrame(tried)
     keys = ["experiment", "cell", "metric"]
-    by_task = dict(list(tasks.groupby(keys)["value"]))
+    by_task = tasks.groupby([*keys, "task"])["value"].mean()
     found = []
     for names, values in table.groupby(keys, sort=False)["value"]:
-        alone = len(values) == 1 and names in by_task
-        interval = bootstrap_interval(by_task[names]) if alone else t_interval(values)
+        over_tasks = names[-1] == PAIRED or (len(values) == 1 and names in by_task)
+        interval = bootstrap_interval(by_task[names]) if over_tasks else t_interval(values)
         if names[-1] in SHARES:  # a symmetric interval may go beyond what is possible
             interval = [min(1, max(0, end)) for end in interval]
         found.append(

@@ -2,7 +2,7 @@
 
 import re
 
-BATCH = 32
+from specialist.needs import TURNS
 
 
 def collect_preferences(
@@ -55,8 +55,8 @@ def collect_preferences(
     ]
     turns.sort(key=lambda turn: sum(len(message["content"]) for message in turn[0]))
     rows = []
-    for start in range(0, len(turns), BATCH):
-        batch = turns[start : start + BATCH]
+    for start in range(0, len(turns), TURNS):
+        batch = turns[start : start + TURNS]
         asked = {"input_ids": [chat.ids(prompt) for prompt, _ in batch]}
         encoded = processing.pad(asked, return_tensors="pt").to(network.device)
         with torch.inference_mode():

@@ -1,7 +1,7 @@
 """Collects what large models cost, with the machines on which that was measured."""
 
 import json
-from statistics import fmean
+from statistics import median
 
 HEAD = """\
 | Shape | Type | GB | Bits a weight | GB in memory | Tokens/s | Speed of F16 | Prompt tokens/s |
@@ -9,7 +9,7 @@ HEAD = """\
 
 
 def collect_scale(measures, machines, scale, table, *, shapes):
-    """Write what was measured as JSON, and as a page to read.
+    """Write what was measured as JSON, and as a page to read: speeds are medians of the rounds.
 
     Args:
         measures, machines: JSON of measure_scale for each of `shapes`.
@@ -29,7 +29,7 @@ def _page(shapes, machines):
     yield HEAD
     for shape, kinds in shapes.items():
         for kind, figures in kinds.items():
-            speed = fmean(figures["tokens_per_second"])
+            speed = median(figures["tokens_per_second"])
             cells = [
                 shape,
                 kind,
@@ -37,8 +37,8 @@ def _page(shapes, machines):
                 f"{figures['bits_per_weight']:.2f}",
                 f"{figures['resident_mb'] / 1e3:.2f}",
                 f"{speed:.2f}",
-                f"{speed / fmean(kinds['F16']['tokens_per_second']):.2f} ×",
-                f"{fmean(figures['prompt_tokens_per_second']):.1f}",
+                f"{speed / median(kinds['F16']['tokens_per_second']):.2f} ×",
+                f"{median(figures['prompt_tokens_per_second']):.1f}",
             ]
             yield f"| {' | '.join(cells)} |"
     yield ""

@@ -25,6 +25,8 @@ def continue_pretraining(
         precision: "fp32", "bf16" or "auto" (bf16 where the processor computes in it).
         checkpoints: `specialist.checkpoint.Checkpoints`.
     """
+    from functools import partial
+
     import numpy as np
     import torch
     from tokenizers import Tokenizer
@@ -36,7 +38,8 @@ def continue_pretraining(
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    end = end_of_text(Tokenizer.from_file(str(tokenizer)), special_tokens(tokenizer_config))
+    bpe = Tokenizer.from_file(str(tokenizer))
+    end = end_of_text(bpe, special_tokens(tokenizer_config))
     data = pretraining.Rows(np.load(tokens, mmap_mode="r"), end, sequence)
     network = AutoModelForCausalLM.from_pretrained(
         start.parent,
@@ -54,10 +57,11 @@ def continue_pretraining(
         network, pretraining.with_peaks([optimizer]), data, device, checkpoints,
         batch_tokens=batch_tokens, train_tokens=train_tokens, warmup_share=warmup_share,
         precision=precision, seed=seed,
+        sample=partial(pretraining.sample, network, bpe, end, precision, seed, device),
     )  # fmt: skip
     held_out = pretraining.Rows(np.load(held_out_tokens, mmap_mode="r"), end, sequence)
     pretraining.finish(
-        network, *trained, held_out, stats, precision, device, model.parent, curve, figures
+        network, trained, held_out, stats, precision, device, model.parent, curve, figures
     )
 
 

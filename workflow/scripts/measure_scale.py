@@ -13,7 +13,7 @@ def measure_scale(measures, machine, *, shape, quantizations, rounds, threads):
     Args:
         measures: JSON to write: type -> bytes, weights, bits_per_weight, and what
             `specialist.generation.measure` returns.
-        machine: JSON to write: what this was measured on, see `specialist.machine.describe`.
+        machine: JSON to write: what this was measured on, see `specialist.hardware.describe`.
         shape: arguments of `specialist.random_gguf.write`.
         quantizations: llama.cpp's names of types; F16 is always measured.
         rounds: how often speed is taken.
@@ -21,7 +21,7 @@ def measure_scale(measures, machine, *, shape, quantizations, rounds, threads):
     """
     from quantize import quantize
     from specialist import generation, random_gguf
-    from specialist.machine import describe
+    from specialist.hardware import describe
     from specialist.scratch import scratch
 
     found = {}

@@ -31,6 +31,8 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
     metrics = [metric for metric in dict.fromkeys(sum(shown, [])) if metric in set(means["metric"])]
     # Long names, or many of them, go to the side.
     lying = max(map(len, cells)) > 12 or sum(map(len, cells)) > 36
+    numbers = None if lying else _numbers(cells)
+    across = numbers or range(len(cells))
     columns = 1 if lying else min(PER_ROW, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     width, height = (7.5, 0.8 + 0.3 * len(cells)) if lying else (PANEL[0] * columns, PANEL[1])
@@ -41,7 +43,7 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
     for metric, axes in zip(metrics, panels, strict=False):
         own, mean = (table[table["metric"] == metric] for table in (points, means))
         mean = mean.set_index("cell").reindex(cells)
-        places = own["cell"].map(cells.index)
+        places = own["cell"].map(dict(zip(cells, across, strict=True)))
         error = [mean["mean"] - mean["low"], mean["high"] - mean["mean"]]
         if lying:
             axes.errorbar(mean["mean"], range(len(cells)), xerr=error, fmt="D", color=MEAN, ms=5)
@@ -49,12 +51,24 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
             axes.set_yticks(range(len(cells)), cells)
             axes.invert_yaxis()
         else:
-            axes.errorbar(range(len(cells)), mean["mean"], yerr=error, fmt="D-", color=MEAN, ms=5)
+            axes.errorbar(across, mean["mean"], yerr=error, fmt="D-", color=MEAN, ms=5)
             axes.scatter(places, own["value"], s=16, color=SEED, zorder=3)
-            axes.set_xticks(range(len(cells)), cells)
+            if numbers:
+                axes.set_xscale("log")
+                axes.minorticks_off()
+            axes.set_xticks(across, cells, rotation=45 if numbers else 0)
+            axes.set_xlabel(experiment.replace("_", " "))
         axes.set_title(metric.replace("_", " "), fontsize="medium")
         axes.spines[["top", "right"]].set_visible(False)
     write_svg(figure, plot)
+
+
+def _numbers(cells):
+    """Cells as numbers, to stand on a scale of logarithms; None if some are not."""
+    try:
+        return [float(cell) for cell in cells]
+    except ValueError:
+        return None
 
 
 if "snakemake" in globals():

@@ -14,7 +14,8 @@ def pretrain(
         tokenizer: tokenizer.json, for the vocabulary and the end of a document.
         model, config: model.safetensors and config.json, written in one folder.
         curve: CSV of the loss of the batches, in nats per token, by step.
-        figures: JSON to write: parameters, tokens seen, held-out loss and bits per byte.
+        figures: JSON to write: parameters, tokens seen, held-out loss, bits per byte, and samples
+            of what the model wrote as it learned.
         depth: number of layers; the other sizes follow from it.
         context: positions that the model is made for.
         sequence: tokens in a row of a training batch.
@@ -26,6 +27,8 @@ def pretrain(
         precision: "fp32", "bf16" or "auto" (bf16 where the processor computes in it).
         checkpoints: `specialist.checkpoint.Checkpoints`.
     """
+    from functools import partial
+
     import numpy as np
     import torch
     from tokenizers import Tokenizer
@@ -47,10 +50,11 @@ def pretrain(
         network, optimizers, data, device, checkpoints,
         batch_tokens=batch_tokens, train_tokens=train_tokens, warmup_share=warmup_share,
         precision=precision, seed=seed,
+        sample=partial(pretraining.sample, network, bpe, end, precision, seed, device),
     )  # fmt: skip
     held_out = pretraining.Rows(np.load(held_out_tokens, mmap_mode="r"), end, sequence)
     pretraining.finish(
-        network, *trained, held_out, stats, precision, device, model.parent, curve, figures
+        network, trained, held_out, stats, precision, device, model.parent, curve, figures
     )
 
 

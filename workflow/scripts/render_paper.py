@@ -6,28 +6,31 @@ import re
 from specialist.claims import SHARES
 from specialist.text import read_rows
 
-BENCHMARK = "benchmark"  # the experiment with samples
 
-
-def render_paper(verdicts, summary, samples, plots, template, page, *, paper, dataset, seeds):
+def render_paper(
+    verdicts, summary, samples, pretraining, plots, template, page,
+    *, paper, dataset, seeds, settings,
+):  # fmt: skip
     """Write the claims with their verdicts, and a section for each of them.
 
     Args:
         verdicts: JSON of judge_claims.
         summary: CSV of collect_paper.
         samples: JSONL of measure_pretraining, one of each benchmark.
+        pretraining: JSON of pretrain, of the first seed.
         plots: SVG of plot_experiment or plot_curves, one for each experiment, named after it.
         template: Jinja template of the page.
         page: HTML to write.
         paper, dataset: names in the configuration.
         seeds: how many each cell has.
+        settings: {part of the experiments: {key: value}}, what is set for all cells.
     """
     import pandas as pd
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=True)
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "settings": settings_text}
     claims = json.loads(verdicts.read_text(encoding="utf-8"))
     means = pd.read_csv(summary, dtype={"cell": str})
     pictures = {path.stem: picture(path.read_text(encoding="utf-8"), path.stem) for path in plots}
@@ -42,7 +45,11 @@ def render_paper(verdicts, summary, samples, plots, template, page, *, paper, da
         paper=paper,
         dataset=dataset,
         seeds=seeds,
-        samples={BENCHMARK: [row for path in samples for row in read_rows(path)]},
+        settings=settings,
+        samples={
+            "pretraining": json.loads(pretraining.read_text(encoding="utf-8"))["samples"],
+            "benchmark": [row for path in samples for row in read_rows(path)],
+        },
     )
     page.write_text(text, encoding="utf-8")
 
@@ -54,6 +61,14 @@ def number(value, metric=""):
     if metric in SHARES:
         return f"{value:.1%}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def settings_text(values):
+    """Settings in one line."""
+    return ", ".join(
+        f"{key} ({settings_text(value)})" if isinstance(value, dict) else f"{key} {value}"
+        for key, value in values.items()
+    ).replace("_", " ")
 
 
 def picture(svg, name):

@@ -61,7 +61,9 @@ def train_dpo(
         encode_preferences(path, preference_rows(path, prompt), processing, max_length)
         for path in (preferences, held_out_preferences)
     )
-    base = load_base(model.parent, method=method, attention=implementation(precision))
+    base = load_base(
+        model.parent, method=method, attention=implementation(precision), precision=precision
+    )
     trainer = preference_trainer()(
         model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
         args=DPOConfig(

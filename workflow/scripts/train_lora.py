@@ -83,7 +83,12 @@ def train_lora(
         ),
     )
     trainer = trainer_class()(
-        model=load_base(model.parent, method=method, attention=implementation(precision)),
+        model=load_base(
+            model.parent,
+            method=method,
+            attention=implementation(precision),
+            precision=precision,
+        ),
         args=arguments,
         processing_class=processing,
         train_dataset=data["train"],

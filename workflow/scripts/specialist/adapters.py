@@ -6,16 +6,23 @@ from specialist.step import UserError
 QLORA, FULL = "qlora", "full"
 
 
-def load_base(folder, *, method="lora", attention="sdpa"):
+def load_base(folder, *, method="lora", attention="sdpa", precision="fp32"):
     """The base of a folder, as a method trains on it: QLoRA on 4 bits, all others on 32.
+
+    On a GPU that computes in bf16 what is frozen stays in the format that it is stored in.
 
     Args:
         folder: with model.safetensors and config.json.
         attention: see `specialist.attention`.
+        precision: see `specialist.precision`.
     """
+    import torch
     from transformers import AutoModelForCausalLM
 
-    form = {"dtype": "float32"}
+    from specialist.precision import computes_bf16
+
+    stored = torch.cuda.is_available() and method != FULL and computes_bf16(precision)
+    form = {"dtype": "auto" if stored else "float32"}
     if method == QLORA:
         form = {"dtype": "bfloat16", "quantization_config": four_bits()}
     model = AutoModelForCausalLM.from_pretrained(

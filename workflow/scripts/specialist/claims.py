@@ -58,12 +58,14 @@ def judge(claim, measurements, outcomes):
     verdict, reason = overall([rule["verdict"] for rule in rules]), None
     if any(rule["value"] is None for rule in rules):
         reason = "Not all of the cells that the rules name were measured in this version."
-    elif (needed := claim.get("only_if")) and (
-        _values(mine, needed["metric"], needed["cell"], "seed").mean() < needed["at_least"]
-    ):
-        words = needed["metric"].replace("_", " ")
-        verdict = INCONCLUSIVE
-        reason = f"The {words} of {needed['cell']} is below {needed['at_least']}."
+    elif needed := claim.get("only_if"):
+        found = _values(mine, needed["metric"], needed["cell"], "seed").mean()
+        if not found >= needed["at_least"]:  # nan, if it was not measured, is no ground either
+            words = needed["metric"].replace("_", " ")
+            verdict = INCONCLUSIVE
+            reason = (
+                f"The {words} of {needed['cell']} is not shown to be {needed['at_least']} or more."
+            )
     return {**claim, "rules": rules, "verdict": verdict, "reason": reason}
 
 

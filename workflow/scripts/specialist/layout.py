@@ -340,6 +340,10 @@ class Layout:
                 found.setdefault(cell["cell"], cell["files"]["curve"])
         return list(found.values())
 
+    def pretraining(self, experiments):
+        """Figures of the first base that was pretrained."""
+        return self._measured(PRETRAINING, experiments[PRETRAINING][0])["pretraining"]
+
     def scale(self, shape, ending="json"):
         return f"{self.results}/paper/scale/{shape}.{ending}"
 

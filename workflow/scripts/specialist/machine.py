@@ -2,10 +2,10 @@
 
 import contextlib
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from specialist.hardware import gpus
 from specialist.precision import FEATURES
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -29,33 +29,10 @@ def look(folder="."):
     for path in map(Path, LIMITS):  # those of a container
         with contextlib.suppress(OSError, ValueError):
             ram = min(ram, int(path.read_text()))
-    vram = 0.0
-    if shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        told = subprocess.run(query, capture_output=True, text=True).stdout.split()
-        vram = max((int(size) * 2.0**20 for size in told if size.isdigit()), default=0.0)
+    sizes = [int(size) for size in gpus("memory.total") if size.isdigit()]
+    vram = max(sizes, default=0) * 2.0**20
     with contextlib.suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text()
         bf16 = bool(vram) or any(feature in flags for feature in FEATURES)
         return Machine(ram, vram, shutil.disk_usage(folder).free, bf16)
     return Machine(ram, vram, shutil.disk_usage(folder).free, bool(vram))
-
-
-def describe():
-    """This machine in words: processor, cpus, memory_gb and system."""
-    import os
-    import platform
-
-    import psutil
-
-    processor = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        processor = next(iter(named), processor)
-    return {
-        "processor": processor,
-        "cpus": os.cpu_count(),
-        "memory_gb": psutil.virtual_memory().total / 1e9,
-        "system": platform.system(),
-    }

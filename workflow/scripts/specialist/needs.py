@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 # Bytes of a process with its libraries, before there is a model.
 PROCESS = {
-    "pretrain": 0.75e9, "train_lora": 0.85e9, "merge_lora": 0.47e9, "convert_gguf": 0.5e9,
-    "quantize": 0.18e9, "measure_gguf": 0.2e9, "run_agent": 0.2e9,
+    "fetch_base": 0.5e9, "pretrain": 0.75e9, "train_lora": 0.85e9, "merge_lora": 0.47e9,
+    "convert_gguf": 0.5e9, "quantize": 0.18e9, "measure_gguf": 0.2e9, "run_agent": 0.2e9,
 }  # fmt: skip
 CUDA = 0.6e9  # of GPU memory, by CUDA itself
 NF4 = 0.516  # bytes of a weight: 4 bits, and the scales of its block, quantised in turn
@@ -19,6 +19,8 @@ LOGIT = 14
 # Bytes that oneDNN and the allocator keep of each new length of a batch, on a processor; and how
 # many different lengths there are, for a longest one.
 LENGTH, LENGTHS = 21e6, 0.1
+SHARD = 5e9  # bytes; models of more come in several files, as a rule
+TURNS = 32  # that collect_preferences goes on with at a time
 TILE = 4096 * 8192  # logits that trl has on a GPU at a time, at most
 
 
@@ -77,13 +79,16 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
     else:
         trained = model.low_rank(adapter["rank"], adapter["target_modules"])
         frozen = _frozen(model, method)
+    stored = gpu and bf16 and method in ("lora", "dora", "rslora") and model.weight_bytes == 2
+    if stored:
+        frozen = 2 * model.parameters
     kept = _kept(model, tokens, adapter["max_length"], bf16, gpu)
     if checkpointing:  # what goes into each layer, and what one keeps while it is at work
         kept += model.layers * 4 * model.hidden * tokens
     else:
         kept *= model.layers
     needed = frozen + 16 * trained + kept
-    if bf16:
+    if bf16 and not stored:
         needed += _copies(model, method, checkpointing)
     if gpu:
         needed += LOGIT * TILE
@@ -94,6 +99,7 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
         needed += LOGIT * tokens * model.vocabulary + LENGTH * lengths
     # A base in 4 bits is quantised on the GPU piece by piece; others are read before they go there.
     loaded = 4 * (model.vocabulary * model.hidden if method == "qlora" else model.parameters)
+    loaded = frozen if stored else loaded
     return _placed("train_lora", needed, gpu, loaded, 4 * trained, 12 * trained)
 
 
@@ -138,10 +144,41 @@ def _kept(model, tokens, sequence, bf16, gpu):
     return tokens * (stream + attention + 4 * size * model.intermediate)
 
 
-def merging(model):
-    """Need of `merge_lora`: one layer, or the embeddings, at a time."""
+def fetching(model, base):
+    """Need of `fetch_base`: the download, and the file that shards are joined into.
+
+    Args:
+        base: entry of `bases` in the configuration.
+    """
+    weights = model.weight_bytes * model.parameters
+    sharded = weights > SHARD
+    return Need(PROCESS["fetch_base"], disk=weights * (("hub" in base) + sharded))
+
+
+def collecting(model, adapter, gpu, tokens):
+    """Need of `collect_preferences`: the base with its adapter, and a batch that it goes on with.
+
+    Args:
+        tokens: that a conversation may have in all.
+    """
+    cache = 2 * 4 * model.layers * model.key_heads * model.head_dim * tokens
+    weights = _frozen(model, adapter["method"])
+    needed = weights + TURNS * (cache + 4 * 3 * model.vocabulary)
+    return _placed("train_lora", needed, gpu, weights, 0.0, 0.0)
+
+
+def merging(model, method="lora", gpu=False):
+    """Need of `merge_lora`: one layer, or the embeddings, at a time; QLoRA's 4-bit base whole."""
+    trained = _frozen(model, method) if method == "qlora" else 0.0
     disk = model.weight_bytes * model.parameters
-    return Need(PROCESS["merge_lora"] + _streamed(model, 3), disk=disk)
+    ram = PROCESS["merge_lora"] + _streamed(model, 3) + (0.0 if gpu else trained)
+    return Need(ram, CUDA + trained if gpu and trained else 0.0, disk)
+
+
+def evaluation(model):
+    """Need of `evaluate_adapter`: the merged model in fp32."""
+    logits = 4 * model.vocabulary * 16 * 512
+    return Need(PROCESS["train_lora"] + 4 * model.parameters + logits)
 
 
 def conversion(model):

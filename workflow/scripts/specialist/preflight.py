@@ -225,17 +225,42 @@ def _agent(model, names, config, machine):
     return needs.generation(model, needs.bits_of(kind), config["agent"]["context"])
 
 
+def _fetch(model, names, config, machine):
+    return needs.fetching(model, config["bases"][names["base"]])
+
+
+def _prefer(model, names, config, machine):
+    """Two sides of as many preferences at a time."""
+    adapter, base = _entries(names, config)
+    both = adapter | {"batch_size": 2 * adapter["batch_size"]}
+    return needs.finetuning(model, both, bool(machine.vram), _bf16(base, machine))
+
+
+def _collect(model, names, config, machine):
+    adapter, _ = _entries(names, config)
+    return needs.collecting(model, adapter, bool(machine.vram), adapter["max_length"])
+
+
+def _merge(model, names, config, machine):
+    adapter, _ = _entries(names, config)
+    return needs.merging(model, adapter["method"], bool(machine.vram))
+
+
 ESTIMATES = {
+    "fetch_base": _fetch,
     "pretrain": _pretrain,
     "train_lora": _train,
+    "collect_preferences": _collect,
+    "train_dpo": _prefer,
     "continue_pretraining": _pretrain,
-    "merge_lora": lambda model, *_: needs.merging(model),
+    "merge_lora": _merge,
     "convert_gguf": lambda model, *_: needs.conversion(model),
     "quantize": lambda model, names, *_: needs.quantization(
         model, needs.bits_of(names["quantization"])
     ),
     "measure_gguf": _measure,
     "run_agent": _agent,
+    "evaluate_adapter": lambda model, *_: needs.evaluation(model),
 }
 
 

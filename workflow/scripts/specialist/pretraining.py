@@ -5,6 +5,8 @@ import json
 
 from specialist.step import UserError
 
+SAMPLES, SAMPLE_TOKENS = 4, 32  # in a training; in one of them
+
 
 class Rows:
     """A stream of documents cut into rows, with positions that start anew at each document.
@@ -203,7 +205,7 @@ def descend(loss, optimizers, share):
 
 def train(
     model, optimizers, data, device, checkpoints,
-    *, batch_tokens, train_tokens, warmup_share, precision, seed,
+    *, batch_tokens, train_tokens, warmup_share, precision, seed, sample,
 ):  # fmt: skip
     """Train on rows in an order drawn by the seed, from the last checkpoint on.
 
@@ -213,9 +215,11 @@ def train(
         data: `Rows`.
         checkpoints: `specialist.checkpoint.Checkpoints`.
         batch_tokens, train_tokens: tokens in one optimizer step and in all.
+        sample: function without arguments to a text that the model writes.
 
     Returns:
-        (list of the batches' losses in nats per token, number of tokens seen).
+        (list of the batches' losses in nats per token, list of {"tokens": seen, "sample"}, number
+        of tokens seen).
     """
     import math
 
@@ -226,7 +230,8 @@ def train(
     per_step = max(1, batch_tokens // data.sequence)
     steps = math.ceil(train_tokens / (per_step * data.sequence))
     order = data.order(steps * per_step, np.random.default_rng(seed))
-    begin, losses = resume(checkpoints.load(), model, optimizers)
+    begin, losses, samples = resume(checkpoints.load(), model, optimizers)
+    shown = {math.ceil(steps * part / SAMPLES) for part in range(1, SAMPLES + 1)}
     progress = Progress("pretrain", steps, begin)
     for step in range(begin, steps):
         batch = data.batch(order[step * per_step : (step + 1) * per_step], device)
@@ -235,24 +240,43 @@ def train(
         descend(loss, optimizers, rate(step, steps, warmup_share))
         losses.append(loss.item())
         progress(step + 1, f"loss {losses[-1]:.3f}")
+        if step + 1 in shown:
+            samples.append({"tokens": (step + 1) * per_step * data.sequence, "sample": sample()})
         if checkpoints.due():
-            checkpoints.save(step + 1, state(model, optimizers, losses))
-    return losses, steps * per_step * data.sequence
+            checkpoints.save(step + 1, state(model, optimizers, losses, samples))
+    return losses, samples, steps * per_step * data.sequence
 
 
-def finish(model, losses, tokens, held_out, stats, precision, device, folder, curve, figures):
+def sample(model, bpe, end, precision, seed, device):
+    """A text that a model writes as the beginning of a document.
+
+    Args:
+        bpe: of the library tokenizers.
+        end: token id that ends a document.
+    """
+    from specialist import language
+
+    model.eval()
+    with autocast(precision):
+        ids = language.sample(model, [end], SAMPLE_TOKENS, seed, device)
+    model.train()
+    return bpe.decode(ids[: (ids + [end]).index(end)]).strip()
+
+
+def finish(model, trained, held_out, stats, precision, device, folder, curve, figures):
     """Measure a trained model on the held-out part of its corpus, and write what came of it.
 
     Args:
-        losses, tokens: what `train` returned.
+        trained: what `train` returned.
         held_out: `Rows`.
         stats: JSON of `tokenize_corpus`, for bits per byte.
         folder: where model.safetensors and config.json are written.
         curve: CSV of the losses by step.
-        figures: JSON of parameters, tokens seen, held-out loss and bits per byte.
+        figures: JSON of parameters, tokens seen, held-out loss, bits per byte and samples.
     """
     import math
 
+    losses, samples, tokens = trained
     model.eval()
     nats = held_out_loss(model, held_out, precision, device)
     counts = json.loads(stats.read_text())["held_out"]
@@ -263,21 +287,24 @@ def finish(model, losses, tokens, held_out, stats, precision, device, folder, cu
         "bits_per_byte": nats * counts["tokens"] / counts["bytes"] / math.log(2),
     }
     print(json.dumps(result))
+    result["samples"] = samples
     model.cpu().save_pretrained(folder, max_shard_size="1TB")
     figures.write_text(json.dumps(result, indent=1) + "\n")
     rows = (f"{step},{loss:.5f}" for step, loss in enumerate(losses, 1))
     curve.write_text("\n".join(["step,loss", *rows]) + "\n")
 
 
-def state(model, optimizers, losses):
+def state(model, optimizers, losses, samples):
     """What `resume` needs to go on after the last of the losses.
 
-    Nothing is drawn at random between the steps: the order of the rows is drawn before them.
+    Nothing is drawn at random between the steps: the order of the rows is drawn before them, and
+    samples have a generator of their own.
     """
     return {
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "losses": losses,
+        "samples": samples,
     }
 
 
@@ -285,11 +312,11 @@ def resume(kept, model, optimizers):
     """Take up a `state`, or begin if it is None.
 
     Returns:
-        (number of steps that were taken, list of their losses).
+        (number of steps that were taken, list of their losses, list of samples).
     """
     if kept is None:
-        return 0, []
+        return 0, [], []
     model.load_state_dict(kept["model"])
     for optimizer, values in zip(optimizers, kept["optimizers"], strict=True):
         optimizer.load_state_dict(values)
-    return len(kept["losses"]), kept["losses"]
+    return len(kept["losses"]), kept["losses"], kept["samples"]

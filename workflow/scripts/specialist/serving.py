@@ -46,6 +46,10 @@ REQUEST = {
         "messages": {"type": "array", "minItems": 1, "items": MESSAGE},
         "model": TEXT,
         "stream": {"type": "boolean"},
+        "stream_options": {
+            "type": "object",
+            "properties": {"include_usage": {"type": "boolean"}},
+        },
         "n": {"type": "integer", "minimum": 1, "maximum": 1},
     },
 }
@@ -145,17 +149,22 @@ class Server:
         self.thread.submit(self.answer, work, history, message).add_done_callback(
             lambda _: work.loop.call_soon_threadsafe(self.left)
         )
-        kind, value = await work.events.get()
-        if kind == "failed":
-            raise failure(value)
         if body.get("stream"):
-            usage = bool((body.get("stream_options") or {}).get("include_usage"))
+            kind, value = await work.events.get()
+            if kind == "failed":
+                raise failure(value)
+            usage = bool(body.get("stream_options", {}).get("include_usage"))
             events = self.stream(work, kind, value, usage)
             return StreamingResponse(events, media_type="text/event-stream")
+        leaving = asyncio.create_task(leave(request, work))
         parts = []
-        while kind == "part":
-            parts.append(value)
+        try:
             kind, value = await work.events.get()
+            while kind == "part":
+                parts.append(value)
+                kind, value = await work.events.get()
+        finally:
+            leaving.cancel()
         if kind == "failed":
             raise failure(value)
         text = value.answer if value.answer is not None else "".join(parts)
@@ -194,6 +203,13 @@ class Server:
     def head(self, kind):
         name = f"chatcmpl-{uuid.uuid4().hex}"
         return {"id": name, "object": kind, "created": int(time.time()), "model": self.name}
+
+
+async def leave(request, work):
+    """Let the agent stop when the client goes before it has its answer."""
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.5)
+    work.gone.set()
 
 
 async def read(request):
@@ -285,12 +301,15 @@ def application(server, hosts):
             error = Refused(error.status_code, error.detail)
         return error.response()
 
+    async def broken(_, error):
+        return failure(error).response()
+
     return Starlette(
         routes=[
             Route("/v1/models", server.models),
             Route("/v1/chat/completions", server.completions, methods=["POST"]),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
-        exception_handlers={Refused: refused, HTTPException: refused},
+        exception_handlers={Refused: refused, HTTPException: refused, Exception: broken},
         lifespan=lifespan,
     )

@@ -57,5 +57,6 @@ CHANGES = {
     "pretrain": _smaller_pretraining,
     "continue_pretraining": _smaller_pretraining,
     "train_lora": _smaller_training,
+    "train_dpo": _smaller_training,
     "run_agent": _smaller_system,
 }

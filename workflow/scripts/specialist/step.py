@@ -24,6 +24,7 @@ from specialist import cache, forced
 from specialist.cache import sha256
 from specialist.checkpoint import Checkpoints, flush
 from specialist.code import parts
+from specialist.hardware import describe
 from specialist.params import flat
 
 TRACKED_PACKAGES = [
@@ -34,6 +35,7 @@ TRACKED_PACKAGES = [
     "datasets",
     "tokenizers",
     "gguf",
+    "bitsandbytes",
     "llama-cpp-python",
     "chromadb",
     "sentence-transformers",
@@ -134,11 +136,7 @@ def machine():
     return {
         "python": platform.python_version(),
         "packages": versions,
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cpus": os.cpu_count(),
-        },
+        "hardware": describe(),
     }
 
 
