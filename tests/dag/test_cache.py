@@ -20,7 +20,7 @@ def provenance(project):
 
 def test_deleted_results_are_restored_without_work(tiny, fresh_copy, tmp_path, monkeypatch):
     (tmp_path / "traps").mkdir()
-    for library in ("torch", "transformers", "llama_cpp", "chromadb", "pandas"):
+    for library in ("torch", "transformers", "llama_cpp", "chromadb"):
         (tmp_path / f"traps/{library}.py").write_text(f"raise SystemExit('imports {library}')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "traps"))
     project = fresh_copy(tiny)
