@@ -67,10 +67,11 @@ def merge_lora(
             differences.append(((after - before).abs().max() / before.std()).item())
     figures = {"merge_logits": (max(differences), LIMITS[form])}
     if method == QLORA:
+        found = _loss(whole, tokenizer, conversations, system_prompt)
+        # Loaded after that, as a layer in fp32 and the base in 4 bits need as much memory.
         trained = PeftModel.from_pretrained(
             load_base(model.parent, method=method), adapter.parent
         ).eval()
-        found = _loss(whole, tokenizer, conversations, system_prompt)
         figures["merge_loss"] = (
             found - _loss(trained, tokenizer, conversations, system_prompt),
             LOSS_LIMIT,

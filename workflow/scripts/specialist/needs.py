@@ -168,11 +168,13 @@ def collecting(model, adapter, gpu, tokens):
 
 
 def merging(model, method="lora", gpu=False):
-    """Need of `merge_lora`: one layer, or the embeddings, at a time; QLoRA's 4-bit base whole."""
-    trained = _frozen(model, method) if method == "qlora" else 0.0
-    disk = model.weight_bytes * model.parameters
-    ram = PROCESS["merge_lora"] + _streamed(model, 3) + (0.0 if gpu else trained)
-    return Need(ram, CUDA + trained if gpu and trained else 0.0, disk)
+    """Need of `merge_lora`: a layer, or the embeddings, at a time; then QLoRA's base in 4 bits."""
+    disk, streamed = model.weight_bytes * model.parameters, _streamed(model, 3)
+    if method != "qlora":
+        return Need(PROCESS["merge_lora"] + streamed, disk=disk)
+    trained = _frozen(model, method) + 4 * 4 * 512 * model.vocabulary
+    ram = PROCESS["merge_lora"] + (streamed if gpu else max(streamed, trained))
+    return Need(ram, CUDA + trained if gpu else 0.0, disk)
 
 
 def evaluation(model):
