@@ -106,7 +106,7 @@ def stage(folder, name, entry, kind, threads):
         "figures": folder / "figures.json", "masks": folder / "masks.txt",
         "curve": folder / "loss.csv", "gate": folder / "gate.json", "gguf": folder / "f16.gguf",
         "name": "random", "precision": "bf16", "seed": 1, "threads": threads, "examples": None,
-        "checkpoints": None,
+        "checkpoints": None, "sentencepiece": [],
     }  # fmt: skip
     if name == "train_lora":
         from specialist.checkpoint import Checkpoints
@@ -133,7 +133,7 @@ def estimate(model, name, entry, kind):
     if name == "train_lora":
         return needs.finetuning(model, entry, gpu=False, bf16=True, rows=1)
     if name == "merge_lora":
-        return needs.merging(model)
+        return needs.merging(model, entry["method"])
     if name == "convert_gguf":
         return needs.conversion(model)
     return needs.quantization(model, needs.bits_of(kind))
@@ -145,6 +145,7 @@ def main():
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
     parser.add_argument("--folder", help="where the models lie; the system's temporary folder")
     parser.add_argument("--layers", type=int, help="in place of the model's own number")
+    parser.add_argument("--method", default="lora")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--sequence", type=int, default=128)
     parser.add_argument("--steps", type=int, default=2)
@@ -155,7 +156,7 @@ def main():
     from specialist.config import _fill, schema
 
     entry = {"batch_size": given.batch, "max_length": given.sequence, "epochs": 1}
-    entry["gradient_accumulation"] = 1
+    entry |= {"gradient_accumulation": 1, "method": given.method}
     _fill(entry, schema()["properties"]["adapters"]["additionalProperties"])
     if given.within:
         [name] = given.stages
@@ -164,7 +165,8 @@ def main():
         )
         return
     options = [
-        f"--{key}={getattr(given, key)}" for key in ("batch", "sequence", "quantization", "threads")
+        f"--{key}={getattr(given, key)}"
+        for key in ("method", "batch", "sequence", "quantization", "threads")
     ]
     print("| model | stage | estimated, GB | own, GB | with mapped files, GB | seconds |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
@@ -175,6 +177,7 @@ def main():
         if "train_lora" not in given.stages:
             random_models.save_adapter(folder / "adapter", folder / "base")
         shown = given.shape + (f", {given.layers} layers" if given.layers else "")
+        shown += f", {given.method}" if given.method != "lora" else ""
         for name in given.stages:
             found = measured(folder, name, options)
             expected = estimate(model, name, entry, given.quantization)
