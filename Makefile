@@ -44,7 +44,7 @@ verify: $(MAIN)
 
 chat serve: $(MAIN)
 	@$(VENV)/bin/snakemake --quiet all --cores $(CORES) results/release/$(SYSTEM) $(OPTIONS)
-	@$(VENV)/bin/python results/release/$(SYSTEM)/$@.py
+	@$(VENV)/bin/python results/release/$(SYSTEM)/$@.py $(ARGS)
 
 test: $(MAIN) $(TEST)
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile tests

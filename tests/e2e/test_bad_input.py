@@ -80,7 +80,11 @@ def task(**values):
 
 
 DATA_MISTAKES = {
-    "no conversations": (remove("sft.csv"), "data/bike-shop has no sft", "sft.jsonl or sft.csv"),
+    "no conversations": (
+        remove("sft.csv"),
+        "found no sft in data/bike-shop",
+        "sft.jsonl or sft.csv",
+    ),
     "row of a conversation": (
         write("sft.csv", 'number,dialogue\n1,"[{""from"": ""gpt"", ""value"": ""Hello.""}]"\n'),
         "sft.csv:2, conversations[0].from: found assistant first",
@@ -131,6 +135,11 @@ DATA_MISTAKES = {
         task(kb=["prizes.txt"]),
         "tasks.jsonl:2, kb[0]: found prizes.txt",
         "did you mean prices.txt",
+    ),
+    "solution of a task": (
+        task(expect={"answer": ["a hundred"]}),
+        "tasks.jsonl:2: approve-unicycle: missing_fact: expected",
+        "mend `expect` or `solution` in the dataset's tasks.jsonl",
     ),
     "leaking task": (
         edit("corpus/diary.txt", "The chain", f"{bike_shop.ASK['message']}\nThe chain"),

@@ -159,6 +159,6 @@ def test_table_groups_what_runs_for_the_same_reason(bench):
         "10 s ?    1.2 GB  second (follows first)",
         "",
         "2 jobs: 1 computed, 1 perhaps restored",
-        "10 s to 20 s if one runs after the other; at most 1.2 GB",
+        "10 s to 20 s if one runs after the other; took at most 1.2 GB",
         "? restored from the cache if its inputs come out as they are now",
     ]

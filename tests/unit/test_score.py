@@ -13,6 +13,7 @@ from specialist.environment import SEARCH, dump, open_database
 from specialist.policies import Scripted
 from specialist.scoring import failure, holds
 from specialist.simulation import Spec, tasks
+from specialist.step import UserError
 
 
 @pytest.fixture(scope="module")
@@ -259,8 +260,9 @@ def files(solved, tmp_path):
     return tmp_path
 
 
-def judge(files, gguf):
-    score(files / "traces", files / "times", files / "tasks", gguf, files / "scores.json")
+def judge(files, gguf, scripted=False):
+    paths = [files / name for name in ("traces", "times", "tasks")]
+    score(*paths, gguf, files / "scores.json", scripted=scripted)
 
 
 def test_figures_of_a_system(files, chat_model):
@@ -298,6 +300,12 @@ def test_a_policy_has_no_model_and_no_speed(files):
     result = json.loads((files / "scores.json").read_text())
     assert result["model"] is None
     assert result["times"]["tokens_per_second"] is None
+
+
+def test_solution_that_does_not_reach_what_is_expected_is_named(files):
+    with pytest.raises(UserError, match=r"44 solution\(s\).*\n  .*tasks:\d+: .*: step_limit: exp"):
+        judge(files, [], scripted=True)
+    assert not (files / "scores.json").exists()
 
 
 def test_traces_of_other_tasks_are_refused(files):

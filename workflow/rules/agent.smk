@@ -17,6 +17,7 @@ rule run_agent:
         times="results/{dataset}/agent/{system}/times.jsonl",
     log:
         "results/logs/{dataset}/run_agent/{system}.log",
+    priority: 1  # the oracle checks the tasks, and so comes before what trains
     params:
         settings=named(
             policy=lambda w: config["systems"][w.system].get("policy", "model"),
@@ -41,7 +42,9 @@ rule score:
         scores="results/{dataset}/agent/{system}/scores.json",
     log:
         "results/logs/{dataset}/score/{system}.log",
+    priority: 1  # it checks the tasks' solutions
     params:
+        scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
         code=digest("score.py", "gguf"),
     script:
         "../scripts/score.py"

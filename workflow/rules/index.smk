@@ -28,6 +28,7 @@ rule embed_chunks:
         settings="results/{dataset}/index/{index}/embeddings.json",
     log:
         "results/logs/{dataset}/embed_chunks/{index}.log",
+    priority: 1  # see rule run_agent
     params:
         model=lookup("indexes/{index}/embedding", within=config),
         code=digest("embed_chunks.py", "rag"),
@@ -42,6 +43,7 @@ rule convert_encoder:
         encoder="results/{dataset}/index/{index}/encoder.gguf",
     log:
         "results/logs/{dataset}/convert_encoder/{index}.log",
+    priority: 1  # see rule run_agent
     params:
         model=lookup("indexes/{index}/embedding", within=config),
         code=digest("convert_encoder.py", "rag", "gguf"),
@@ -57,6 +59,7 @@ rule build_chroma:
         store="results/{dataset}/index/{index}/chroma.zip",
     log:
         "results/logs/{dataset}/build_chroma/{index}.log",
+    priority: 1  # see rule run_agent
     params:
         code=digest("build_chroma.py", "rag"),
     script:
@@ -74,6 +77,7 @@ rule learn_queries:
         shift="results/{dataset}/index/{index}/shift.npy",
     log:
         "results/logs/{dataset}/learn_queries/{index}.log",
+    priority: 1  # see rule run_agent
     params:
         learn_from=lookup("indexes/{index}/learn_from", within=config),
         code=digest("learn_queries.py", "rag"),

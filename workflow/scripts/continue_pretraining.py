@@ -40,7 +40,10 @@ def continue_pretraining(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bpe = Tokenizer.from_file(str(tokenizer))
     end = end_of_text(bpe, special_tokens(tokenizer_config))
-    data = pretraining.Rows(np.load(tokens, mmap_mode="r"), end, sequence)
+    data, held_out = (
+        pretraining.Rows(np.load(path, mmap_mode="r"), end, sequence, what)
+        for path, what in ((tokens, "text to train on"), (held_out_tokens, "held-out text"))
+    )
     network = AutoModelForCausalLM.from_pretrained(
         start.parent,
         local_files_only=True,
@@ -59,7 +62,6 @@ def continue_pretraining(
         precision=precision, seed=seed,
         sample=partial(pretraining.sample, network, bpe, end, precision, seed, device),
     )  # fmt: skip
-    held_out = pretraining.Rows(np.load(held_out_tokens, mmap_mode="r"), end, sequence)
     pretraining.finish(
         network, trained, held_out, stats, precision, device, model.parent, curve, figures
     )

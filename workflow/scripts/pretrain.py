@@ -42,7 +42,10 @@ def pretrain(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bpe = Tokenizer.from_file(str(tokenizer))
     end = bpe.token_to_id(END_OF_TEXT)
-    data = pretraining.Rows(np.load(tokens, mmap_mode="r"), end, sequence)
+    data, held_out = (
+        pretraining.Rows(np.load(path, mmap_mode="r"), end, sequence, what)
+        for path, what in ((tokens, "text to train on"), (held_out_tokens, "held-out text"))
+    )
     network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
     network.set_attn_implementation(attention.implementation(precision))
     optimizers = pretraining.optimizers(network, learning_rate, muon_learning_rate, weight_decay)
@@ -52,7 +55,6 @@ def pretrain(
         precision=precision, seed=seed,
         sample=partial(pretraining.sample, network, bpe, end, precision, seed, device),
     )  # fmt: skip
-    held_out = pretraining.Rows(np.load(held_out_tokens, mmap_mode="r"), end, sequence)
     pretraining.finish(
         network, trained, held_out, stats, precision, device, model.parent, curve, figures
     )

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 
-def score(traces, times, tasks, gguf, scores):
+def score(traces, times, tasks, gguf, scores, *, scripted):
     """Write how well a system did.
 
     Args:
@@ -20,6 +20,10 @@ def score(traces, times, tasks, gguf, scores):
             and generated_tokens, of all tasks together; model (sha256, bytes,
             bits_per_weight); traces (the path); and under times what differs from run to
             run: tokens_per_second and latency_s, the p50 and p95 of seconds for a task.
+        scripted: whether the system takes its steps from each task's `solution`.
+
+    Raises:
+        UserError: a solution does not reach what its task expects.
     """
     import numpy as np
 
@@ -32,6 +36,8 @@ def score(traces, times, tasks, gguf, scores):
     if len({tuple(row["id"] for row in rows) for rows in (suite, runs, took)}) > 1:
         raise ValueError(f"{traces} and {times} are not of the tasks in {tasks}")
     outcomes = {task["id"]: failure(task, run) for task, run in zip(suite, runs, strict=True)}
+    if scripted:
+        _check_solutions(tasks, suite, runs, outcomes)
     steps = [step for run in runs for step in run["steps"]]
     cut = sum(run["ended"] in CUT for run in runs)
     generated = sum(step["generated_tokens"] for step in steps)
@@ -64,6 +70,24 @@ def score(traces, times, tasks, gguf, scores):
         result["times"]["tokens_per_second"] = generated / generating if generating else 0.0
     scores.write_text(json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
     print(f"{result['success']} of {result['n']} tasks solved; {dict(result['failures'])}")
+
+
+def _check_solutions(path, tasks, runs, outcomes):
+    from specialist.step import UserError
+
+    wrong = [
+        f"  {path}:{line}: {task['id']}: {outcomes[task['id']]}: "
+        f"expected {json.dumps(task['expect'])}, "
+        f"found {json.dumps({'database': run['changes'], 'answer': run['answer']})}"
+        for line, (task, run) in enumerate(zip(tasks, runs, strict=True), 1)
+        if outcomes[task["id"]]
+    ]
+    if wrong:
+        lines = "\n".join(wrong[:10])
+        raise UserError(
+            f"{len(wrong)} solution(s) do not reach what their tasks expect; mend `expect` or "
+            f"`solution` in the dataset's tasks.jsonl:\n{lines}"
+        )
 
 
 def _count(tasks, outcomes):

@@ -50,7 +50,8 @@ def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else __file__).resolve()
     folder = folder if folder.is_dir() else folder.parent
     if found := problems(folder):
-        print(*found, "Take the release anew from where it came from.", sep="\n")
+        remedy = "Remove what was added, or take the release anew from where it came from."
+        print(*found, remedy, sep="\n")
         return 1
     print(f"{len(files(folder))} files, each as it was released")
     return 0

@@ -129,7 +129,7 @@ class Layout:
                 "tasks": "tasks.jsonl",
             }[name]
             raise UserError(
-                f"dataset {dataset}: {folder} has no {name}; expected {folder}/{wanted}"
+                f"dataset {dataset}: found no {name} in {folder}, expected {folder}/{wanted}"
             )
         return found
 

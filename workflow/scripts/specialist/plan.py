@@ -207,7 +207,7 @@ def _total(jobs):
         unknown = len(working) - len(known)
         more = f", and {unknown} whose cost is unknown" if unknown else ""
         memory = max(job.memory_mb for job in known) / 1000
-        yield f"{span} if one runs after the other{more}; at most {memory:.1f} GB"
+        yield f"{span} if one runs after the other{more}; took at most {memory:.1f} GB"
     if any(job.guessed for job in working):
         yield "~ it never ran here, and this is what the same step took elsewhere"
     if fates[PERHAPS]:

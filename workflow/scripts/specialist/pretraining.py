@@ -18,19 +18,20 @@ class Rows:
         tokens: array [n] of token ids, each document ended by `end`; may be memory-mapped.
         end: token id that ends a document.
         sequence: tokens in a row.
+        what: what the text is, for the message.
 
     Raises:
         UserError: the stream is shorter than one row.
     """
 
-    def __init__(self, tokens, end, sequence):
+    def __init__(self, tokens, end, sequence, what="text"):
         import numpy as np
 
         count = len(tokens) // sequence
         if not count:
             raise UserError(
-                f"found {len(tokens)} tokens of text, expected at least the {sequence} of one "
-                "training row; add text to the corpus or lower the base's `sequence`"
+                f"found {len(tokens)} tokens of {what}, expected at least the {sequence} of one "
+                "row; add text to the corpus or lower the base's `sequence`"
             )
         self.sequence = sequence
         self.tokens = tokens[: count * sequence].reshape(count, sequence)
