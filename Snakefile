@@ -74,9 +74,9 @@ rule all:
 
 # What a run with the same options would do, and why: `snakemake --cores 1 plan`.
 rule plan:
-    localrule: True
     log:
         "results/logs/plan.log",
+    localrule: True
     params:
         command=[sys.executable, "workflow/scripts/show_plan.py"],
         options=[word for word in sys.argv[1:] if word != "plan"],

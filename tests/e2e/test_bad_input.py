@@ -137,8 +137,8 @@ DATA_MISTAKES = {
         "did you mean prices.txt",
     ),
     "solution of a task": (
-        task(expect={"answer": ["a hundred"]}),
-        "tasks.jsonl:2: approve-unicycle: missing_fact: expected",
+        task(expect={"answer": ["38"]}),
+        "tasks.jsonl:2: approve-unicycle: forbidden_action: expected",
         "mend `expect` or `solution` in the dataset's tasks.jsonl",
     ),
     "leaking task": (
