@@ -169,7 +169,8 @@ def collecting(model, adapter, gpu, tokens):
 
 def merging(model, method="lora", gpu=False):
     """Need of `merge_lora`: a layer, or the embeddings, at a time; then QLoRA's base in 4 bits."""
-    disk, streamed = model.weight_bytes * model.parameters, _streamed(model, 3)
+    disk = model.weight_bytes * model.parameters
+    streamed = _streamed(model, 4 + model.weight_bytes, 3)
     if method != "qlora":
         return Need(PROCESS["merge_lora"] + streamed, disk=disk)
     trained = _frozen(model, method) + 4 * 4 * 512 * model.vocabulary
@@ -186,15 +187,15 @@ def evaluation(model):
 def conversion(model):
     """Need of `convert_gguf`: llama.cpp maps the GGUF, whose pages can be given back any time."""
     disk = 2 * model.parameters
-    return Need(PROCESS["convert_gguf"] + _streamed(model, 2), disk=disk)
+    return Need(PROCESS["convert_gguf"] + _streamed(model, 4, 2), disk=disk)
 
 
-def _streamed(model, logits, tokens=512):
-    """Memory to compute logits with a model that stays on disk, in fp32."""
+def _streamed(model, size, logits, tokens=512):
+    """Memory for a layer or the embeddings at `size` bytes a weight, and for logits in fp32."""
     embeddings = model.vocabulary * model.hidden
     layer = model.linear / model.layers
     part = max(embeddings, layer)
-    return (4 + model.weight_bytes) * part + 4 * logits * tokens * model.vocabulary
+    return size * part + 4 * logits * tokens * model.vocabulary
 
 
 def quantization(model, bits):
