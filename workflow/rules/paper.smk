@@ -270,7 +270,7 @@ rule render_paper:
         paper=config["paper"],
         dataset=config["dataset"],
         seeds=len(config["papers"][config["paper"]]["seeds"]),
-        settings={
+        shared={
             "all": config["papers"][config["paper"]]["changes"],
             "sweeps": config["papers"][config["paper"]]["reference"],
             "quantization, stack": config["papers"][config["paper"]]["whole"],

@@ -9,7 +9,7 @@ from specialist.text import read_rows
 
 def render_paper(
     verdicts, summary, samples, pretraining, plots, template, page,
-    *, paper, dataset, seeds, settings,
+    *, paper, dataset, seeds, shared,
 ):  # fmt: skip
     """Write the claims with their verdicts, and a section for each of them.
 
@@ -23,7 +23,7 @@ def render_paper(
         page: HTML to write.
         paper, dataset: names in the configuration.
         seeds: how many each cell has.
-        settings: {part of the experiments: {key: value}}, what is set for all cells.
+        shared: {part of the experiments: {key: value}}, what is set for all cells.
     """
     import pandas as pd
     from jinja2 import StrictUndefined
@@ -45,7 +45,7 @@ def render_paper(
         paper=paper,
         dataset=dataset,
         seeds=seeds,
-        settings=settings,
+        shared=shared,
         samples={
             "pretraining": json.loads(pretraining.read_text(encoding="utf-8"))["samples"],
             "benchmark": [row for path in samples for row in read_rows(path)],
