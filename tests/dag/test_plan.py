@@ -66,6 +66,13 @@ def test_options_are_those_of_a_run(tiny):
     assert "1 job: 1 computed" in plan
 
 
+def test_target_of_the_workflow_says_the_same(tiny, fresh_copy):
+    project = fresh_copy(tiny).overlay(adapters={"lora-r2": {"rank": 3}})
+    status, said = project.snakemake("plan")
+    assert status == 0 and "train_lora lora-r2" in said and "rank: 2 -> 3" in said
+    assert "train_lora lora-r2" in project.planned()
+
+
 def test_deleted_results_would_be_restored(tiny, fresh_copy):
     project = fresh_copy(tiny)
     shutil.rmtree(project.folder / "results")

@@ -77,7 +77,8 @@ def _number_hint(found, part):
     # YAML 1.1 takes 1e-3 for text.
     if isinstance(found, str) and part.get("type") in ("integer", "number"):
         try:
-            return f"; this is text, write {float(found):g} without quotes"
+            number = f"{float(found):g}"
+            return f"; this is text, write {number} without quotes, or in a file if --config has it"
         except ValueError:
             pass
     return ""
