@@ -29,7 +29,7 @@ def test_dpo_of_an_own_dataset_needs_its_preferences(tmp_path):
     target = GATE.format("bike-shop", "lora-dpo")
     status, said = project.snakemake("--dry-run", target)
     assert status != 0
-    assert "has no preferences; expected data/bike-shop/preferences.jsonl" in said
+    assert "found no preferences in data/bike-shop, expected" in said
     (tmp_path / "data/bike-shop/preferences.jsonl").write_text("{}\n")
     planned = project.planned(target)
     assert planned > OWN and "collect_preferences lora-dpo" not in planned

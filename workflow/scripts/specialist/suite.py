@@ -61,8 +61,8 @@ def check_tasks(tasks, tools, database, articles, mistakes):
     for place, task in tasks:
         for number, name in enumerate(task["kb"]):
             if name not in articles:
-                expected = f"the file name of an article in kb/{near(name, articles)}"
-                expected += "" if articles else "; it has none"
+                expected = f"the file name of an article{near(name, articles)}"
+                expected += "" if articles else "; kb/ has none"
                 mistakes.add(place, "kb", number, text=f"found {name}, expected {expected}")
         for name in sorted(needed.keys() - task["session"].keys()):
             text = f"is missing, the tool {needed[name]} takes it; add it"
