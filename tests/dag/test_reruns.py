@@ -311,9 +311,7 @@ def test_one_part_of_another_dataset(tiny, fresh_copy, values, expected):
 # Changes, in the default project and in the shop, that are run to the end; and the jobs that run
 # with what follows, but whose inputs come out as they were: they are restored.
 WORK = {
-    "rank of one adapter": (CHANGES, set()),
     "figures of the knowledge base": (CHANGES, set()),
-    "seed of the agent": (CHANGES, set()),
     # All is trained anew, to the same bytes.
     "pin of training": (
         CHANGES,
