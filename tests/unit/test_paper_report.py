@@ -16,7 +16,7 @@ from collect_paper import collect_paper
 from compare_searches import METHODS
 from judge_claims import judge_claims
 from plot_curves import plot_curves
-from plot_experiment import plot_experiment
+from plot_experiment import _numbers, plot_experiment
 from render_paper import number, picture, render_paper
 from specialist.config import load
 from specialist.layout import Layout
@@ -215,3 +215,8 @@ def test_picture_has_ids_of_its_own():
     assert picture(svg, "x") == (
         '<svg viewBox="0 0 9 8"><path id="x-a"/><use href="#x-a"/>'
     )  # fmt: skip
+
+
+def test_only_what_has_a_logarithm_stands_on_its_scale():
+    assert _numbers(["2", "0.001"]) == [2, 0.001]
+    assert _numbers(["0.0", "0.1"]) is None and _numbers(["4 x 4"]) is None

@@ -117,7 +117,7 @@ def _quantization(path):
 
 
 def _solvable(figures, config):
-    """The gate that the scripts of the tasks solve them all."""
+    """The gate that the scripts of the tasks solve them all, told here: `score` holds it first."""
     from specialist.gates import check
 
     gates = {}

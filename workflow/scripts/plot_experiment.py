@@ -64,11 +64,12 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
 
 
 def _numbers(cells):
-    """Cells as numbers, to stand on a scale of logarithms; None if some are not."""
+    """Cells as numbers, to stand on a scale of logarithms; None if some have no place there."""
     try:
-        return [float(cell) for cell in cells]
+        found = [float(cell) for cell in cells]
     except ValueError:
         return None
+    return found if min(found) > 0 else None
 
 
 if "snakemake" in globals():
