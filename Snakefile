@@ -35,6 +35,13 @@ except UserError as error:
 
 files, main = Layout(config), Layout(evaluated)
 
+
+def training_threads(model):
+    """All cores, or one for a cell of the paper: many are trained side by side, which is faster."""
+    own = model in evaluated["bases"] or model in evaluated["adapters"]
+    return workflow.cores if own else 1
+
+
 # What is forced is computed, and not taken from the cache; see specialist/forced.py.
 os.environ.setdefault(VARIABLE, "[]")
 
@@ -49,6 +56,9 @@ onstart:
         hold(".snakemake/run.lock")
         if workflow.local_exec:  # nodes of a cluster are other machines
             enforce(config, workflow.dag.needrun_jobs())
+            # Snakemake's limit of jobs a second wakes its scheduler once a second for every job
+            # that has ended: after a few hundred, that takes most of a core.
+            workflow.scheduler.job_rate_limiter = None
     except UserError as error:
         raise WorkflowError(str(error))
 

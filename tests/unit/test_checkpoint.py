@@ -114,7 +114,7 @@ def test_pretraining_goes_on_to_the_same_bits(tmp_path):
     def fresh(seed):
         torch.manual_seed(seed)
         model = pretraining.base_model(shape(1, 300), context=64, end=0)
-        return model, pretraining.optimizers(model, 0.01, 0.01, 0.01)
+        return model, pretraining.optimizers(model, 0.01, 0.01, 0.01, "fp32")
 
     whole, whole_optimizers = fresh(1)
     expected = train(whole, whole_optimizers, range(6))

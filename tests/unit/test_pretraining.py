@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from specialist.model_shape import shape
-from specialist.pretraining import Rows, base_model, loss_of
+from specialist.muon import Float32Muon
+from specialist.pretraining import Rows, base_model, loss_of, optimizers
 from specialist.step import UserError
 
 END = 0
@@ -55,3 +56,22 @@ def test_documents_of_a_row_do_not_see_each_other(model):
 def test_text_shorter_than_a_row_is_refused():
     with pytest.raises(UserError, match="found 10 tokens of text, expected at least the 64"):
         Rows(np.arange(10), END, 64)
+
+
+@pytest.mark.parametrize("rows, columns", [(32, 32), (48, 16), (16, 48)])
+def test_muon_in_fp32_is_that_of_torch_but_for_rounding(rows, columns):
+    start, *gradients = torch.randn(4, rows, columns, generator=torch.Generator().manual_seed(3))
+    moved = {}
+    for kind in (torch.optim.Muon, Float32Muon):
+        weights = torch.nn.Parameter(start.clone())
+        optimizer = kind([weights], lr=0.1, weight_decay=0.5, ns_steps=3)
+        for weights.grad in gradients:
+            optimizer.step()
+        moved[kind] = weights.detach() - start
+    difference = moved[Float32Muon] - moved[torch.optim.Muon]
+    assert 0 < difference.norm() < 0.02 * moved[torch.optim.Muon].norm()
+
+
+@pytest.mark.parametrize("precision, kind", [("fp32", Float32Muon), ("bf16", torch.optim.Muon)])
+def test_muon_computes_in_the_precision_of_the_training(model, precision, kind):
+    assert type(optimizers(model, 0.01, 0.01, 0.01, precision)[0]) is kind

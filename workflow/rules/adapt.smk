@@ -23,7 +23,7 @@ rule train_lora:
         ),
     log:
         "results/logs/{dataset}/train_lora/{adapter}.log",
-    threads: workflow.cores
+    threads: lambda w: training_threads(w.adapter)
     params:
         settings=named(
             method=lookup("adapters/{adapter}/method", within=config),

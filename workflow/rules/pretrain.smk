@@ -58,7 +58,7 @@ rule pretrain:
         "results/logs/{dataset}/pretrain/{base}.log",
     wildcard_constraints:
         base=files.bases(taken=False),
-    threads: workflow.cores
+    threads: lambda w: training_threads(w.base)
     params:
         settings=named(
             depth=lookup("bases/{base}/depth", within=config),

@@ -48,7 +48,9 @@ def pretrain(
     )
     network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
     network.set_attn_implementation(attention.implementation(precision))
-    optimizers = pretraining.optimizers(network, learning_rate, muon_learning_rate, weight_decay)
+    optimizers = pretraining.optimizers(
+        network, learning_rate, muon_learning_rate, weight_decay, precision
+    )
     trained = pretraining.train(
         network, optimizers, data, device, checkpoints,
         batch_tokens=batch_tokens, train_tokens=train_tokens, warmup_share=warmup_share,

@@ -60,7 +60,9 @@ def training(
     from specialist import pretraining
 
     generator, rows = np.random.default_rng(seed), max(1, batch_tokens // sequence)
-    optimizers = pretraining.optimizers(model, learning_rate, muon_learning_rate, weight_decay)
+    optimizers = pretraining.optimizers(
+        model, learning_rate, muon_learning_rate, weight_decay, precision
+    )
     for step in range(steps):
         with pretraining.autocast(precision):
             loss = loss_of(model, windows(ids, rows, sequence, generator).to(device))

@@ -122,14 +122,21 @@ def _look_back(model, frequencies=4):
         projection.weight[: attention.head_dim] = 0.1 * head + head.norm() * constant
 
 
-def optimizers(model, learning_rate, muon_learning_rate, weight_decay):
+def optimizers(model, learning_rate, muon_learning_rate, weight_decay, precision):
     """Muon for the matrices inside the layers, AdamW for embeddings and norms.
+
+    Args:
+        precision: see `specialist.precision`.
 
     Returns:
         list of optimizers; each parameter group remembers its peak rate as "peak".
     """
     import torch
 
+    from specialist.muon import Float32Muon
+    from specialist.precision import computes_bf16
+
+    muon = torch.optim.Muon if computes_bf16(precision) else Float32Muon
     matrices, others = [], []
     for name, parameter in model.named_parameters():
         inner = parameter.ndim == 2 and "embed_tokens" not in name
@@ -137,7 +144,7 @@ def optimizers(model, learning_rate, muon_learning_rate, weight_decay):
     found = [
         # Three Newton-Schulz steps in place of five: a third off the optimizer's time, and no
         # difference to be seen in the loss.
-        torch.optim.Muon(matrices, lr=muon_learning_rate, weight_decay=weight_decay, ns_steps=3),
+        muon(matrices, lr=muon_learning_rate, weight_decay=weight_decay, ns_steps=3),
         torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     return with_peaks(found)
