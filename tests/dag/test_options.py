@@ -1,8 +1,11 @@
 """Options of Snakemake do what its manual says, the cache notwithstanding."""
 
 import json
+import shutil
 
 import pytest
+
+from project import jobs
 
 TOOLS = "results/food-delivery/data/tools.yaml"
 PROMPT = "results/food-delivery/prepared/system_prompt.txt"  # made from the tools
@@ -63,6 +66,15 @@ def test_dry_run_changes_nothing(tiny):
     before = files()
     assert tiny.planned("-F") == tiny.ran
     assert files() == before
+
+
+def test_scheduler_looks_once_for_each_job_that_ended(tiny, fresh_copy):
+    project = fresh_copy(tiny)
+    shutil.rmtree(project.folder / "results")
+    gguf = "results/food-delivery/gguf/lora-r16/F16.gguf"
+    status, said = project.snakemake("--verbose", gguf)
+    assert status == 0, said[-8000:]
+    assert said.count("Ready jobs: ") <= len(jobs(said)) > 10
 
 
 def test_until(tiny):

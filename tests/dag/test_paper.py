@@ -1,9 +1,11 @@
 """The paper's jobs: none of them for the main job, and only the new ones for a new value."""
 
+import re
+
 import pytest
 import yaml
 
-from project import ROOT, TINY, Project
+from project import JOB, ROOT, TINY, Project, jobs
 
 PAPER = ROOT / "tests/config/paper.yaml"
 REPORT = "results/paper/report.html"
@@ -38,6 +40,19 @@ def test_cells_are_made_by_the_rules_of_the_main_job(project):
     assert cells("lora-r16", "lora-r16_seed-2") < planned
     assert {"pretrain small", "pretrain small_seed-2", "check_claims", "render_paper"} < planned
     assert sum(job.startswith("pretrain") for job in planned) == 2
+
+
+def test_cells_are_trained_side_by_side_and_the_main_job_on_all_cores(project):
+    said = project.snakemake("--dry-run", REPORT)[1]
+    threads = {job: 1 for job in jobs(said)}
+    for match in JOB.finditer(said):
+        if found := re.search(r"^ +threads: (\d+)$", match[2], re.MULTILINE):
+            threads |= dict.fromkeys(jobs(match[0]), int(found[1]))
+    for rule, own, cell in (
+        ("train_lora", "lora-r16", RANK_2[0]),
+        ("pretrain", "small", "small_seed-2"),
+    ):
+        assert (threads[f"{rule} {own}"], threads[f"{rule} {cell}"]) == (2, 1)
 
 
 def test_another_value_plans_its_own_cells_only(project):
