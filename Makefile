@@ -47,7 +47,7 @@ chat serve: $(MAIN)
 	@$(VENV)/bin/python results/release/$(SYSTEM)/$@.py $(ARGS)
 
 test: $(MAIN) $(TEST)
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile tests
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests
 
 lint: $(MAIN) $(TEST)
 	$(VENV)/bin/ruff check
