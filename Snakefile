@@ -37,9 +37,9 @@ files, main = Layout(config), Layout(evaluated)
 
 
 def training_threads(model):
-    """All cores, or one for a cell of the paper: many are trained side by side, which is faster."""
+    """All cores, or half for a cell of the paper: two are trained side by side, which is faster."""
     own = model in evaluated["bases"] or model in evaluated["adapters"]
-    return workflow.cores if own else 1
+    return workflow.cores if own else max(1, workflow.cores // 2)
 
 
 # What is forced is computed, and not taken from the cache; see specialist/forced.py.
