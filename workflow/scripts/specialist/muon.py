@@ -1,4 +1,4 @@
-"""Muon for processors without instructions for bf16."""
+"""Muon in fp32: for processors without instructions for bf16, and where fp32 is asked for."""
 
 import torch
 
@@ -6,8 +6,9 @@ import torch
 class Float32Muon(torch.optim.Muon):
     """torch's Muon, orthogonalising in fp32.
 
-    Its own does so in bf16, which such processors emulate: a third of a training step of a small
-    model. A step differs from that of torch's by the rounding of bf16 alone.
+    Its own does so in bf16, and has no option for another format; such processors emulate it,
+    which takes much of a training step of a small model. A step differs from that of torch's by
+    the rounding of bf16 alone.
     """
 
     @torch.no_grad()

@@ -89,8 +89,8 @@ def _paths(value):
 def import_clock():
     """Seconds spent in imports while the block runs, in the one-item list it yields.
 
-    An import of Transformers makes millions of objects and drops few: searching them for garbage
-    meanwhile would take a sixth of its time.
+    An import of Transformers makes many objects and drops few: they are not searched for garbage
+    meanwhile, which would take a good part of its time.
     """
     spent, depth, original = [0.0], [0], builtins.__import__
 
