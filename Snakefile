@@ -15,7 +15,7 @@ from specialist.forced import VARIABLE, announce, selection
 from specialist.layout import Layout
 from specialist.lock import hold
 from specialist.params import named
-from specialist.paper import lay_out
+from specialist.paper import cores, lay_out
 from specialist.preflight import enforce
 from specialist.sources import notice_changes
 from specialist.step import UserError
@@ -34,13 +34,6 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 files, main = Layout(config), Layout(evaluated)
-
-
-def training_threads(model):
-    """All cores, or half for a cell of the paper: two are trained side by side, which is faster."""
-    own = model in evaluated["bases"] or model in evaluated["adapters"]
-    return workflow.cores if own else max(1, workflow.cores // 2)
-
 
 # What is forced is computed, and not taken from the cache; see specialist/forced.py.
 os.environ.setdefault(VARIABLE, "[]")

@@ -23,7 +23,7 @@ rule train_lora:
         ),
     log:
         "results/logs/{dataset}/train_lora/{adapter}.log",
-    threads: lambda w: training_threads(w.adapter)
+    threads: lambda w: cores(w.adapter, evaluated, workflow.cores)
     params:
         settings=named(
             method=lookup("adapters/{adapter}/method", within=config),

@@ -58,7 +58,7 @@ rule pretrain:
         "results/logs/{dataset}/pretrain/{base}.log",
     wildcard_constraints:
         base=files.bases(taken=False),
-    threads: lambda w: training_threads(w.base)
+    threads: lambda w: cores(w.base, evaluated, workflow.cores)
     params:
         settings=named(
             depth=lookup("bases/{base}/depth", within=config),

@@ -105,6 +105,16 @@ def lay_out(config):
     return load(config), found
 
 
+def cores(model, config, total):
+    """Of `total` cores, those that train a base or adapter.
+
+    All where `config`, without the paper's cells, has it; half for a cell, as two that are trained
+    side by side are faster than one after the other.
+    """
+    own = model in config["bases"] or model in config["adapters"]
+    return total if own else max(1, total // 2)
+
+
 def _pick(parts, labels):
     """The arguments that labels stand for."""
     return {name: part[label] for (name, part), label in zip(parts.items(), labels, strict=True)}
