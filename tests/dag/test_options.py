@@ -73,7 +73,7 @@ def test_scheduler_does_not_look_again_and_again_while_jobs_wait(tiny, fresh_cop
     shutil.rmtree(project.folder / "results")
     status, said = project.snakemake("--verbose", cores=1)
     assert status == 0, said[-8000:]
-    # With Snakemake's limit of jobs a second these were four looks a job.
+    # Snakemake's limit of jobs a second makes it look several times a job.
     assert said.count("Ready jobs: ") < 1.5 * len(jobs(said)) > 30
 
 
