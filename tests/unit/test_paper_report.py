@@ -119,7 +119,9 @@ def paper(tmp_path_factory):
     render_paper(
         verdicts, summary, samples, pretraining, plots, ROOT / "workflow/report/paper.html.jinja",
         folder / "report.html", paper="full", dataset="<food>", seeds=3,
-        shared={"sweeps": {"examples": 400}, "all": {"dataset": {"tasks": 160}}},
+        shared={
+            "sweeps": {"examples": 400}, "all": {"dataset": {"tasks": 160}, "base": {}}, "no": {},
+        },
     )  # fmt: skip
     return folder
 

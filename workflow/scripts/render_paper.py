@@ -64,10 +64,11 @@ def number(value, metric=""):
 
 
 def settings_text(values):
-    """Settings in one line."""
+    """Settings in one line, without groups that hold none."""
     return ", ".join(
         f"{key} ({settings_text(value)})" if isinstance(value, dict) else f"{key} {value}"
         for key, value in values.items()
+        if value != {}
     ).replace("_", " ")
 
 
