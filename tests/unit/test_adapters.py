@@ -15,7 +15,14 @@ from prepare_preferences import prepare_preferences
 from specialist.adapters import check_targets, load_base, peft_config
 from specialist.attention import implementation
 from specialist.checkpoint import Checkpoints
-from specialist.finetuning import assistant_loss, packed_collator, trainer_class, with_system_prompt
+from specialist.finetuning import (
+    assistant_loss,
+    draw,
+    encode,
+    packed_collator,
+    trainer_class,
+    with_system_prompt,
+)
 from specialist.step import UserError
 from specialist.text import read_rows, write_rows
 from tiny_models import TEXTS, write_texts
@@ -86,10 +93,10 @@ class Adapter:
         self._call(merge_lora, conversations=self.folder / "held_out.jsonl")
         return json.loads(self.files["gate"].read_text())
 
-    def merged_loss(self):
-        """Held-out loss of the merged model."""
+    def loss(self, model=None):
+        """Held-out loss of a model in a folder; of the merged one, if none is named."""
         return assistant_loss(
-            AutoModelForCausalLM.from_pretrained(self.folder / "merged"),
+            AutoModelForCausalLM.from_pretrained(model or self.folder / "merged"),
             AutoTokenizer.from_pretrained(self.files["tokenizer"].parent),
             with_system_prompt(self.folder / "held_out.jsonl", "You help."),
         )
@@ -105,10 +112,10 @@ def gradients(model, rows):
 def test_merged_model_has_the_loss_that_was_trained(chat_model, tmp_path, method):
     adapter = Adapter(chat_model, tmp_path, method=method)
     figures = adapter.train()
-    assert figures["held_out_loss"] < figures["held_out_loss_before"] - 1
+    assert figures["held_out_loss"] < adapter.loss(chat_model) - 1
     assert 0 < figures["trainable_share"] < 0.05
     assert adapter.merge().keys() == {"merge_logits"}
-    assert adapter.merged_loss() == pytest.approx(figures["held_out_loss"], abs=1e-3)
+    assert adapter.loss() == pytest.approx(figures["held_out_loss"], abs=1e-3)
 
 
 def test_variants_are_what_they_are_called():
@@ -120,13 +127,35 @@ def test_variants_are_what_they_are_called():
     assert peft_config("full", **given) is None
 
 
+def test_fewer_examples_are_among_more():
+    few, more = (draw(24, count, seed=1) for count in (8, 16))
+    assert few == more[:8] and len({*more}) == 16 and {*more} < {*range(24)}
+    assert draw(24, 8, seed=2) != few
+    assert draw(24, None, seed=1) == [*range(24)]
+    with pytest.raises(
+        UserError, match="found 24 training conv.* at least the 25"
+    ):
+        draw(24, 25, seed=1)
+
+
+def test_long_conversation_is_named_by_its_line_if_it_is_drawn(chat_model):
+    rows = [{"messages": [{"role": "system", "content": "Help."}, *row["messages"]]}
+            for row in conversations(4)]  # fmt: skip
+    rows[2]["messages"][1]["content"] *= 40
+    tokenizer = AutoTokenizer.from_pretrained(chat_model)
+    whole = encode("a.jsonl", rows[:2], tokenizer, 100)
+    assert encode("a.jsonl", rows, tokenizer, 100, [1, 0]) == whole[::-1]
+    with pytest.raises(UserError, match=r"^a.jsonl:3: 1 conversation"):
+        encode("a.jsonl", rows, tokenizer, 100, [3, 2, 0])
+
+
 def test_full_fine_tuning_is_taken_as_it_is(chat_model, tmp_path):
     adapter = Adapter(chat_model, tmp_path, method="full", learning_rate=0.001)
     figures = adapter.train()
     assert figures["trainable_share"] == 1
-    assert figures["held_out_loss"] < figures["held_out_loss_before"] - 1
+    assert figures["held_out_loss"] < adapter.loss(chat_model) - 1
     assert adapter.merge() == {}
-    assert adapter.merged_loss() == pytest.approx(figures["held_out_loss"], abs=1e-3)
+    assert adapter.loss() == pytest.approx(figures["held_out_loss"], abs=1e-3)
     before, after = (load_file(adapter.files[name]) for name in ("model", "merged"))
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
@@ -138,10 +167,10 @@ def test_qlora_is_merged_into_the_base_that_is_not_quantised(chat_model, tmp_pat
     assert layer.compute_dtype == torch.bfloat16 and layer.weight.quant_state.nested
     adapter = Adapter(chat_model, tmp_path, method="qlora")
     figures = adapter.train()
-    assert figures["held_out_loss"] < figures["held_out_loss_before"] - 1
+    assert figures["held_out_loss"] < adapter.loss(chat_model) - 1
     gates = adapter.merge()
     assert gates.keys() == {"merge_logits", "merge_loss"}
-    cost = adapter.merged_loss() - figures["held_out_loss"]
+    cost = adapter.loss() - figures["held_out_loss"]
     assert gates["merge_loss"]["value"] == pytest.approx(cost, abs=0.05)  # bf16
     assert gates["merge_loss"]["value"] != 0
     # Layers that got no update are those of the base, to the bit.
@@ -183,10 +212,10 @@ def test_packing_makes_fewer_rows_of_the_same_conversations(chat_model, tmp_path
     adapter = Adapter(chat_model, tmp_path, packing=True, batch_size=1)
     figures = adapter.train()
     assert figures["conversations"] == 24 and figures["steps"] < 12
-    assert figures["held_out_loss"] < figures["held_out_loss_before"]
+    assert figures["held_out_loss"] < adapter.loss(chat_model)
     assert adapter.files["masks"].read_text().count("minutes late") > 3  # in the first three rows
     adapter.merge()
-    assert adapter.merged_loss() == pytest.approx(figures["held_out_loss"], abs=1e-3)
+    assert adapter.loss() == pytest.approx(figures["held_out_loss"], abs=1e-3)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "products"])
@@ -250,7 +279,7 @@ def test_dpo_moves_towards_the_chosen_side(chat_model, tmp_path):
     assert figures["before"]["reward_accuracy"] == 0
     assert figures["after"]["reward_accuracy"] == 1
     assert adapter.merge()["merge_logits"]["passed"]
-    assert adapter.merged_loss() == pytest.approx(figures["after"]["held_out_loss"], abs=1e-3)
+    assert adapter.loss() == pytest.approx(figures["after"]["held_out_loss"], abs=1e-3)
     assert not list((tmp_path / "dpo").glob("ref"))
 
 

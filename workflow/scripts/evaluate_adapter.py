@@ -30,7 +30,6 @@ def evaluate_adapter(
 
     import numpy as np
     import torch
-    from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from specialist.finetuning import assistant_loss, draw, with_system_prompt
@@ -43,11 +42,11 @@ def evaluate_adapter(
     network = AutoModelForCausalLM.from_pretrained(
         model.parent, local_files_only=True, use_safetensors=True, dtype="float32"
     ).eval()
-    unseen = with_system_prompt(held_out, prompt)
-    seen = draw(Dataset.from_list(with_system_prompt(conversations, prompt)), examples, seed)
+    learned, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
+    seen = [learned[number] for number in draw(len(learned), examples, seed)[: len(unseen)]]
     losses = {
         "held_out_loss": assistant_loss(network, processing, unseen),
-        "train_loss": assistant_loss(network, processing, list(seen)[: len(unseen)]),
+        "train_loss": assistant_loss(network, processing, seen),
     }
     counts = json.loads(stats.read_text())["held_out"]
     end = processing.convert_tokens_to_ids(END_OF_TEXT)

@@ -58,15 +58,15 @@ def train_lora(
     check_targets(f"adapters.{adapter.parent.name}", model.parent, target_modules)
     prompt = system_prompt.read_text(encoding="utf-8")
     processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
-    data = {
-        name: Dataset.from_list(
-            encode(path, with_system_prompt(path, prompt), processing, max_length)
-        )
-        for name, path in (("train", conversations), ("held_out", held_out))
-    }
-    data["train"] = draw(data["train"], examples, seed)
+    rows, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
+    drawn = draw(len(rows), examples, seed)
+    train = encode(conversations, rows, processing, max_length, drawn)
+    # Those of a length go through the model together, so that little of a batch is padding.
+    validation = sorted(
+        encode(held_out, unseen, processing, max_length), key=lambda row: len(row["input_ids"])
+    )
     arguments = SFTConfig(
-        warmup_steps=10,
+        warmup_steps=0.03,  # a share of all steps
         weight_decay=0.0,
         packing=packing,
         eval_packing=False,
@@ -91,8 +91,8 @@ def train_lora(
         ),
         args=arguments,
         processing_class=processing,
-        train_dataset=data["train"],
-        eval_dataset=data["held_out"],
+        train_dataset=Dataset.from_list(train),
+        eval_dataset=Dataset.from_list(validation),
         peft_config=peft_config(
             method, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
         ),
@@ -101,18 +101,16 @@ def train_lora(
     if packing:
         trainer.data_collator = packed_collator(trainer.data_collator.pad_token_id)
     masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
-    before = trainer.evaluate()["eval_loss"]
     last = checkpoints.last()
     trainer.train(resume_from_checkpoint=last and str(last))
-    after = trainer.evaluate()["eval_loss"]
+    held_out_loss = trainer.evaluate()["eval_loss"]
     trainable, total = save(trainer.model, adapter, adapter_config)
     result = {
         "trainable_parameters": trainable,
         "total_parameters": total,
         "trainable_share": trainable / total,
-        "held_out_loss_before": before,
-        "held_out_loss": after,
-        "conversations": len(data["train"]),
+        "held_out_loss": held_out_loss,
+        "conversations": len(train),
         "steps": trainer.state.global_step,
     }
     figures.write_text(json.dumps(result, indent=1) + "\n")

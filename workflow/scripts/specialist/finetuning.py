@@ -23,23 +23,25 @@ def _led(messages, prompt):
     return messages if messages[0]["role"] == "system" else [system, *messages]
 
 
-def draw(rows, examples, seed):
-    """The first `examples` rows in an order drawn by the seed; all, as they are, for None.
+def draw(count, examples, seed):
+    """Which of `count` rows are used: their numbers, from 0.
 
     Args:
-        rows: a `datasets.Dataset`.
+        examples: how many, in an order drawn by the seed; None for all, as they are.
 
     Raises:
         UserError: there are not as many.
     """
+    import numpy as np
+
     if examples is None:
-        return rows
-    if examples > len(rows):
+        return list(range(count))
+    if examples > count:
         raise UserError(
-            f"found {len(rows)} training conversations, expected at least the {examples} of the "
+            f"found {count} training conversations, expected at least the {examples} of the "
             "adapter's `examples`; lower it or add conversations"
         )
-    return rows.shuffle(seed=seed).select(range(examples))
+    return np.random.default_rng(seed).permutation(count)[:examples].tolist()
 
 
 class BaseTokenizer:
@@ -78,7 +80,7 @@ class BaseTokenizer:
         )
 
 
-def encode(path, rows, tokenizer, max_length):
+def encode(path, rows, tokenizer, max_length, drawn=None):
     """Conversations as the trainer takes them, each written as the agent would have met it.
 
     Args:
@@ -86,6 +88,7 @@ def encode(path, rows, tokenizer, max_length):
         rows: {"messages": [...]}.
         tokenizer: of Transformers.
         max_length: most tokens of a conversation.
+        drawn: numbers of the rows that are taken, from 0; None for all.
 
     Returns:
         list of {"input_ids", "assistant_masks"}: ids, and 1 for each that carries loss.
@@ -97,18 +100,20 @@ def encode(path, rows, tokenizer, max_length):
     from specialist.prompt import Chat
 
     chat, found = Chat(BaseTokenizer(tokenizer)), []
-    for number, row in enumerate(rows, 1):
+    drawn = range(len(rows)) if drawn is None else drawn
+    for number in drawn:
         try:
-            ids, mask = chat.finished(row["messages"])
+            ids, mask = chat.finished(rows[number]["messages"])
         except UserError as error:
-            raise UserError(f"{path}:{number}: {error}") from None
+            raise UserError(f"{path}:{number + 1}: {error}") from None
         found.append({"input_ids": ids, "assistant_masks": [int(own) for own in mask]})
     lengths = [len(row["input_ids"]) for row in found]
-    long = [number for number, length in enumerate(lengths, 1) if length > max_length]
+    long = [n for n, length in zip(drawn, lengths, strict=True) if length > max_length]
     if long:
         raise UserError(
-            f"{path}:{long[0]}: {len(long)} conversation(s) have more than max_length {max_length} "
-            f"tokens, the longest {max(lengths)}; raise the adapter's max_length or shorten them"
+            f"{path}:{min(long) + 1}: {len(long)} conversation(s) have more than max_length "
+            f"{max_length} tokens, the longest {max(lengths)}; raise the adapter's max_length or "
+            "shorten them"
         )
     return found
 

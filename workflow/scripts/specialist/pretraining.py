@@ -189,7 +189,7 @@ def loss_of(model, ids, positions):
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
 
-def held_out_loss(model, rows, precision, device, batch=16):
+def held_out_loss(model, rows, precision, device, batch=4):
     """Mean loss over all rows, in nats per token."""
     import numpy as np
     import torch

@@ -221,6 +221,8 @@ def run(function, snakemake):
     Provenance is written beside the first output, and is that of all outputs. It holds what the
     step cost, and on what, when it was computed; "restored" says that this was another time.
     """
+    # Nothing is compiled here, and bitsandbytes would load torch's compiler with each start: 2 s.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", buffering=1) as file:
