@@ -132,9 +132,7 @@ def test_fewer_examples_are_among_more():
     assert few == more[:8] and len({*more}) == 16 and {*more} < {*range(24)}
     assert draw(24, 8, seed=2) != few
     assert draw(24, None, seed=1) == [*range(24)]
-    with pytest.raises(
-        UserError, match="found 24 training conv.* at least the 25"
-    ):
+    with pytest.raises(UserError, match="found 24 training conv.* at least the 25"):
         draw(24, 25, seed=1)
 
 
