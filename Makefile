@@ -54,6 +54,7 @@ lint: $(MAIN) $(TEST)
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
 	$(VENV)/bin/python tests/lint_workflow.py
+	PYTHONPATH=workflow/scripts $(VENV)/bin/lint-imports
 
 cache: $(MAIN)
 	$(VENV)/bin/python workflow/scripts/show_cache.py $(PRUNE:%=--prune %)

@@ -7,18 +7,24 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.27")
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+# Scripts lie in folders beside the package. Each job's process reads this Snakefile too, so the
+# variable reaches scripts on other nodes and in other environments.
+SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
+sys.path.insert(0, SCRIPTS)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [SCRIPTS, os.environ.get("PYTHONPATH")])
+)
 
-from specialist.code import digest, sources
-from specialist.config import load
-from specialist.forced import VARIABLE, announce, selection
-from specialist.layout import Layout
-from specialist.lock import hold
-from specialist.params import named
-from specialist.paper import cores, lay_out
-from specialist.preflight import enforce
-from specialist.sources import notice_changes
-from specialist.step import UserError
+from specialist.engine.digest import digest, sources
+from specialist.config.load import load
+from specialist.engine.forced import VARIABLE, announce, selection
+from specialist.config.layout import Layout
+from specialist.engine.lock import hold
+from specialist.engine.params import named
+from specialist.config.experiments import cores, lay_out
+from specialist.preflight.check import enforce
+from specialist.engine.sources import notice_changes
+from specialist.core.errors import UserError
 
 
 configfile: "config/config.yaml"
@@ -35,7 +41,7 @@ except UserError as error:
 
 files, main = Layout(config), Layout(evaluated)
 
-# What is forced is computed, and not taken from the cache; see specialist/forced.py.
+# What is forced is computed, and not taken from the cache; see specialist/engine/forced.py.
 os.environ.setdefault(VARIABLE, "[]")
 
 

@@ -52,8 +52,8 @@ def train(folder, method, given):
     from transformers import AutoTokenizer
     from trl import SFTConfig
 
-    from specialist.adapters import load_base
-    from specialist.finetuning import trainer_class
+    from specialist.train.adapters import load_base
+    from specialist.train.finetuning import trainer_class
 
     gpu = torch.cuda.is_available()
     if gpu:

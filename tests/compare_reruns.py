@@ -51,10 +51,12 @@ CHANGES = {
     "nothing": nothing,
     "all sources touched, as by a fresh checkout": touch(*PARTS),
     "a docstring in a shared module": replace(
-        f"{SCRIPTS}/specialist/finetuning.py", '"""Conversations for', '"""The conversations for'
+        f"{SCRIPTS}/specialist/train/finetuning.py",
+        '"""Conversations for',
+        '"""The conversations for',
     ),
     "a function in a shared module, used by LoRA": replace(
-        f"{SCRIPTS}/specialist/finetuning.py",
+        f"{SCRIPTS}/specialist/train/finetuning.py",
         'labels[carries], reduction="sum"',
         'labels[carries], reduction="sum", label_smoothing=0.1',
     ),
@@ -99,7 +101,7 @@ def cell(jobs, cpu, seconds, stale=False):
 
 def compare(folder):
     alone = Side(folder / "alone", "--workflow-profile", "none", cache={"max_gb": 0})
-    alone.project.edit(f"{SCRIPTS}/specialist/code.py", DIGEST, 'text = ""')
+    alone.project.edit(f"{SCRIPTS}/specialist/engine/digest.py", DIGEST, 'text = ""')
     alone.project.edit("Snakefile", "    notice_changes()\n", "")
     workflow = Side(folder / "workflow", cache={"folder": str(folder / "cache")})
     print("| the change | Snakemake alone | this workflow |\n| --- | ---: | ---: |", flush=True)

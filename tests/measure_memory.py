@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests"), str(ROOT / "tests/unit")]
 
 import random_models  # noqa: E402
-from specialist import architecture, needs  # noqa: E402
+from specialist.preflight import architecture, needs  # noqa: E402
 
 STAGES = ("train_lora", "merge_lora", "convert_gguf", "quantize")
 WORDS = "Where is my order? It is late. "
@@ -39,7 +39,7 @@ def measured(folder, stage, options):
 
 def watch(run):
     """Call `run`; what it took."""
-    from specialist.step import peak_memory_mb
+    from specialist.core.hardware import peak_memory_mb
 
     most, ended, begin = [0], threading.Event(), time.perf_counter()
 
@@ -109,8 +109,9 @@ def stage(folder, name, entry, kind, threads):
         "checkpoints": None, "sentencepiece": [],
     }  # fmt: skip
     if name == "train_lora":
-        from specialist.checkpoint import Checkpoints
         from train_lora import train_lora as run
+
+        from specialist.engine.checkpoints import Checkpoints
 
         own["checkpoints"] = Checkpoints(folder / "checkpoints", 1e9)
         files["adapter"].parent.mkdir(exist_ok=True)
@@ -129,7 +130,7 @@ def stage(folder, name, entry, kind, threads):
 
 
 def estimate(model, name, entry, kind):
-    """The `specialist.needs.Need` of a stage."""
+    """The `specialist.preflight.needs.Need` of a stage."""
     if name == "train_lora":
         return needs.finetuning(model, entry, gpu=False, bf16=True, rows=1)
     if name == "merge_lora":
@@ -153,7 +154,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--within", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    from specialist.config import _fill, schema
+    from specialist.config.load import _fill, schema
 
     entry = {"batch_size": given.batch, "max_length": given.sequence, "epochs": 1}
     entry |= {"gradient_accumulation": 1, "method": given.method}

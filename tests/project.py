@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from specialist import records
+from specialist.engine import records
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("LICENSE", "Snakefile", "config", "envs", "profiles", "resources", "workflow")

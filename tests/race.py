@@ -22,13 +22,14 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from specialist import attention, language, pretraining  # noqa: E402
-from specialist.config import load  # noqa: E402
-from specialist.model_shape import shape  # noqa: E402
-from specialist.paper import lay_out  # noqa: E402
 from split_corpus import split_corpus  # noqa: E402
 from tokenize_corpus import tokenize_corpus  # noqa: E402
 from train_tokenizer import train_tokenizer  # noqa: E402
+
+from specialist.config.experiments import lay_out  # noqa: E402
+from specialist.config.load import load  # noqa: E402
+from specialist.config.shape import shape  # noqa: E402
+from specialist.train import attention, language, pretraining  # noqa: E402
 
 LAYERS, WIDTH, HEADS, CONTEXT, ROWS, STEPS = 4, 128, 4, 64, 12, 2000
 PEAK, LOWEST, WARM_UP = 1e-3, 1e-4, 100

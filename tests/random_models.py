@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from specialist.code import SCRIPTS
+from specialist.engine.digest import SCRIPTS
 from tiny_models import byte_level_bpe
 
 TEMPLATE = SCRIPTS.parents[1] / "resources/prompts/chat_template.jinja"

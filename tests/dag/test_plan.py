@@ -33,10 +33,10 @@ CHANGES = {
     ),
     "function of a shared module": (
         lambda project: project.edit(
-            "workflow/scripts/specialist/leakage.py", "def _text(row):", "def _text(row, *_):"
+            "workflow/scripts/specialist/data/leakage.py", "def _text(row):", "def _text(row, *_):"
         ),
         "audit_leakage",
-        "specialist/leakage.py: function _text changed",
+        "specialist/data/leakage.py: function _text changed",
     ),
     "pin": (
         lambda project: project.edit("envs/report.txt", "scipy==1.17.1", "scipy==1.17.0"),

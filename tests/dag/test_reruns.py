@@ -13,7 +13,7 @@ import pytest
 import bike_shop
 from edits import SCRIPTS, SPEC, append, configure, replace, replace_by_older, touch
 from project import PARTS
-from specialist.embedding import locate_model
+from specialist.rag.embedding import locate_model
 
 ADAPTERS = ("lora-r16", "lora-r2")
 MODEL_SYSTEMS = ("base-f16", "lora-q4", "lora-q4-no-retrieval", "lora-r2-q4")
@@ -81,12 +81,13 @@ NOTHING = {
     "time of prepared data": touch("results/food-delivery/prepared"),
     "times of models": touch("results/food-delivery/base", "results/food-delivery/adapter"),
     "times of GGUFs and index": touch("results/food-delivery/gguf", "results/food-delivery/index"),
-    "layout of a script": reformat(f"{SCRIPTS}/prepare_sft.py"),
-    "layout of a shared module": reformat(f"{SCRIPTS}/specialist/text.py"),
+    "layout of a script": reformat(f"{SCRIPTS}/dataset/prepare_sft.py"),
+    "layout of a shared module": reformat(f"{SCRIPTS}/specialist/core/text.py"),
     "comments in all code": comment_all,
     "docstring of a shared module": replace(
-        f"{SCRIPTS}/specialist/step.py", '"""Runs a step:', '"""This runs a step:'
+        f"{SCRIPTS}/specialist/core/text.py", '"""Rows of text', '"""The rows of text'
     ),
+    "code of the engine": append(f"{SCRIPTS}/specialist/engine/step.py", "\nUNUSED = 1\n"),
     "time between checkpoints": configure(checkpoint_seconds=7),
     "folder of the cache": configure(cache={"folder": "elsewhere"}),
     "no cache": configure(cache={"max_gb": 0}),
@@ -128,24 +129,28 @@ def test_other_threads_run_nothing(tiny):
 CHANGES = {
     # Code: the rules whose scripts import it, and what follows.
     "code of a script": (
-        append(f"{SCRIPTS}/score.py", "\nUNUSED = 1\n"),
+        append(f"{SCRIPTS}/agent/score.py", "\nUNUSED = 1\n"),
         {f"score {system}" for system in SYSTEMS} | RESULT,
     ),
     "code of the scoring": (
-        append(f"{SCRIPTS}/specialist/scoring.py", "\nUNUSED = 1\n"),
+        append(f"{SCRIPTS}/specialist/agent/scoring.py", "\nUNUSED = 1\n"),
         {f"score {system}" for system in SYSTEMS} | RESULT,
     ),
     "code of the leakage audit": (
-        append(f"{SCRIPTS}/specialist/leakage.py", "\nUNUSED = 1\n"),
+        append(f"{SCRIPTS}/specialist/data/leakage.py", "\nUNUSED = 1\n"),
         {"audit_leakage"} | RESULT,
     ),
     "code of the pretraining": (
-        append(f"{SCRIPTS}/specialist/pretraining.py", "\nUNUSED = 1\n"),
+        append(f"{SCRIPTS}/specialist/train/pretraining.py", "\nUNUSED = 1\n"),
         PRETRAINED | ALL_MODELS,
     ),
     "code that a shared module imports": (
-        append(f"{SCRIPTS}/specialist/precision.py", "\nUNUSED = 1\n"),
+        append(f"{SCRIPTS}/specialist/core/precision.py", "\nUNUSED = 1\n"),
         PRETRAINED | rendered("small", *ADAPTERS) | ALL_MODELS,
+    ),
+    "code of a package": (
+        append(f"{SCRIPTS}/specialist/report/__init__.py", "\nUNUSED = 1\n"),
+        RESULT,
     ),
     # Configuration: what has the value among its parameters, and what follows.
     "rank of one adapter": (

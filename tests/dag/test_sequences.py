@@ -21,7 +21,8 @@ from snakemake.utils import update_config
 import bike_shop
 from edits import OLD, SCRIPTS, SPEC
 from project import TINY, Project
-from specialist.cache import MANIFEST, sha256
+from specialist.core.files import sha256
+from specialist.engine.cache import MANIFEST
 
 LENGTH = 5
 FINAL = (
@@ -75,18 +76,19 @@ SWITCHES = {
     "article": Switch((SHOP,), edit=("data/bike-shop/kb/opening.md", "at six", "at seven")),
     "conversation": Switch((SHOP,), edit=("data/bike-shop/sft.csv", "the chain", "the old chain")),
     "function of pretraining": Switch(
-        edit=(f"{SCRIPTS}/specialist/pretraining.py", "decay_share=0.7", "decay_share=0.6")
+        edit=(f"{SCRIPTS}/specialist/train/pretraining.py", "decay_share=0.7", "decay_share=0.6")
     ),
     "function of retrieval": Switch(
-        edit=(f"{SCRIPTS}/specialist/retrieval.py", "['title']}\\n{", "['title']}: {")
+        edit=(f"{SCRIPTS}/specialist/rag/retrieval.py", "['title']}\\n{", "['title']}: {")
     ),
     "same function in other words": Switch(
         COMPANIES,
-        edit=(f"{SCRIPTS}/specialist/simulation.py", "names = []", "names = list()"),
+        edit=(f"{SCRIPTS}/specialist/data/simulation.py", "names = []", "names = list()"),
         bytes=False,
     ),
     "docstring": Switch(
-        edit=(f"{SCRIPTS}/specialist/step.py", '"""Runs a step', '"""This runs a step'), work=False
+        edit=(f"{SCRIPTS}/specialist/core/text.py", '"""Rows of', '"""The rows of'),
+        work=False,
     ),
 }
 

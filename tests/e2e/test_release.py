@@ -45,7 +45,8 @@ def test_what_it_holds(released):
         "model.gguf", "Modelfile", "README.md", "LICENSE", "SHA256SUMS", "requirements.txt",
         "release.json", "prompt.jinja", "tools.yaml", "database.sql", "chat.py", "serve.py",
         "verify.py", "kb/late.md", "index/chunks.jsonl", "index/embeddings.npy",
-        "index/embeddings.json", "index/encoder.gguf", "index/shift.npy", "specialist/agent.py",
+        "index/embeddings.json", "index/encoder.gguf", "index/shift.npy",
+        "specialist/agent/loop.py",
     } <= there  # fmt: skip
     settings = json.loads((folder / "release.json").read_text())
     assert settings["session"].keys() == {"customer_id"} and len(settings["examples"]) == 5
@@ -93,8 +94,8 @@ def test_it_works_in_another_place(released, tmp_path):
 
 
 def test_its_search_finds_what_the_evaluation_found(released):
-    from specialist.deployment import Index
-    from specialist.retrieval import Searcher
+    from specialist.rag.retrieval import Searcher
+    from specialist.release.deployment import Index
 
     index = released.folder / "results/food-delivery/index/minilm"
     queries = ["late delivery", "my soup was cold", "cancel it", "Where is FD12345?"]

@@ -27,7 +27,7 @@ def tools():
 @pytest.fixture(scope="session")
 def chat_model(tmp_path_factory):
     """Folder of a random model with the project's chat template, and its GGUF (f16.gguf)."""
-    from specialist.converter import convert
+    from specialist.gguf.converter import convert
 
     folder = tiny_models.save_model(tmp_path_factory.mktemp("chat"))
     shutil.copy(RESOURCES / "prompts/chat_template.jinja", folder)
@@ -38,7 +38,7 @@ def chat_model(tmp_path_factory):
 @pytest.fixture
 def runtime(chat_model):
     """That model, opened."""
-    from specialist.runtime import Runtime
+    from specialist.gguf.runtime import Runtime
 
     with Runtime(chat_model / "f16.gguf") as opened:
         yield opened

@@ -5,17 +5,21 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
 from collect_preferences import _done, collect_preferences
 from merge_lora import merge_lora
+from peft import LoraConfig
 from prepare_preferences import prepare_preferences
-from specialist.adapters import check_targets, load_base, peft_config
-from specialist.attention import implementation
-from specialist.checkpoint import Checkpoints
-from specialist.finetuning import (
+from safetensors.torch import load_file
+from train_dpo import train_dpo
+from train_lora import train_lora
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from specialist.core.errors import UserError
+from specialist.core.text import read_rows, write_rows
+from specialist.engine.checkpoints import Checkpoints
+from specialist.train.adapters import check_targets, load_base, peft_config
+from specialist.train.attention import implementation
+from specialist.train.finetuning import (
     assistant_loss,
     draw,
     encode,
@@ -23,11 +27,7 @@ from specialist.finetuning import (
     trainer_class,
     with_system_prompt,
 )
-from specialist.step import UserError
-from specialist.text import read_rows, write_rows
 from tiny_models import TEXTS, write_texts
-from train_dpo import train_dpo
-from train_lora import train_lora
 
 SETTINGS = {
     "method": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear",

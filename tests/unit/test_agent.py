@@ -4,17 +4,17 @@ import json
 import sqlite3
 
 import pytest
-
 from run_agent import run_agent
-from specialist import react
-from specialist.agent import Agent
-from specialist.environment import SEARCH, dump, open_database
-from specialist.grammar import turn_grammar
-from specialist.policies import Model, Random, Scripted, Turn
-from specialist.prompt import Chat, system_message
-from specialist.runtime import Runtime
-from specialist.simulation import Spec, tasks
-from specialist.step import UserError
+
+from specialist.agent import react
+from specialist.agent.environment import SEARCH, dump, open_database
+from specialist.agent.grammar import turn_grammar
+from specialist.agent.loop import Agent
+from specialist.agent.policies import Model, Random, Scripted, Turn
+from specialist.core.errors import UserError
+from specialist.core.prompt import Chat, system_message
+from specialist.data.simulation import Spec, tasks
+from specialist.gguf.runtime import Runtime
 
 PASSAGE = {"source": "late.md", "title": "Late delivery", "text": "Credit:\n\n20 percent."}
 RULES = react.write_action("read the rule", "search", {"query": "late delivery"})
@@ -89,8 +89,9 @@ def test_an_episode_is_recorded_in_full(episode, suite):
 
 def test_passages_read_as_in_training(episode, resources, tmp_path):
     from chunk_kb import chunk_kb
-    from specialist.retrieval import read_chunks
-    from specialist.simulation import knowledge_base
+
+    from specialist.data.simulation import knowledge_base
+    from specialist.rag.retrieval import read_chunks
 
     for name, text in knowledge_base(Spec(resources / "datasets/food-delivery"), 1).items():
         article = tmp_path / name

@@ -4,11 +4,11 @@ import copy
 import json
 
 import pytest
-
 from prepare_corpus import prepare_corpus
 from prepare_sft import prepare_sft
 from prepare_tasks import prepare_tasks
-from specialist.step import UserError
+
+from specialist.core.errors import UserError
 from toy_dataset import CHAT, DATABASE, TASK, TOOLS, jsonl
 
 USER, ASSISTANT = CHAT

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specialist.cache import Cache, key, sha256
+from specialist.core.files import sha256
+from specialist.engine.cache import Cache, key
 
 KEY = "ab" + 62 * "0"
 MADE = {"rule": "pretrain"}

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from specialist.cache import sha256
-from specialist.chain import follow, mend
+from specialist.core.files import sha256
+from specialist.engine.verify import follow, mend
 
 SPEC, PREPARED, MODEL, CONFIG, RESULT = (
     "data/spec.yaml",

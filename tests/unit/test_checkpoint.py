@@ -4,9 +4,10 @@ import pytest
 import torch
 from snakemake.iocontainers import Namedlist
 
-from specialist import pretraining, step
-from specialist.checkpoint import Checkpoints, trainer_checkpoints
-from specialist.model_shape import shape
+from specialist.config.shape import shape
+from specialist.engine import step
+from specialist.engine.checkpoints import Checkpoints, trainer_checkpoints
+from specialist.train import pretraining
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def job(tmp_path):
         log = [str(tmp_path / "log.txt")]
 
     def run(function, until, seconds=0):
-        Snakemake.params = Namedlist(fromdict={"until": until, "code": "0 pretrain.py"})
+        Snakemake.params = Namedlist(fromdict={"until": until, "code": "0 pretrain/pretrain.py"})
         Snakemake.config = {
             "cache": {"folder": tmp_path / "cache", "max_gb": 0},
             "checkpoint_seconds": seconds,

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specialist.claims import (
+from specialist.core.errors import UserError
+from specialist.report.claims import (
     INCONCLUSIVE,
     NOT_SUPPORTED,
     SUPPORTED,
@@ -19,7 +20,6 @@ from specialist.claims import (
     t_interval,
     verdict,
 )
-from specialist.step import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/claims.schema.yaml"

@@ -2,12 +2,12 @@
 
 import pytest
 
-from specialist import code
-from specialist.changes import code as differences
+from specialist.engine import digest as code
+from specialist.engine.changes import code as differences
 
 SCRIPT = '''"""A script."""
 
-from specialist.text import pack
+from specialist.core.text import pack
 
 LIMIT = 3
 
@@ -44,15 +44,18 @@ def project(tmp_path, monkeypatch):
     def write(name, text):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
+        code._imported.cache_clear()
         code._read.cache_clear()
         code._pins.cache_clear()
 
     monkeypatch.setattr(code, "SCRIPTS", tmp_path / "scripts")
     monkeypatch.setattr(code, "ENVS", tmp_path / "envs")
     write("scripts/step.py", SCRIPT)
-    write("scripts/specialist/text.py", SHARED)
+    write("scripts/specialist/core/text.py", SHARED)
     write("envs/train.txt", "torch==2.12.0  # tensors\nnumpy==2.0\n")
     yield write
+    code._imported.cache_clear()
+    code._read.cache_clear()
     code._pins.cache_clear()
 
 
@@ -69,21 +72,21 @@ SAME = {
     "no docstring": ("scripts/step.py", SCRIPT.replace('    """Do it."""\n', "")),
     "comment": ("scripts/step.py", SCRIPT.replace("LIMIT = 3", "LIMIT = 3  # at most")),
     "order of functions": (
-        "scripts/specialist/text.py",
+        "scripts/specialist/core/text.py",
         "def unpack(text):\n    return text\n\n\ndef pack(number):\n    return number\n",
     ),
     "comment in pins": ("envs/train.txt", "torch==2.12.0\nnumpy==2.0\n"),
 }
 CHANGES = {
     "function": (
-        "scripts/specialist/text.py",
+        "scripts/specialist/core/text.py",
         SHARED.replace("return number", "return str(number)"),
-        ["specialist/text.py: function pack changed"],
+        ["specialist/core/text.py: function pack changed"],
     ),
     "another function": (
-        "scripts/specialist/text.py",
+        "scripts/specialist/core/text.py",
         SHARED + "\n\nasync def send():\n    pass\n",
-        ["specialist/text.py: function send is new"],
+        ["specialist/core/text.py: function send is new"],
     ),
     "method": (
         "scripts/step.py",
@@ -102,9 +105,9 @@ CHANGES = {
     ),
     "import": (
         "scripts/step.py",
-        SCRIPT.replace("from specialist.text import pack", "pack = str"),
+        SCRIPT.replace("from specialist.core.text import pack", "pack = str"),
         [
-            "specialist/text.py is gone",
+            "specialist/core/text.py is gone",
             "step.py: constant pack is new, imports is gone",
         ],
     ),
@@ -133,3 +136,41 @@ def test_other_code(project, name, text, told):
 def test_digest_says_what_it_is_of(project):
     value, *asked = code.digest("step.py", "train").split()
     assert len(value) == 16 and asked == ["step.py", "train"]
+
+
+IMPORTS = {
+    "relative": "from .core import text",
+    "relative, of a name": "from .core.text import pack",
+    "plain": "import specialist.core.text",
+    "within a function": "def late():\n    from specialist.core.text import pack",
+}
+
+
+@pytest.mark.parametrize("statement", IMPORTS.values(), ids=IMPORTS)
+def test_packages_on_the_way_are_part_of_the_code(project, statement):
+    project("scripts/specialist/__init__.py", "")
+    project("scripts/specialist/core/__init__.py", "WIDTH = 1\n")
+    project("scripts/specialist/other.py", f"{statement}\n")
+    project("scripts/step.py", "from specialist.other import text\n")
+    assert set(code.parts("step.py")) == {
+        "step.py", "specialist/__init__.py", "specialist/core/__init__.py",
+        "specialist/core/text.py", "specialist/other.py", "engine",
+    }  # fmt: skip
+    changed, told = change(project, "scripts/specialist/core/__init__.py", "WIDTH = 2\n")
+    assert (changed, told) == (True, ["specialist/core/__init__.py: constant WIDTH changed"])
+
+
+def test_engine_counts_by_its_version(project, monkeypatch):
+    project("scripts/specialist/engine/run.py", "from specialist.core.text import unpack\n")
+    project("scripts/step.py", "from specialist.engine.run import run\n")
+    changed, told = change(project, "scripts/specialist/engine/run.py", "run = 2\n")
+    assert (changed, told) == (False, [])
+    before = code.parts("step.py")
+    monkeypatch.setattr(code, "VERSION", code.VERSION + 1)
+    assert before != code.parts("step.py")
+
+
+def test_script_beside_the_script_comes_first(project):
+    project("scripts/index/helper.py", "A = 1\n")
+    project("scripts/index/step.py", "import helper\n")
+    assert set(code.parts("index/step.py")) == {"index/step.py", "index/helper.py", "engine"}

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
-
 from collect_eval import collect_eval
 from plot_systems import plot_systems
-from specialist.cache import sha256
-from specialist.step import UserError
+
+from specialist.core.errors import UserError
+from specialist.core.files import sha256
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 CONFIG = {

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from document_config import HEAD, README, document
-from specialist.config import SMALL_BLOCKS, load, schema
-from specialist.step import UserError
+from specialist.config.load import SMALL_BLOCKS, load, schema
+from specialist.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
@@ -225,7 +225,7 @@ def test_all_mistakes_are_reported_at_once():
 
 
 def test_sizes_that_a_quantization_cannot_store_are_refused(monkeypatch):
-    from specialist import model_shape
+    from specialist.config import shape as model_shape
 
     def shape(depth, vocab_size):
         return {"hidden_size": 64 * depth, "intermediate_size": 192 * depth}
@@ -248,7 +248,7 @@ def test_sizes_that_a_quantization_cannot_store_are_refused(monkeypatch):
 
 
 def test_quantizations_are_those_of_llama_cpp():
-    from specialist.gguf_info import quantizations
+    from specialist.gguf.info import quantizations
 
     known = quantizations()
     offered = schema()["properties"]["quantizations"]["items"]["enum"]
@@ -291,7 +291,8 @@ def test_reading_the_configuration_imports_nothing_heavy():
     heavy = "{'torch', 'pandas', 'numpy', 'transformers', 'gguf', 'chromadb'}"
     code = (
         "import sys, yaml; sys.path.insert(0, 'workflow/scripts'); "
-        "from specialist.config import load; load(yaml.safe_load(open('config/config.yaml'))); "
+        "from specialist.config.load import load; "
+        "load(yaml.safe_load(open('config/config.yaml'))); "
         f"print({heavy} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from specialist import react
-from specialist.agent import Agent
-from specialist.environment import Environment, changes, dump, open_database
-from specialist.policies import Turn
+from specialist.agent import react
+from specialist.agent.environment import Environment, changes, dump, open_database
+from specialist.agent.loop import Agent
+from specialist.agent.policies import Turn
 
 SCALE = {
     "name": "scale",

@@ -4,25 +4,25 @@ import json
 import re
 
 import pytest
-from transformers import AutoTokenizer
-
-import families
 from convert_gguf import convert_gguf
 from fetch_base import fetch_base
 from fetch_tokenizer import fetch_tokenizer
 from merge_lora import merge_lora
-from modelfiles import go_text, parse
 from quantize import quantize
 from render_text import render_text
 from run_agent import run_agent
-from specialist.bases import talks
-from specialist.checkpoint import Checkpoints
-from specialist.finetuning import encode_preferences, preference_rows
-from specialist.runtime import Runtime
-from specialist.text import write_rows
 from train_dpo import train_dpo
 from train_lora import train_lora
+from transformers import AutoTokenizer
 from write_modelfile import write_modelfile
+
+import families
+from modelfiles import go_text, parse
+from specialist.bases.imported import talks
+from specialist.core.text import write_rows
+from specialist.engine.checkpoints import Checkpoints
+from specialist.gguf.runtime import Runtime
+from specialist.train.finetuning import encode_preferences, preference_rows
 
 # What is put before the family's own template, and its pad token.
 EXPECTED = {

@@ -6,10 +6,10 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-
 from fetch_corpus import fetch_corpus
-from specialist.step import UserError
 from split_corpus import split_corpus
+
+from specialist.core.errors import UserError
 from toy_dataset import read
 
 TEXT = b"To be, or not to be:\nthat is the question.\n" * 40

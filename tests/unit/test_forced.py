@@ -3,7 +3,7 @@
 import pytest
 from snakemake.settings.types import DAGSettings
 
-from specialist import forced
+from specialist.engine import forced
 
 QUANTIZE = ("quantize", ["results/d/gguf/small/Q8_0.gguf"])
 CASES = {

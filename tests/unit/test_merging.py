@@ -5,9 +5,9 @@ import json
 import pytest
 
 import tiny_models
-from specialist.merging import merge
-from specialist.step import UserError
-from specialist.streaming import open_model
+from specialist.core.errors import UserError
+from specialist.train.merging import merge
+from specialist.train.streaming import open_model
 
 FILES = ("model.safetensors", "config.json")
 VARIANTS = {"LoRA": {}, "rank-stabilised": {"use_rslora": True}, "DoRA": {"use_dora": True}}

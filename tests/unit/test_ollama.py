@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from modelfiles import go_text, parse
-from specialist import ollama
-from specialist.step import UserError
+from specialist.core.errors import UserError
+from specialist.release import ollama
 
 CALL = 'Thought: look it up\nAction: {"name": "find_order", "arguments": {"order_id": "FD12345"}}'
 DONE = 'Thought: that is all\nAnswer: It comes at 7, {{ .Role }} "soon".'

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from specialist.config import load
-from specialist.paper import lay_out, values
-from specialist.step import UserError
+from specialist.config.experiments import lay_out, values
+from specialist.config.load import load
+from specialist.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = {

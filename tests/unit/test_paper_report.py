@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-
 from check_claims import check_claims
 from collect_curves import collect_curves
 from collect_paper import collect_paper
@@ -18,10 +17,11 @@ from judge_claims import judge_claims
 from plot_curves import plot_curves
 from plot_experiment import _numbers, plot_experiment
 from render_paper import number, picture, render_paper
-from specialist.config import load
-from specialist.layout import Layout
-from specialist.paper import BENCHMARK, PRETRAINING, lay_out
-from specialist.text import write_rows
+
+from specialist.config.experiments import BENCHMARK, PRETRAINING, lay_out
+from specialist.config.layout import Layout
+from specialist.config.load import load
+from specialist.core.text import write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 CURVES = (BENCHMARK, PRETRAINING)

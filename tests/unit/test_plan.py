@@ -2,10 +2,11 @@
 
 import pytest
 
-from specialist import changes, records
-from specialist.cache import Cache, sha256
-from specialist.plan import COMPUTED, PERHAPS, RESTORED, Job, Planner, table
-from specialist.step import cache_key
+from specialist.core.files import sha256
+from specialist.engine import changes, records
+from specialist.engine.cache import Cache
+from specialist.engine.plan import COMPUTED, PERHAPS, RESTORED, Job, Planner, table
+from specialist.engine.step import cache_key
 
 PARAMS = {
     "one value": ({"rate": 0.003}, {"rate": 0.001}, ["rate: 0.003 -> 0.001"]),
@@ -97,7 +98,7 @@ class Named(list):
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    monkeypatch.setattr("specialist.plan.parts", lambda *asked: {})
+    monkeypatch.setattr("specialist.engine.plan.parts", lambda *asked: {})
     return Bench(tmp_path)
 
 

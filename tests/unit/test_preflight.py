@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 import random_models
-from specialist import architecture, needs
-from specialist.code import SCRIPTS
-from specialist.config import load
-from specialist.machine import Machine
-from specialist.preflight import Preflight, table
-from specialist.step import UserError
+from specialist.config.load import load
+from specialist.core.errors import UserError
+from specialist.engine.digest import SCRIPTS
+from specialist.preflight import architecture, needs
+from specialist.preflight.check import Preflight, table
+from specialist.preflight.machine import Machine
 
 ROOM = Machine(ram=24e9, vram=0, disk=100e9, bf16=True)
 QWEN_7B = {

@@ -6,15 +6,15 @@ import unicodedata
 from itertools import product
 
 import pytest
+from audit_leakage import audit_leakage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from audit_leakage import audit_leakage
 from prepare_corpus import LONGEST, prepare_corpus
 from prepare_sft import prepare_sft
 from prepare_tasks import prepare_tasks
-from specialist.leakage import audit
-from specialist.step import UserError
+
+from specialist.core.errors import UserError
+from specialist.data.leakage import audit
 from toy_dataset import CHAT, DATABASE, TASK, TOOLS, jsonl, read, simulate
 
 

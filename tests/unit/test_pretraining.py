@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from specialist.model_shape import shape
-from specialist.muon import Float32Muon
-from specialist.pretraining import Rows, base_model, loss_of, optimizers
-from specialist.step import UserError
+from specialist.config.shape import shape
+from specialist.core.errors import UserError
+from specialist.train.muon import Float32Muon
+from specialist.train.pretraining import Rows, base_model, loss_of, optimizers
 
 END = 0
 

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import families
-from specialist.environment import SEARCH
-from specialist.finetuning import BaseTokenizer
-from specialist.prompt import Chat, system_message
-from specialist.runtime import Runtime
-from specialist.step import UserError
+from specialist.agent.environment import SEARCH
+from specialist.core.errors import UserError
+from specialist.core.prompt import Chat, system_message
+from specialist.gguf.runtime import Runtime
+from specialist.train.finetuning import BaseTokenizer
 
 TALK = [
     {"role": "system", "content": "You help."},
@@ -121,7 +121,7 @@ def test_prefix_is_shared_by_all_conversations(runtime):
 
 
 def test_template_that_leaves_a_role_out_is_refused(chat_model, tmp_path):
-    from specialist.converter import convert
+    from specialist.gguf.converter import convert
 
     for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(chat_model / name, tmp_path)

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import tiny_release
-from specialist.step import UserError
+from specialist.core.errors import UserError
 
 
 def run(folder, program, *arguments, said=""):
@@ -31,7 +31,7 @@ def run(folder, program, *arguments, said=""):
 
 @pytest.fixture
 def specialist(release):
-    from specialist.deployment import Specialist
+    from specialist.release.deployment import Specialist
 
     with Specialist(release) as opened:
         yield opened
@@ -56,9 +56,11 @@ def test_sums_are_those_of_sha256sum(moved):
 
 
 def test_release_carries_what_its_programs_import(release):
-    there = {path.name for path in (release / "specialist").iterdir()}
-    assert {"agent.py", "runtime.py", "deployment.py", "serving.py"} <= there
-    assert not there & {"pretraining.py", "simulation.py", "converter.py"}
+    folder = release / "specialist"
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+    assert {"agent/loop.py", "gguf/runtime.py", "release/serving.py", "core/__init__.py"} <= there
+    rooms = {path.split("/")[0] for path in there if "/" in path}
+    assert rooms == {"agent", "core", "gguf", "rag", "release"}
 
 
 def test_chat_once(moved):
@@ -82,7 +84,7 @@ class Missing:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Missing())
-import specialist.serving, uvicorn
+import specialist.release.serving, uvicorn
 sys.argv = ["chat.py", "--once", "Hi"]
 runpy.run_path("chat.py", run_name="__main__")
 """
@@ -128,14 +130,14 @@ def test_wrong_session_is_refused(moved):
 
 
 def test_folder_that_is_no_release_is_refused(tmp_path):
-    from specialist.deployment import Specialist
+    from specialist.release.deployment import Specialist
 
     with pytest.raises(UserError, match="no release.json"):
         Specialist(tmp_path)
 
 
 def test_history_is_told_and_old_parts_left_out(specialist):
-    from specialist.deployment import ContextFull, told
+    from specialist.release.deployment import ContextFull, told
 
     _, exchange = specialist.reply([], "Hi")
     trace, _ = specialist.reply([exchange], "Is it?")
@@ -151,7 +153,8 @@ def test_history_is_told_and_old_parts_left_out(specialist):
 
 def test_interrupt_leaves_all_as_it_was(specialist, capfd):
     from chat import Screen
-    from specialist.environment import dump
+
+    from specialist.agent.environment import dump
 
     class Impatient(Screen):
         """Presses Ctrl-C when a tool has returned."""

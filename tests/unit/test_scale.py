@@ -3,12 +3,12 @@
 import json
 
 import pytest
-
 from collect_scale import collect_scale
 from measure_scale import measure_scale
-from specialist import random_gguf
-from specialist.gguf_info import tensors
-from specialist.runtime import Runtime
+
+from specialist.gguf import random as random_gguf
+from specialist.gguf.info import tensors
+from specialist.gguf.runtime import Runtime
 
 SHAPE = {
     "hidden": 256, "layers": 2, "heads": 4, "key_heads": 2, "intermediate": 512,

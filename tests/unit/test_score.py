@@ -6,14 +6,14 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from score import score
-from specialist.agent import Agent
-from specialist.environment import SEARCH, dump, open_database
-from specialist.policies import Scripted
-from specialist.scoring import failure, holds
-from specialist.simulation import Spec, tasks
-from specialist.step import UserError
+
+from specialist.agent.environment import SEARCH, dump, open_database
+from specialist.agent.loop import Agent
+from specialist.agent.policies import Scripted
+from specialist.agent.scoring import failure, holds
+from specialist.core.errors import UserError
+from specialist.data.simulation import Spec, tasks
 
 
 @pytest.fixture(scope="module")

@@ -146,7 +146,7 @@ def test_page_of_another_site_is_refused(address):
 def test_requests_wait_and_too_many_are_told(release):
     import httpx
 
-    from specialist.serving import Server, application
+    from specialist.release.serving import Server, application
 
     server, busy = Server(release, waiting=1), threading.Event()
     server.thread.submit(busy.wait)
@@ -176,7 +176,7 @@ def test_answer_that_failed_in_its_middle_is_told_in_the_stream(release):
     """The status is sent by then; clients read the error from the events."""
     import httpx
 
-    from specialist.serving import Server, application
+    from specialist.release.serving import Server, application
 
     server = Server(release)
     answer = server.answer

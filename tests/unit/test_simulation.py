@@ -12,12 +12,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from simulate_kb import simulate_kb
-from specialist.environment import Environment, dump, open_database
-from specialist.react import parse
-from specialist.simulation import Spec, episodes, knowledge_base, tasks
-from specialist.step import UserError
+
+from specialist.agent.environment import Environment, dump, open_database
+from specialist.agent.react import parse
+from specialist.core.errors import UserError
+from specialist.data.simulation import Spec, episodes, knowledge_base, tasks
 from toy_dataset import SPEC, SPECS, read, simulate, spec_files
 
 PARTS = ("corpus/corpus.jsonl", "sft.jsonl", "kb/late.md", "tasks.jsonl", "database.sql")

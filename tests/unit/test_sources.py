@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from specialist.cache import sha256
-from specialist.sources import notice_changes
+from specialist.core.files import sha256
+from specialist.engine.sources import notice_changes
 
 OLD, NEW = 1_000_000_000, 2_000_000_000  # seconds since the epoch
 

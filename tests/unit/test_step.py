@@ -5,7 +5,7 @@ import os
 import pytest
 from snakemake.iocontainers import Namedlist
 
-from specialist import step
+from specialist.engine import step
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def job(tmp_path):
     """Function that does a step as Snakemake would, from source.txt to made.txt, with a cache."""
 
     class Snakemake:
-        rule, threads, params = "copy", 1, Namedlist(fromdict={"code": "0 score.py"})
+        rule, threads, params = "copy", 1, Namedlist(fromdict={"code": "0 agent/score.py"})
         input = Namedlist(fromdict={"source": str(tmp_path / "source.txt")})
         output = Namedlist(fromdict={"made": str(tmp_path / "made.txt")})
         wildcards, log = Namedlist(), [str(tmp_path / "log.txt")]

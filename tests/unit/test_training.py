@@ -7,8 +7,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from specialist.attention import attend
-from specialist.finetuning import trainer_class
+from specialist.train.attention import attend
+from specialist.train.finetuning import trainer_class
 from tiny_models import save_model
 
 ROWS = [

@@ -26,16 +26,18 @@ CANCEL = {
     "sql": "UPDATE orders SET state = 'cancelled' WHERE id = :order AND customer = :customer",
     "returns": "SELECT state FROM orders WHERE id = :order",
 }
+PROGRAMS = [f"release/{name}.py" for name in ("chat", "serve", "verify_release")]
 TASKS = [{"kind": "cancel", "message": f"Cancel {ORDER}!", "session": {"customer": 7}}]
 
 
 def write(folder):
     """Write the release below a folder; returns its path."""
     from make_release import make_release
-    from specialist import react
-    from specialist.code import sources
-    from specialist.converter import convert
-    from specialist.prompt import system_message
+
+    from specialist.agent import react
+    from specialist.core.prompt import system_message
+    from specialist.engine.digest import sources
+    from specialist.gguf.converter import convert
 
     model, prompt = tiny_models.save_model(folder / "model"), ROOT / "resources/prompts/react.jinja"
     shutil.copy(ROOT / "resources/prompts/chat_template.jinja", model)
@@ -70,7 +72,7 @@ def write(folder):
         [],
         [],
         folder / "tasks.jsonl",
-        [SCRIPTS / name for name in sources("chat.py", "serve.py", "verify_release.py")],
+        [SCRIPTS / name for name in sources(*PROGRAMS)],
         ROOT / "envs" / "serve.txt",
         folder / "made",
         name=NAME,

@@ -8,7 +8,8 @@ from simulate_kb import simulate_kb
 from simulate_sft import simulate_sft
 from simulate_tasks import simulate_tasks
 from simulate_tools import simulate_tools
-from specialist.layout import Layout
+
+from specialist.config.layout import Layout
 
 SPECS = sorted((Path(__file__).resolve().parents[2] / "resources/datasets").iterdir())
 SPEC = SPECS[0].parent / "food-delivery"

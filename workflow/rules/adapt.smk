@@ -48,9 +48,9 @@ rule train_lora:
             precision=lambda w: files.base_of(w.adapter)[1]["precision"],
             seed=lookup("adapters/{adapter}/seed", within=config),
         ),
-        code=digest("train_lora.py", "train"),
+        code=digest("adapt/train_lora.py", "train"),
     script:
-        "../scripts/train_lora.py"
+        "../scripts/adapt/train_lora.py"
 
 
 rule render_text:
@@ -65,9 +65,9 @@ rule render_text:
     log:
         "results/logs/{dataset}/render_text/{model}.log",
     params:
-        code=digest("render_text.py"),
+        code=digest("adapt/render_text.py"),
     script:
-        "../scripts/render_text.py"
+        "../scripts/adapt/render_text.py"
 
 
 # Of an adapter with `dpo`: preferences, and a second stage of training on them. Those of a
@@ -87,9 +87,9 @@ rule simulate_practice:
             episodes=lookup("adapters/{adapter}/dpo/episodes", within=config),
             seed=config["seeds"]["simulate"] + 1,
         ),
-        code=digest("simulate_sft.py"),
+        code=digest("dataset/simulate_sft.py"),
     script:
-        "../scripts/simulate_sft.py"
+        "../scripts/dataset/simulate_sft.py"
 
 
 rule collect_preferences:
@@ -113,9 +113,9 @@ rule collect_preferences:
             method=lookup("adapters/{adapter}/method", within=config),
             max_new_tokens=config["agent"]["max_new_tokens"],
         ),
-        code=digest("collect_preferences.py", "train"),
+        code=digest("adapt/collect_preferences.py", "train"),
     script:
-        "../scripts/collect_preferences.py"
+        "../scripts/adapt/collect_preferences.py"
 
 
 rule prepare_preferences:
@@ -132,9 +132,9 @@ rule prepare_preferences:
             validation_share=0.05,
             seed=config["seeds"]["prepare"],
         ),
-        code=digest("prepare_preferences.py"),
+        code=digest("adapt/prepare_preferences.py"),
     script:
-        "../scripts/prepare_preferences.py"
+        "../scripts/adapt/prepare_preferences.py"
 
 
 rule train_dpo:
@@ -181,9 +181,9 @@ rule train_dpo:
             precision=lambda w: files.base_of(w.adapter)[1]["precision"],
             seed=lookup("adapters/{adapter}/seed", within=config),
         ),
-        code=digest("train_dpo.py", "train"),
+        code=digest("adapt/train_dpo.py", "train"),
     script:
-        "../scripts/train_dpo.py"
+        "../scripts/adapt/train_dpo.py"
 
 
 rule merge_lora:
@@ -206,6 +206,6 @@ rule merge_lora:
         "results/logs/{dataset}/merge_lora/{adapter}.log",
     params:
         method=lookup("adapters/{adapter}/method", within=config),
-        code=digest("merge_lora.py", "train"),
+        code=digest("adapt/merge_lora.py", "train"),
     script:
-        "../scripts/merge_lora.py"
+        "../scripts/adapt/merge_lora.py"

@@ -27,9 +27,9 @@ rule run_agent:
             top_k=config["retrieval"]["top_k"],
             seed=config["seeds"]["agent"],
         ),
-        code=digest("run_agent.py", "gguf", "rag"),
+        code=digest("agent/run_agent.py", "gguf", "rag"),
     script:
-        "../scripts/run_agent.py"
+        "../scripts/agent/run_agent.py"
 
 
 rule score:
@@ -45,9 +45,9 @@ rule score:
     priority: 1  # it checks the tasks' solutions
     params:
         scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
-        code=digest("score.py", "gguf"),
+        code=digest("agent/score.py", "gguf"),
     script:
-        "../scripts/score.py"
+        "../scripts/agent/score.py"
 
 
 rule collect_eval:
@@ -89,9 +89,9 @@ rule collect_eval:
             quantizations=main.measured(),
             stages=list(main.gates()),
         ),
-        code=digest("collect_eval.py", "report"),
+        code=digest("agent/collect_eval.py", "report"),
     script:
-        "../scripts/collect_eval.py"
+        "../scripts/agent/collect_eval.py"
 
 
 rule plot_systems:
@@ -104,6 +104,6 @@ rule plot_systems:
     log:
         "results/logs/plot_systems.log",
     params:
-        code=digest("plot_systems.py", "report"),
+        code=digest("agent/plot_systems.py", "report"),
     script:
-        "../scripts/plot_systems.py"
+        "../scripts/agent/plot_systems.py"

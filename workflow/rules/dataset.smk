@@ -17,9 +17,9 @@ rule simulate_corpus:
             documents=lookup("datasets/{dataset}/documents", within=config),
             seed=config["seeds"]["simulate"],
         ),
-        code=digest("simulate_corpus.py"),
+        code=digest("dataset/simulate_corpus.py"),
     script:
-        "../scripts/simulate_corpus.py"
+        "../scripts/dataset/simulate_corpus.py"
 
 
 rule simulate_sft:
@@ -35,9 +35,9 @@ rule simulate_sft:
             episodes=lookup("datasets/{dataset}/episodes", within=config),
             seed=config["seeds"]["simulate"],
         ),
-        code=digest("simulate_sft.py"),
+        code=digest("dataset/simulate_sft.py"),
     script:
-        "../scripts/simulate_sft.py"
+        "../scripts/dataset/simulate_sft.py"
 
 
 # One rule for each simulated dataset, because the articles' names are the spec's.
@@ -56,9 +56,9 @@ for name, entry in config["datasets"].items():
             priority: 1
             params:
                 seed=config["seeds"]["simulate"],
-                code=digest("simulate_kb.py"),
+                code=digest("dataset/simulate_kb.py"),
             script:
-                "../scripts/simulate_kb.py"
+                "../scripts/dataset/simulate_kb.py"
 
 
 rule simulate_tasks:
@@ -75,9 +75,9 @@ rule simulate_tasks:
             tasks=lookup("datasets/{dataset}/tasks", within=config),
             seed=config["seeds"]["simulate"],
         ),
-        code=digest("simulate_tasks.py"),
+        code=digest("dataset/simulate_tasks.py"),
     script:
-        "../scripts/simulate_tasks.py"
+        "../scripts/dataset/simulate_tasks.py"
 
 
 rule simulate_tools:
@@ -89,9 +89,9 @@ rule simulate_tools:
         "results/logs/{dataset}/simulate_tools.log",
     priority: 1
     params:
-        code=digest("simulate_tools.py"),
+        code=digest("dataset/simulate_tools.py"),
     script:
-        "../scripts/simulate_tools.py"
+        "../scripts/dataset/simulate_tools.py"
 
 
 rule fetch_corpus:
@@ -107,9 +107,9 @@ rule fetch_corpus:
             url=lookup("datasets/{dataset}/corpus/url", within=config),
             sha256=lookup("datasets/{dataset}/corpus/sha256", within=config),
         ),
-        code=digest("fetch_corpus.py"),
+        code=digest("dataset/fetch_corpus.py"),
     script:
-        "../scripts/fetch_corpus.py"
+        "../scripts/dataset/fetch_corpus.py"
 
 
 # Published figures hold for one split of a text, so that it is not shuffled as other corpora are.
@@ -126,9 +126,9 @@ rule split_corpus:
     priority: 1
     params:
         validation_share=0.1,
-        code=digest("split_corpus.py"),
+        code=digest("dataset/split_corpus.py"),
     script:
-        "../scripts/split_corpus.py"
+        "../scripts/dataset/split_corpus.py"
 
 
 ruleorder: split_corpus > prepare_corpus
@@ -149,9 +149,9 @@ rule prepare_corpus:
             validation_share=0.02,
             seed=config["seeds"]["prepare"],
         ),
-        code=digest("prepare_corpus.py"),
+        code=digest("dataset/prepare_corpus.py"),
     script:
-        "../scripts/prepare_corpus.py"
+        "../scripts/dataset/prepare_corpus.py"
 
 
 rule prepare_sft:
@@ -170,9 +170,9 @@ rule prepare_sft:
             validation_share=0.05,
             seed=config["seeds"]["prepare"],
         ),
-        code=digest("prepare_sft.py"),
+        code=digest("dataset/prepare_sft.py"),
     script:
-        "../scripts/prepare_sft.py"
+        "../scripts/dataset/prepare_sft.py"
 
 
 rule prepare_tasks:
@@ -188,9 +188,9 @@ rule prepare_tasks:
     params:
         # Their text does not matter here: an edited article leaves the tasks as they are.
         articles=lambda w: [Path(path).name for path in files.part(w.dataset, "kb")],
-        code=digest("prepare_tasks.py"),
+        code=digest("dataset/prepare_tasks.py"),
     script:
-        "../scripts/prepare_tasks.py"
+        "../scripts/dataset/prepare_tasks.py"
 
 
 rule audit_leakage:
@@ -204,9 +204,9 @@ rule audit_leakage:
     priority: 1
     params:
         max_leaking_tasks=lookup("datasets/{dataset}/max_leaking_tasks", within=config),
-        code=digest("audit_leakage.py"),
+        code=digest("dataset/audit_leakage.py"),
     script:
-        "../scripts/audit_leakage.py"
+        "../scripts/dataset/audit_leakage.py"
 
 
 rule render_prompt:
@@ -219,6 +219,6 @@ rule render_prompt:
         "results/logs/{dataset}/render_prompt.log",
     priority: 1
     params:
-        code=digest("render_prompt.py"),
+        code=digest("dataset/render_prompt.py"),
     script:
-        "../scripts/render_prompt.py"
+        "../scripts/dataset/render_prompt.py"

@@ -30,9 +30,9 @@ rule fetch_tokenizer:
             targets=lambda w: files.targets(w.base),
             quantizations=[kind for kind in config["quantizations"] if kind],
         ),
-        code=digest("fetch_tokenizer.py", "train", "gguf"),
+        code=digest("fetch/fetch_tokenizer.py", "train", "gguf"),
     script:
-        "../scripts/fetch_tokenizer.py"
+        "../scripts/fetch/fetch_tokenizer.py"
 
 
 rule fetch_base:
@@ -53,9 +53,9 @@ rule fetch_base:
             hub=lookup("bases/{base}/hub", within=config, default=None),
             revision=lookup("bases/{base}/revision", within=config, default=None),
         ),
-        code=digest("fetch_base.py", "train"),
+        code=digest("fetch/fetch_base.py", "train"),
     script:
-        "../scripts/fetch_base.py"
+        "../scripts/fetch/fetch_base.py"
 
 
 rule continue_pretraining:
@@ -92,6 +92,6 @@ rule continue_pretraining:
             precision=lookup("bases/{base}/precision", within=config),
             seed=lookup("bases/{base}/seed", within=config),
         ),
-        code=digest("continue_pretraining.py", "train"),
+        code=digest("fetch/continue_pretraining.py", "train"),
     script:
-        "../scripts/continue_pretraining.py"
+        "../scripts/fetch/continue_pretraining.py"

@@ -17,9 +17,9 @@ rule convert_gguf:
         "results/logs/{dataset}/convert_gguf/{model}.log",
     params:
         name="{dataset}-{model}",
-        code=digest("convert_gguf.py", "gguf"),
+        code=digest("gguf/convert_gguf.py", "gguf"),
     script:
-        "../scripts/convert_gguf.py"
+        "../scripts/gguf/convert_gguf.py"
 
 
 rule quantize:
@@ -31,9 +31,9 @@ rule quantize:
         "results/logs/{dataset}/quantize/{model}.{quantization}.log",
     params:
         type="{quantization}",
-        code=digest("quantize.py", "gguf"),
+        code=digest("gguf/quantize.py", "gguf"),
     script:
-        "../scripts/quantize.py"
+        "../scripts/gguf/quantize.py"
 
 
 rule measure_gguf:
@@ -52,6 +52,6 @@ rule measure_gguf:
             tokens=4096,
             rounds=5,
         ),
-        code=digest("measure_gguf.py", "gguf"),
+        code=digest("gguf/measure_gguf.py", "gguf"),
     script:
-        "../scripts/measure_gguf.py"
+        "../scripts/gguf/measure_gguf.py"

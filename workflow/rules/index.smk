@@ -14,9 +14,9 @@ rule chunk_kb:
             max_words=lookup("indexes/{index}/max_words", within=config),
             overlap_words=lookup("indexes/{index}/overlap_words", within=config),
         ),
-        code=digest("chunk_kb.py", "rag"),
+        code=digest("index/chunk_kb.py", "rag"),
     script:
-        "../scripts/chunk_kb.py"
+        "../scripts/index/chunk_kb.py"
 
 
 rule embed_chunks:
@@ -31,9 +31,9 @@ rule embed_chunks:
     priority: 1  # see rule run_agent
     params:
         model=lookup("indexes/{index}/embedding", within=config),
-        code=digest("embed_chunks.py", "rag"),
+        code=digest("index/embed_chunks.py", "rag"),
     script:
-        "../scripts/embed_chunks.py"
+        "../scripts/index/embed_chunks.py"
 
 
 rule convert_encoder:
@@ -46,9 +46,9 @@ rule convert_encoder:
     priority: 1  # see rule run_agent
     params:
         model=lookup("indexes/{index}/embedding", within=config),
-        code=digest("convert_encoder.py", "rag", "gguf"),
+        code=digest("index/convert_encoder.py", "rag", "gguf"),
     script:
-        "../scripts/convert_encoder.py"
+        "../scripts/index/convert_encoder.py"
 
 
 rule build_chroma:
@@ -61,9 +61,9 @@ rule build_chroma:
         "results/logs/{dataset}/build_chroma/{index}.log",
     priority: 1  # see rule run_agent
     params:
-        code=digest("build_chroma.py", "rag"),
+        code=digest("index/build_chroma.py", "rag"),
     script:
-        "../scripts/build_chroma.py"
+        "../scripts/index/build_chroma.py"
 
 
 rule learn_queries:
@@ -80,9 +80,9 @@ rule learn_queries:
     priority: 1  # see rule run_agent
     params:
         learn_from=lookup("indexes/{index}/learn_from", within=config),
-        code=digest("learn_queries.py", "rag"),
+        code=digest("index/learn_queries.py", "rag"),
     script:
-        "../scripts/learn_queries.py"
+        "../scripts/index/learn_queries.py"
 
 
 rule measure_retrieval:
@@ -100,6 +100,6 @@ rule measure_retrieval:
     log:
         "results/logs/{dataset}/measure_retrieval/{index}.log",
     params:
-        code=digest("measure_retrieval.py", "rag"),
+        code=digest("index/measure_retrieval.py", "rag"),
     script:
-        "../scripts/measure_retrieval.py"
+        "../scripts/index/measure_retrieval.py"

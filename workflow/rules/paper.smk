@@ -14,9 +14,9 @@ rule check_claims:
     priority: 1
     params:
         experiments=list(experiments),
-        code=digest("check_claims.py"),
+        code=digest("paper/check_claims.py"),
     script:
-        "../scripts/check_claims.py"
+        "../scripts/paper/check_claims.py"
 
 
 rule evaluate_adapter:
@@ -42,9 +42,9 @@ rule evaluate_adapter:
         sequence=lambda w: files.base_of(w.adapter)[1]["sequence"],
         precision=lambda w: files.base_of(w.adapter)[1]["precision"],
         seed=lookup("adapters/{adapter}/seed", within=config),
-        code=digest("evaluate_adapter.py", "train"),
+        code=digest("paper/evaluate_adapter.py", "train"),
     script:
-        "../scripts/evaluate_adapter.py"
+        "../scripts/paper/evaluate_adapter.py"
 
 
 rule compare_searches:
@@ -61,9 +61,9 @@ rule compare_searches:
         "results/logs/{dataset}/compare_searches/{index}.log",
     params:
         seed=config["seeds"]["agent"],
-        code=digest("compare_searches.py", "rag", "paper"),
+        code=digest("paper/compare_searches.py", "rag", "paper"),
     script:
-        "../scripts/compare_searches.py"
+        "../scripts/paper/compare_searches.py"
 
 
 rule measure_scale:
@@ -77,9 +77,9 @@ rule measure_scale:
         shape=lookup("shapes/{shape}", within=config),
         quantizations=lambda w: config["papers"][config["paper"]]["quantizations"],
         rounds=5,
-        code=digest("measure_scale.py", "gguf"),
+        code=digest("paper/measure_scale.py", "gguf"),
     script:
-        "../scripts/measure_scale.py"
+        "../scripts/paper/measure_scale.py"
 
 
 rule collect_scale:
@@ -98,9 +98,9 @@ rule collect_scale:
         "results/logs/paper/collect_scale.log",
     params:
         shapes=lambda w: config["papers"][config["paper"]]["large"],
-        code=digest("collect_scale.py"),
+        code=digest("paper/collect_scale.py"),
     script:
-        "../scripts/collect_scale.py"
+        "../scripts/paper/collect_scale.py"
 
 
 rule measure_pretraining:
@@ -133,9 +133,9 @@ rule measure_pretraining:
             points=8,
             sample_tokens=100,
         ),
-        code=digest("measure_pretraining.py", "train"),
+        code=digest("paper/measure_pretraining.py", "train"),
     script:
-        "../scripts/measure_pretraining.py"
+        "../scripts/paper/measure_pretraining.py"
 
 
 rule collect_curves:
@@ -153,9 +153,9 @@ rule collect_curves:
         "results/logs/paper/collect_curves.log",
     params:
         cells=files.curves(experiments),
-        code=digest("collect_curves.py", "report"),
+        code=digest("paper/collect_curves.py", "report"),
     script:
-        "../scripts/collect_curves.py"
+        "../scripts/paper/collect_curves.py"
 
 
 rule collect_paper:
@@ -179,9 +179,9 @@ rule collect_paper:
         "results/logs/paper/collect_paper.log",
     params:
         cells=files.cells(experiments),
-        code=digest("collect_paper.py", "report"),
+        code=digest("paper/collect_paper.py", "report"),
     script:
-        "../scripts/collect_paper.py"
+        "../scripts/paper/collect_paper.py"
 
 
 rule judge_claims:
@@ -199,9 +199,9 @@ rule judge_claims:
     log:
         "results/logs/paper/judge_claims.log",
     params:
-        code=digest("judge_claims.py", "report"),
+        code=digest("paper/judge_claims.py", "report"),
     script:
-        "../scripts/judge_claims.py"
+        "../scripts/paper/judge_claims.py"
 
 
 rule plot_experiment:
@@ -220,9 +220,9 @@ rule plot_experiment:
         "results/logs/paper/plot_experiment/{experiment}.log",
     params:
         experiment="{experiment}",
-        code=digest("plot_experiment.py", "report"),
+        code=digest("paper/plot_experiment.py", "report"),
     script:
-        "../scripts/plot_experiment.py"
+        "../scripts/paper/plot_experiment.py"
 
 
 rule plot_curves:
@@ -242,9 +242,9 @@ rule plot_curves:
     params:
         experiment="{experiment}",
         published=lambda w: files.published(w.experiment),
-        code=digest("plot_curves.py", "report"),
+        code=digest("paper/plot_curves.py", "report"),
     script:
-        "../scripts/plot_curves.py"
+        "../scripts/paper/plot_curves.py"
 
 
 ruleorder: plot_curves > plot_experiment
@@ -275,6 +275,6 @@ rule render_paper:
             "sweeps": config["papers"][config["paper"]]["reference"],
             "quantization, stack": config["papers"][config["paper"]]["whole"],
         },
-        code=digest("render_paper.py", "report"),
+        code=digest("paper/render_paper.py", "report"),
     script:
-        "../scripts/render_paper.py"
+        "../scripts/paper/render_paper.py"

@@ -15,9 +15,9 @@ rule train_tokenizer:
         base=files.bases(taken=False),
     params:
         vocab_size=lookup("bases/{base}/vocab_size", within=config),
-        code=digest("train_tokenizer.py", "train"),
+        code=digest("pretrain/train_tokenizer.py", "train"),
     script:
-        "../scripts/train_tokenizer.py"
+        "../scripts/pretrain/train_tokenizer.py"
 
 
 rule tokenize_corpus:
@@ -34,9 +34,9 @@ rule tokenize_corpus:
     log:
         "results/logs/{dataset}/tokenize_corpus/{base}.log",
     params:
-        code=digest("tokenize_corpus.py", "train"),
+        code=digest("pretrain/tokenize_corpus.py", "train"),
     script:
-        "../scripts/tokenize_corpus.py"
+        "../scripts/pretrain/tokenize_corpus.py"
 
 
 rule pretrain:
@@ -75,6 +75,6 @@ rule pretrain:
             precision=lookup("bases/{base}/precision", within=config),
             seed=lookup("bases/{base}/seed", within=config),
         ),
-        code=digest("pretrain.py", "train"),
+        code=digest("pretrain/pretrain.py", "train"),
     script:
-        "../scripts/pretrain.py"
+        "../scripts/pretrain/pretrain.py"

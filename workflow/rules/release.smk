@@ -16,9 +16,9 @@ rule describe_gguf:
             author=config["release"]["author"],
             base=lambda w: files.base_of(files.released(w.system)["model"])[0],
         ),
-        code=digest("describe_gguf.py", "gguf"),
+        code=digest("release/describe_gguf.py", "gguf"),
     script:
-        "../scripts/describe_gguf.py"
+        "../scripts/release/describe_gguf.py"
 
 
 rule write_modelfile:
@@ -37,9 +37,9 @@ rule write_modelfile:
             context=config["agent"]["context"],
             max_new_tokens=config["agent"]["max_new_tokens"],
         ),
-        code=digest("write_modelfile.py", "gguf"),
+        code=digest("release/write_modelfile.py", "gguf"),
     script:
-        "../scripts/write_modelfile.py"
+        "../scripts/release/write_modelfile.py"
 
 
 rule write_card:
@@ -62,9 +62,9 @@ rule write_card:
             source=lambda w: files.origin(w.dataset),
             parts=lambda w: files.described(w.system),
         ),
-        code=digest("write_card.py", "report", "rag"),
+        code=digest("release/write_card.py", "report", "rag"),
     script:
-        "../scripts/write_card.py"
+        "../scripts/release/write_card.py"
 
 
 # The folder is no other rule's input, so that it does not matter that Snakemake compares folders
@@ -83,7 +83,9 @@ rule make_release:
         tasks=f"results/{config['dataset']}/prepared/tasks.jsonl",
         programs=[
             f"workflow/scripts/{path}"
-            for path in sources("chat.py", "serve.py", "verify_release.py")
+            for path in sources(
+                "release/chat.py", "release/serve.py", "release/verify_release.py"
+            )
         ],
         requirements="envs/serve.txt",
     output:
@@ -101,6 +103,6 @@ rule make_release:
             },
             examples=5,
         ),
-        code=digest("make_release.py", "serve"),
+        code=digest("release/make_release.py", "serve"),
     script:
-        "../scripts/make_release.py"
+        "../scripts/release/make_release.py"

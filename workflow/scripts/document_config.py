@@ -34,7 +34,7 @@ YAML takes `1e-3` for text: write `1.0e-3` or `0.001`.
 
 def document(schema):
     """The text of config/README.md for a schema without references."""
-    from specialist.schema_errors import describe
+    from specialist.core.schema_errors import describe
 
     def rows(part, path):
         for key, child in part.get("properties", {}).items():
@@ -59,6 +59,6 @@ def document(schema):
 
 
 if __name__ == "__main__":
-    from specialist.config import schema
+    from specialist.config.load import schema
 
     README.write_text(document(schema()), encoding="utf-8")

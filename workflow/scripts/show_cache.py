@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from specialist.cache import Cache
-from specialist.config import load
+from specialist.config.load import load
+from specialist.engine.cache import Cache
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 

@@ -12,13 +12,14 @@ from snakemake.cli import main
 from snakemake.executors import dryrun
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from specialist import preflight, records
-from specialist.cache import Cache
-from specialist.forced import selection
-from specialist.machine import look
-from specialist.params import flat
-from specialist.plan import COMPUTED, PERHAPS, Job, Planner, table
-from specialist.step import UserError
+from specialist.core.errors import UserError
+from specialist.engine import records
+from specialist.engine.cache import Cache
+from specialist.engine.contract import flat
+from specialist.engine.forced import selection
+from specialist.engine.plan import COMPUTED, PERHAPS, Job, Planner, table
+from specialist.preflight import check as preflight
+from specialist.preflight.machine import look
 
 common_settings = dryrun.common_settings  # a part of every executor plugin
 jobs = []  # explained, in the order in which they would run

@@ -6,8 +6,8 @@ Exit status 1 if a file is missing or is not what its step wrote. Nothing is mad
 import argparse
 import sys
 
-from specialist import records
-from specialist.chain import follow, mend, step
+from specialist.engine import records
+from specialist.engine.verify import follow, mend, step
 
 
 def show(chain):

@@ -1,0 +1,1 @@
+"""The package that the workflow's scripts share; each room below says what belongs in it."""

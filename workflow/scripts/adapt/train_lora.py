@@ -1,0 +1,123 @@
+"""Trains an adapter on a frozen base, or all weights of the base."""
+
+
+def train_lora(
+    conversations, held_out, model, config, tokenizer, tokenizer_config, chat_template,
+    system_prompt, adapter, adapter_config, figures, masks, curve,
+    *, method, rank, alpha, dropout, target_modules, learning_rate, batch_size,
+    gradient_accumulation, gradient_checkpointing, packing, examples, epochs, max_length,
+    precision, seed, threads, checkpoints,
+):  # fmt: skip
+    """Fine-tune on the assistant's turns with trl's SFTTrainer and peft.
+
+    Args:
+        conversations, held_out: JSONL of {"messages": [...]}.
+        model, config: the base's files, in one folder.
+        tokenizer, tokenizer_config, chat_template: the tokenizer's files, in one folder.
+        system_prompt: text put before every conversation that has no system message.
+        adapter, adapter_config: the adapter's files, written in one folder; after full
+            fine-tuning the whole model's.
+        figures: JSON with trainable parameters and the held-out loss.
+        masks: text that shows for a few conversations which tokens carry loss.
+        curve: CSV of the training and held-out loss, in nats per token, by step.
+        method: lora, qlora, dora, rslora or full; see `specialist.train.adapters`.
+        packing: whether several conversations share a row, where they do not see each other.
+        examples: how many of the conversations are used, drawn by the seed; None for all.
+        epochs: passes over the conversations.
+        max_length: tokens of the longest conversation.
+        checkpoints: `specialist.engine.checkpoints.Checkpoints`.
+
+    Raises:
+        UserError: a conversation is too long, or the chat template refuses it; there are fewer
+            conversations than `examples`; the base has no layer of such a name.
+    """
+    import json
+
+    import torch
+    from datasets import Dataset
+    from transformers import AutoTokenizer, set_seed
+    from trl import SFTConfig
+
+    from specialist.core.progress import trainer_progress
+    from specialist.engine.checkpoints import trainer_checkpoints
+    from specialist.train.adapters import check_targets, load_base, peft_config, save
+    from specialist.train.attention import implementation
+    from specialist.train.finetuning import (
+        draw,
+        encode,
+        loss_curve,
+        packed_collator,
+        show_masks,
+        trainer_arguments,
+        trainer_class,
+        with_system_prompt,
+    )
+
+    torch.set_num_threads(threads)
+    set_seed(seed)
+    check_targets(f"adapters.{adapter.parent.name}", model.parent, target_modules)
+    prompt = system_prompt.read_text(encoding="utf-8")
+    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    rows, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
+    drawn = draw(len(rows), examples, seed)
+    train = encode(conversations, rows, processing, max_length, drawn)
+    # Those of a length go through the model together, so that little of a batch is padding.
+    validation = sorted(
+        encode(held_out, unseen, processing, max_length), key=lambda row: len(row["input_ids"])
+    )
+    arguments = SFTConfig(
+        warmup_steps=0.03,  # a share of all steps
+        weight_decay=0.0,
+        packing=packing,
+        eval_packing=False,
+        **trainer_arguments(
+            checkpoints,
+            max_length=max_length,
+            batch_size=batch_size,
+            gradient_accumulation=gradient_accumulation,
+            gradient_checkpointing=gradient_checkpointing,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            precision=precision,
+            seed=seed,
+        ),
+    )
+    trainer = trainer_class()(
+        model=load_base(
+            model.parent,
+            method=method,
+            attention=implementation(precision),
+            precision=precision,
+        ),
+        args=arguments,
+        processing_class=processing,
+        train_dataset=Dataset.from_list(train),
+        eval_dataset=Dataset.from_list(validation),
+        peft_config=peft_config(
+            method, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
+        ),
+        callbacks=[trainer_progress(method), trainer_checkpoints(checkpoints)],
+    )
+    if packing:
+        trainer.data_collator = packed_collator(trainer.data_collator.pad_token_id)
+    masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
+    last = checkpoints.last()
+    trainer.train(resume_from_checkpoint=last and str(last))
+    held_out_loss = trainer.evaluate()["eval_loss"]
+    trainable, total = save(trainer.model, adapter, adapter_config)
+    result = {
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "trainable_share": trainable / total,
+        "held_out_loss": held_out_loss,
+        "conversations": len(train),
+        "steps": trainer.state.global_step,
+    }
+    figures.write_text(json.dumps(result, indent=1) + "\n")
+    curve.write_text(loss_curve(trainer.state.log_history))
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(train_lora, snakemake)

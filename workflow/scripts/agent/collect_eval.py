@@ -1,0 +1,137 @@
+"""Collects what all stages measured into results/agent_eval.json and a summary to read."""
+
+import json
+
+RETRIEVAL = ("recall_at_1", "recall_at_3", "mrr", "n")
+
+
+def collect_eval(
+    scores, measures, retrieval, gates, leakage, tasks, schema, template, agent_eval, summary,
+    *, config, quantizations, stages,
+):  # fmt: skip
+    """Write the result of a run.
+
+    Args:
+        scores: JSON of score for each system, in the order of the configuration.
+        measures: JSON of measure_gguf for each of `quantizations`, of the headline's model.
+        retrieval: JSON of measure_retrieval, or an empty list.
+        gates: JSON of gates for each of `stages`.
+        leakage: JSON of prepare_tasks.
+        tasks: JSONL of the tasks.
+        schema: JSON schema of `agent_eval`.
+        template: Jinja template of `summary`.
+        agent_eval: JSON to write.
+        summary: Markdown to write.
+        config: the whole configuration, as `specialist.config.load` completed it.
+        quantizations: types of the measures.
+        stages: names of the stages that the gates belong to.
+
+    Raises:
+        UserError: a scripted system does not solve every task.
+    """
+    from collections import Counter
+
+    import jsonschema
+
+    from specialist.core.files import sha256
+    from specialist.core.text import read_rows
+    from specialist.engine.step import machine
+    from specialist.report.summary import render
+
+    figures = dict(zip(config["systems"], map(_read, scores), strict=True))
+    systems = {name: _system(name, found, config) for name, found in figures.items()}
+    kinds = Counter(task["kind"] for task in read_rows(tasks))
+    headline = systems[config["headline"]]
+    searched = _read(retrieval) if retrieval else dict.fromkeys(RETRIEVAL) | {"n": 0}
+    passed = {
+        f"{stage}/{name}": gate
+        for stage, path in zip(stages, gates, strict=True)
+        for name, gate in _read(path).items()
+    }
+    result = {
+        "schema_version": 1,
+        "dataset": config["dataset"],
+        "suite": {
+            "sha256": sha256(tasks),
+            "n": kinds.total(),
+            "kinds": dict(sorted(kinds.items())),
+        },
+        "headline": {
+            "system": config["headline"],
+            "success_rate": headline["success_rate"],
+            "ci95": headline["ci95"],
+        },
+        "systems": systems,
+        "retrieval": {key: searched[key] for key in RETRIEVAL},
+        "quantization": dict(zip(quantizations, map(_quantization, measures), strict=True)),
+        "gates": passed | _solvable(figures, config),
+        "leakage": _read(leakage),
+        "provenance": machine() | {"config": config},
+    }
+    jsonschema.validate(result, _read(schema))
+    text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+    agent_eval.write_text(text + "\n", encoding="utf-8")
+    summary.write_text(render(template, result, figures), encoding="utf-8")
+    low, high = headline["ci95"]
+    print(f"{config['headline']} solves {headline['success_rate']:.3f} ({low:.3f} to {high:.3f})")
+
+
+def _read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _system(name, found, config):
+    """The entry of a system."""
+    from scipy.stats import binomtest
+
+    entry, model = config["systems"][name], found["model"]
+    if model:
+        adapter = entry.get("adapter")
+        base = config["adapters"][adapter]["base"] if adapter else entry["base"]
+        model = {"base": base, "adapter": adapter, "quant": entry["quantization"], **model}
+    interval = binomtest(found["success"], found["n"]).proportion_ci(method="wilson")
+    own = ("outcomes", "turns_on_kb", "finished_rate", "times")
+    return {
+        **{key: value for key, value in found.items() if key not in own},
+        **found["times"],
+        "model": model,
+        "retrieval": "index" in entry,
+        # Rounding may put an end just outside.
+        "ci95": [max(0.0, float(interval.low)), min(1.0, float(interval.high))],
+    }
+
+
+def _quantization(path):
+    """The entry of a quantised type."""
+    found = _read(path)
+    quality = (
+        "bytes",
+        "bits_per_weight",
+        "ratio_to_f16",
+        "perplexity",
+        "kl_mean",
+        "same_top_token",
+    )
+    speed = ("tokens_per_second", "speedup_over_f16")
+    return {key: found[key] for key in quality} | {key: found["speed"][key] for key in speed}
+
+
+def _solvable(figures, config):
+    """The gate that the scripts of the tasks solve them all, told here: `score` holds it first."""
+    from specialist.core.gates import check
+
+    gates = {}
+    for name, found in figures.items():
+        if config["systems"][name].get("policy") == "scripted":
+            failed = [f"{task} ({why})" for task, why in found["outcomes"].items() if why]
+            value = len(failed) / found["n"]
+            hint = f"What these tasks expect is not what their solutions reach: {failed[:10]}"
+            named = check(f"system {name}", hint, unsolved_tasks=(value, 0))
+            gates[f"{name}/unsolved_tasks"] = named["unsolved_tasks"]
+    return gates
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(collect_eval, snakemake)

@@ -1,0 +1,56 @@
+"""Fetches the text of a dataset, or takes the file that the user has of it."""
+
+TIMEOUT = 30  # seconds without a byte
+
+
+def fetch_corpus(local, corpus, *, url, sha256):
+    """Write a text whose content is known beforehand; nothing is written unless it is all of it.
+
+    Args:
+        local: the same file on this machine, which is then taken, or an empty list.
+        corpus: file to write.
+        url: where the text is otherwise fetched from.
+        sha256: SHA-256 of the text, in hexadecimal.
+
+    Raises:
+        UserError: the URL does not answer with the file, or the content is another.
+    """
+    import http.client
+    import shutil
+    from urllib.request import urlopen
+
+    from specialist.core.errors import UserError
+    from specialist.engine import cache
+
+    unfinished = corpus.with_name(f"{corpus.name}.unfinished")
+    try:
+        with (
+            local.open("rb") if local else urlopen(url, timeout=TIMEOUT) as source,
+            open(unfinished, "wb") as file,
+        ):
+            shutil.copyfileobj(source, file)
+        if (found := cache.sha256(unfinished)) != sha256:
+            remedy = (
+                "remove `path` to have the file fetched, or give the file that is meant"
+                if local
+                else "if the file was changed on purpose, read it and set the new `sha256`"
+            )
+            raise UserError(
+                f"{local or url}: found a file of {unfinished.stat().st_size} bytes with the "
+                f"SHA-256 {found}, expected {sha256}; {remedy}"
+            )
+        unfinished.rename(corpus)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(
+            f"{local or url}: cannot be read ({error}); if this machine is not connected, bring "
+            "the file and name it in the dataset's `corpus: {path: ...}`"
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    print(f"{corpus}: {corpus.stat().st_size} bytes from {local or url}")
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(fetch_corpus, snakemake)

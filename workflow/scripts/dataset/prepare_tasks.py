@@ -1,0 +1,35 @@
+"""Prepares the held-out tasks of a dataset: checked, with the world that they start from."""
+
+
+def prepare_tasks(suite, tools, database, tasks, *, articles):
+    """Write the tasks in full form.
+
+    Args:
+        suite: JSONL of tasks; see workflow/schemas/task.schema.yaml.
+        tools: tools.yaml, or an empty list: the agent can only search and answer.
+        database: SQL script of the database, or an empty list.
+        tasks: JSONL to write, every key of the schema that has a default filled in.
+        articles: names of the knowledge base's files.
+
+    Raises:
+        UserError: what is wrong with the files, place by place.
+    """
+    from specialist.core.text import write_rows
+    from specialist.data.formats import Mistakes
+    from specialist.data.suite import check_tasks, read_tasks
+    from specialist.data.toolbox import read_database, read_tools
+
+    with Mistakes() as mistakes:
+        found = read_tasks(suite, mistakes)
+        world = read_database(database, mistakes)
+        session_keys = {name for _, task in found for name in task["session"]}
+        offered = read_tools(tools, world, session_keys, mistakes)
+        check_tasks(found, offered, world, articles, mistakes)
+    write_rows(tasks, (task for _, task in found))
+    print(f"{len(found)} tasks")
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(prepare_tasks, snakemake)

@@ -1,0 +1,22 @@
+"""Simulates the training episodes of a dataset from a spec."""
+
+
+def simulate_sft(spec, sft, *, episodes, seed):
+    """Write episodes of a good agent, each with a handbook of its own.
+
+    Args:
+        spec: files of the spec: world, sayings, procedures, kinds, tools, database, handbook.
+        sft: JSONL to write, rows with "messages".
+        episodes: how many.
+        seed: seed of everything drawn.
+    """
+    from specialist.core.text import write_rows
+    from specialist.data import simulation
+
+    write_rows(sft, simulation.episodes(simulation.Spec.of(spec), episodes, seed))
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(simulate_sft, snakemake)

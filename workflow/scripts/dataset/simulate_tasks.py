@@ -1,0 +1,27 @@
+"""Simulates the held-out tasks of a dataset from a spec."""
+
+
+def simulate_tasks(spec, suite, database, *, tasks, seed):
+    """Write tasks with what must be true after them, and the world that they start from.
+
+    Args:
+        spec: files of the spec: world, figures, sayings, procedures, kinds, tools, database,
+            handbook.
+        suite: JSONL of the tasks to write.
+        database: SQL script to write, the schema and the rows of all tasks.
+        tasks: how many.
+        seed: seed of everything drawn.
+    """
+    from specialist.core.text import write_rows
+    from specialist.data import simulation
+
+    source = simulation.Spec.of(spec)
+    rows, script = simulation.tasks(source, tasks, seed)
+    write_rows(suite, rows)
+    database.write_text(script, encoding="utf-8")
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(simulate_tasks, snakemake)

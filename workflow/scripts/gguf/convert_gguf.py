@@ -1,0 +1,99 @@
+"""Converts a Hugging Face model to an F16 GGUF with llama.cpp's own converter, and checks it."""
+
+import json
+import os
+
+LOGIT_TOKENS = 512
+# Rounding the weights of a trained model to F16 moves a logit by a hundredth of the logits'
+# standard deviation at most; a tensor or a setting converted wrongly, by more than a half.
+LOGIT_LIMIT = 0.05
+
+
+def convert_gguf(
+    model, config, tokenizer, tokenizer_config, chat_template, sentencepiece, text, gguf, gate,
+    *, name, threads,
+):  # fmt: skip
+    """Write `gguf`, if it does what the model does.
+
+    Args:
+        model, config, tokenizer, tokenizer_config, chat_template: files of a Hugging Face
+            model: weights (safetensors), config.json, tokenizer.json, tokenizer_config.json
+            and chat_template.jinja.
+        sentencepiece: its tokenizer.model, perhaps empty, or an empty list.
+        text: JSONL with a "text" field: the text to compare tokens and logits on.
+        gguf: F16 GGUF to write.
+        gate: JSON to write: token_ids (number of texts whose ids differ between
+            Transformers and llama.cpp) and f16_logits (largest difference of logits from
+            Transformers in fp32, over the standard deviation of the logits), each with
+            value, limit and passed.
+        name: the model's name in the GGUF.
+        threads: CPU threads.
+
+    Raises:
+        UserError: llama.cpp does not know the architecture or the tokenizer, or a gate
+            failed; nothing is written then.
+    """
+    from specialist.core.gates import check
+    from specialist.core.scratch import scratch
+    from specialist.gguf.converter import convert
+
+    files = {
+        "model.safetensors": model,
+        "config.json": config,
+        "tokenizer.json": tokenizer,
+        "tokenizer_config.json": tokenizer_config,
+        "chat_template.jinja": chat_template,
+    }
+    if sentencepiece and sentencepiece.stat().st_size:
+        files["tokenizer.model"] = sentencepiece
+    with open(text, encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"] for line in lines]
+    with scratch(gguf) as room:
+        # The converter wants one folder, and takes metadata from its name.
+        folder = room / "model"
+        folder.mkdir()
+        for target, source in files.items():
+            (folder / target).symlink_to(source.resolve())
+        made = room / "f16.gguf"
+        convert(folder, made, name)
+        differing, difference = _compare(folder, made, texts, threads)
+        gates = check(
+            "Hugging Face model against F16 GGUF",
+            "llama.cpp would run another model than the one trained: use a tokenizer and an "
+            "architecture that it knows.",
+            token_ids=(differing, 0),
+            f16_logits=(difference, LOGIT_LIMIT),
+        )
+        os.replace(made, gguf)
+    gate.write_text(json.dumps(gates, indent=1, sort_keys=True) + "\n")
+
+
+def _compare(folder, gguf, texts, threads):
+    """Number of texts with other token ids, and the largest difference of logits."""
+    import numpy as np
+    import torch
+    from transformers import AutoTokenizer
+
+    from specialist.gguf.runtime import Runtime
+    from specialist.train.streaming import open_model
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    checked = texts + tokenizer.all_special_tokens
+    expected = tokenizer(checked, add_special_tokens=False)["input_ids"]
+    model = open_model(folder)
+    context = min(LOGIT_TOKENS, model.config.max_position_embeddings)
+    with Runtime(gguf, context=context, threads=threads) as runtime:
+        differing = sum(
+            runtime.tokenize(text) != ids for text, ids in zip(checked, expected, strict=True)
+        )
+        ids = runtime.tokenize("".join(texts))[:context]
+        actual = runtime.logits(ids)
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids])).logits[0].numpy()
+    return differing, float(np.abs(actual - logits).max() / logits.std())
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(convert_gguf, snakemake)

@@ -1,0 +1,87 @@
+"""Learns from the training conversations what a customer's message searches for."""
+
+import itertools
+
+
+def learn_queries(
+    conversations, chunks, embeddings, settings, encoder, shift, *, learn_from, threads
+):
+    """Write the matrix that moves a query's vector towards the chunk that it asks for.
+
+    In a conversation the agent puts a message into a short query, and that query finds a
+    chunk: the message should have found it too. Ridge regression learns the way from a
+    message to its chunk, counted from the mean of all chunks. Where nothing was searched
+    for, a message goes to the chunk that it finds itself, and a title to its own chunk:
+    so chunks that no conversation looks up are still found.
+
+    Args:
+        conversations: JSONL of prepare_sft.
+        chunks: JSONL of chunk_kb.
+        embeddings: .npy of embed_chunks.
+        settings, encoder: JSON of embed_chunks and GGUF of convert_encoder, or an empty list;
+            see `specialist.rag.embedding.open_encoder`.
+        shift: .npy to write: float32 [dimension, dimension], for
+            `specialist.rag.retrieval.shifted`; zeros if no conversation searches.
+        learn_from: most conversations that are read, evenly from all.
+        threads: CPU threads for sentence-transformers.
+    """
+    import numpy as np
+
+    from specialist.core.text import read_rows
+    from specialist.rag.embedding import open_encoder
+    from specialist.rag.retrieval import read_chunks, shifted
+
+    rows, vectors = list(read_rows(conversations)), np.load(embeddings, allow_pickle=False)
+    count, dimension = min(learn_from, len(rows)), vectors.shape[1]
+    read = (_lookup(rows[i * len(rows) // count]["messages"]) for i in range(count))
+    pairs = [(message, query) for message, query in read if message]
+    searched = sorted({query for message, query in pairs if query != message})
+    if not searched:
+        print("no conversation searches: queries stay as they are")
+        np.save(shift, np.zeros((dimension, dimension), np.float32))
+        return
+    titles = [chunk["title"] for chunk in read_chunks(chunks)]
+    texts = sorted({*itertools.chain(*pairs), *titles})
+    with open_encoder(settings, encoder or None, threads) as model:
+        embedded = dict(zip(texts, model.queries(texts), strict=True))
+    asked, queries, labels, names = (
+        np.array([embedded[text] for text in part])
+        for part in (*zip(*pairs, strict=True), searched, titles)
+    )
+
+    def found(queries):
+        return (queries @ vectors.T).argmax(axis=1)
+
+    sources = np.concatenate([asked, names]).astype(np.float64)
+    targets = np.concatenate([vectors[found(queries)], vectors]) - vectors.mean(axis=0)
+    learned = np.linalg.solve(sources.T @ sources + np.eye(dimension), sources.T @ targets)
+    np.save(shift, learned.astype(np.float32))
+    before, after = (found(part) == found(queries) for part in (asked, shifted(asked, learned)))
+    moved = (found(labels) != found(shifted(labels, learned))).sum()
+    print(
+        f"{len(pairs)} messages: {before.mean():.1%} found what their conversation looks up, "
+        f"{after.mean():.1%} do now; {moved} of {len(searched)} queries find another chunk"
+    )
+
+
+def _lookup(messages):
+    """(what the user wrote, the first query that followed on it or, without one, the same)."""
+    from specialist.agent import react
+    from specialist.agent.environment import SEARCH
+
+    said = None
+    for message in messages:
+        if message["role"] == "user":
+            said = message["content"]
+        elif message["role"] == "assistant" and said:
+            turn = react.parse(message["content"])
+            query = turn.get("arguments", {}).get("query")
+            if turn.get("call") == SEARCH["name"] and isinstance(query, str):
+                return said, query
+    return said, said
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(learn_queries, snakemake)

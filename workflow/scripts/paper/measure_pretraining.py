@@ -1,0 +1,90 @@
+"""Pretrains a base on one long text, and measures as it goes what it has learned."""
+
+
+def measure_pretraining(
+    tokens, held_out_tokens, stats, tokenizer, curve, times,
+    *, depth, context, sequence, batch_tokens, train_tokens, learning_rate,
+    muon_learning_rate, weight_decay, warmup_share, precision, seed, points, sample_tokens,
+    threads,
+):  # fmt: skip
+    """Write bits per byte of the held-out text, and a sample, after each part of the training.
+
+    The model, its optimizers and the schedule are those of `pretrain`. A row of a batch is a
+    window that begins anywhere in the text. The held-out text is measured whole: it is cut into
+    windows of `sequence` tokens, and each token is predicted once, from those before it in its
+    window. There are no checkpoints: what is timed is not to be interrupted.
+
+    Args:
+        tokens, held_out_tokens: .npy of token ids, a text ended by <|endoftext|>.
+        stats: JSON of `tokenize_corpus`, for the bytes of the held-out text.
+        tokenizer: tokenizer.json.
+        curve: JSONL to write: "tokens" seen, "bits_per_byte", "sample".
+        times: JSONL to write: "tokens" seen, "seconds" from the making of the model on, those
+            of the measurements left out.
+        depth, ..., seed: as in `pretrain`.
+        points: how often it is measured, the last time at the end.
+        sample_tokens: tokens of a sample.
+        threads: CPU threads.
+
+    Raises:
+        UserError: a part of the text is shorter than one window.
+    """
+    import functools
+    import json
+    import math
+    import time
+
+    import torch
+    from tokenizers import Tokenizer
+
+    from specialist.config.shape import shape
+    from specialist.core.progress import Progress
+    from specialist.core.text import END_OF_TEXT, write_rows
+    from specialist.train import attention, language, pretraining
+    from specialist.train.sampling import sample
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bpe = Tokenizer.from_file(str(tokenizer))
+    end = bpe.token_to_id(END_OF_TEXT)
+    text, held_out = (language.one_text(path, sequence) for path in (tokens, held_out_tokens))
+    size = json.loads(stats.read_text())["held_out"]["bytes"]
+    per_step = max(1, batch_tokens // sequence) * sequence
+    steps = math.ceil(train_tokens / per_step)
+    measured = {round(steps * part / points) for part in range(1, points + 1)}
+    found, clock, progress = [], [], Progress("measure_pretraining", steps)
+    seconds, begin = 0.0, time.perf_counter()
+    network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
+    network.set_attn_implementation(attention.implementation(precision))
+    training = language.training(
+        network, text, steps=steps, batch_tokens=batch_tokens, sequence=sequence,
+        learning_rate=learning_rate, muon_learning_rate=muon_learning_rate,
+        weight_decay=weight_decay, warmup_share=warmup_share, precision=precision, seed=seed,
+        device=device,
+    )  # fmt: skip
+    for step, loss in enumerate(training, 1):
+        progress(step, f"loss {loss:.3f}")
+        if step not in measured:
+            continue
+        seconds += time.perf_counter() - begin
+        seen = step * per_step
+        network.eval()
+        with pretraining.autocast(precision):
+            loss_of = functools.partial(language.loss_of, network)
+            nats = language.nats_of(loss_of, held_out, sequence, device)
+            ids = sample(network, bpe.encode("\n").ids, sample_tokens, seed, device)
+        network.train()
+        bits = nats / math.log(2) / size
+        found.append({"tokens": seen, "bits_per_byte": bits, "sample": bpe.decode(ids).strip()})
+        clock.append({"tokens": seen, "seconds": round(seconds, 2)})
+        print(f"{seen} tokens, {seconds:.1f} s: {bits:.3f} bits per byte")
+        begin = time.perf_counter()
+    write_rows(curve, found)
+    write_rows(times, clock)
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(measure_pretraining, snakemake)

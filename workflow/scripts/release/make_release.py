@@ -1,0 +1,77 @@
+"""Puts a system in a folder that needs nothing else, and seals it."""
+
+import json
+import shutil
+from pathlib import Path
+
+
+def make_release(
+    model, modelfile, card, license_text, prompt, tools, database, articles, index, tasks, programs,
+    requirements, release, *, name, settings, examples,
+):  # fmt: skip
+    """Write the folder `release`.
+
+    Args:
+        model, modelfile, card: GGUF, Modelfile and README.md of the release.
+        license_text: file of the licence of the programs.
+        prompt: Jinja template of the system message.
+        tools, database: tools.yaml and SQL script, or empty lists.
+        articles: files of the knowledge base.
+        index: files of the canonical index (chunks, embeddings, settings, encoder, perhaps
+            what it learned), or an empty list.
+        tasks: JSONL of the evaluation; the first one lends its session, and some are examples.
+        programs: chat.py, serve.py, verify_release.py and the modules that they import.
+        requirements: pins of what the programs need.
+        release: folder to write.
+        name: the model's name.
+        settings: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
+        examples: most tasks to show to who opens the chat, with their sessions.
+    """
+    from verify_release import SUMS, files, sha256
+
+    from specialist.core.text import read_rows
+    from specialist.release.deployment import SETTINGS
+
+    _copy(model, release / "model.gguf")
+    _copy(modelfile, release / "Modelfile")
+    _copy(card, release / "README.md")
+    _copy(license_text, release / "LICENSE")
+    _copy(prompt, release / "prompt.jinja")
+    _copy(requirements, release / "requirements.txt")
+    for path, target in ((tools, "tools.yaml"), (database, "database.sql")):
+        if path:
+            _copy(path, release / target)
+    for folder, paths in (("kb", articles), ("index", index)):
+        for path in paths:
+            _copy(path, release / folder / path.name)
+    for path in programs:
+        _copy(path, release / _place(path))
+    asked = {}
+    for row in read_rows(tasks):
+        shown = {"message": row["message"], "session": row.get("session", {})}
+        asked.setdefault(row["kind"], shown)
+    # One of each kind; the account of the first is the one that a chat opens by itself.
+    shown = list(asked.values())[:examples]
+    about = {"name": name, **settings, "session": shown[0]["session"], "examples": shown}
+    text = json.dumps(about, indent=1, ensure_ascii=False)
+    (release / SETTINGS).write_text(text + "\n", encoding="utf-8")
+    sums = "".join(f"{sha256(release / path)}  {path}\n" for path in files(release))
+    (release / SUMS).write_text(sums, encoding="utf-8")
+
+
+def _copy(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _place(program):
+    """Where a program of workflow/scripts lies in a release."""
+    if "specialist" in program.parts:
+        return Path(*program.parts[program.parts.index("specialist") :])
+    return Path({"verify_release.py": "verify.py"}.get(program.name, program.name))
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(make_release, snakemake)

@@ -1,0 +1,67 @@
+"""Writes the model card of a release, with what was measured."""
+
+import json
+
+ROLES = ("pretraining", "training", "measures", "retrieval", "leakage", "corpus", "sft")
+
+
+def write_card(
+    template, scores, pretraining, training, measures, retrieval, leakage, corpus, sft, card,
+    *, name, license, language, author, dataset, source, parts,
+):  # fmt: skip
+    """Write `card`: Markdown with the header that model hubs read.
+
+    Args:
+        template: Jinja template of the card.
+        scores: JSON of score.
+        pretraining, training, measures, retrieval, leakage, corpus, sft: JSON of pretrain,
+            train_lora, measure_gguf, measure_retrieval, audit_leakage, prepare_corpus and
+            prepare_sft, or an empty list for what the system has not.
+        card: Markdown to write.
+        name, license, language, author: of the model.
+        dataset: name of the dataset of the evaluation.
+        source: where the dataset came from.
+        parts: dict: "base" and "adapter" ({"name", and the entry of the configuration}, None
+            without one), "quantization" and "embedding" (None without an index).
+    """
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+    from scipy.stats import binomtest
+
+    found = _read(scores)
+    given = locals()
+    figures = {role: _read(given[role]) if given[role] else None for role in ROLES}
+    rate = found["success"] / found["n"]
+    interval = binomtest(found["success"], found["n"]).proportion_ci(method="wilson")
+    result = EvalResult(
+        task_type="text-generation",
+        task_name="customer cases, judged by the end state of the database and by facts",
+        dataset_type=dataset,
+        dataset_name=dataset,
+        metric_type="success_rate",
+        metric_name="cases solved",
+        metric_value=round(rate, 4),
+    )
+    data = ModelCardData(
+        model_name=name,
+        license=license,
+        language=language or None,
+        library_name="gguf",
+        pipeline_tag="text-generation",
+        tags=["gguf", "llama.cpp", "ollama", "agent", parts["quantization"]],
+        eval_results=[result],
+    )
+    made = ModelCard.from_template(
+        data, template_path=str(template), name=name, author=author, dataset=dataset,
+        source=source, scores=found, rate=rate, interval=interval, **parts, **figures,
+    )  # fmt: skip
+    card.write_text(made.content.strip() + "\n", encoding="utf-8")
+
+
+def _read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+if "snakemake" in globals():
+    from specialist.engine.step import run
+
+    run(write_card, snakemake)

@@ -1,0 +1,174 @@
+"""What decides the agent's next turn: a model, a script, or chance.
+
+A policy has two methods: `begin(task)` before each episode, and `turn(messages)`, the
+assistant's next turn in a conversation, as a `Turn`.
+"""
+
+import contextlib
+import random
+import re
+from dataclasses import dataclass
+
+from specialist.agent import react
+from specialist.core.errors import UserError
+
+
+@dataclass
+class Turn:
+    """An assistant's turn.
+
+    Attributes:
+        text: what it says, without control tokens.
+        cut: None, or the limit that ended it too early: "context_overflow", "token_limit".
+        prompt_tokens: tokens evaluated before the turn; those in the cache are not counted.
+        generated_tokens: tokens of the turn, its end included.
+        prompt_s, generated_s: seconds for both.
+    """
+
+    text: str
+    cut: str | None = None
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    prompt_s: float = 0.0
+    generated_s: float = 0.0
+
+
+class Model:
+    """A language model that decodes greedily, held to the form of a turn by a grammar.
+
+    Args:
+        runtime: an open `specialist.gguf.runtime.Runtime`.
+        system: the system message, evaluated once for all episodes.
+        grammar: GBNF of a turn.
+        max_new_tokens: most tokens of a turn.
+        said: None, or a function that is given the text of a turn after each token, as far as
+            it is written. What it raises ends the turn.
+    """
+
+    def __init__(self, runtime, system, grammar, max_new_tokens, said=None):
+        from specialist.core.prompt import Chat
+
+        self.runtime, self.grammar, self.max_new_tokens = runtime, grammar, max_new_tokens
+        self.said = said
+        self.chat = Chat(runtime)
+        self.prefix = self.chat.prefix(system)
+
+    @classmethod
+    def with_tools(cls, runtime, system, tools, max_new_tokens, said=None):
+        """The same with the grammar of some tools, as the model's template opens a turn."""
+        from specialist.agent.grammar import turn_grammar
+        from specialist.core.prompt import Chat
+
+        blank = bool(Chat(runtime).lead) or runtime.opens_with_blank
+        return cls(runtime, system, turn_grammar(tools, blank=blank), max_new_tokens, said)
+
+    def begin(self, task):
+        self.runtime.start(self.prefix)
+
+    def turn(self, messages):
+        from specialist.gguf.runtime import ContextOverflow, Usage
+
+        self.runtime.usage = usage = Usage()
+        prompt, new = self.chat.ids(messages), []
+        ends = (self.chat.end,)
+        stream = self.runtime.stream(prompt, self.grammar, self.max_new_tokens, ends)
+        try:
+            with contextlib.closing(stream):
+                for token in stream:
+                    new.append(token)
+                    if self.said and not self._ends(token):
+                        self.said(self.runtime.detokenize(new).lstrip(" "))
+        except ContextOverflow:
+            return Turn("", cut="context_overflow")
+        cut = None
+        if self._ends(new[-1]):
+            new.pop()
+        elif len(prompt) + len(new) >= self.runtime.context:
+            cut = "context_overflow"
+        else:
+            cut = "token_limit"
+        return Turn(
+            self.runtime.detokenize(new).lstrip(" "),
+            cut,
+            usage.prompt_tokens,
+            usage.generated_tokens,
+            usage.prompt_seconds,
+            usage.generated_seconds,
+        )
+
+    def _ends(self, token):
+        return token == self.chat.end or self.runtime.ends(token)
+
+
+class Scripted:
+    """Takes the steps of each task's solution, whatever comes of them."""
+
+    def begin(self, task):
+        if "solution" not in task:
+            raise UserError(
+                f"task {task['id']}: found no solution, which the scripted policy takes its steps "
+                "from; add one, or remove the systems with this policy from the configuration"
+            )
+        self.steps = iter(task["solution"])
+
+    def turn(self, messages):
+        step = next(self.steps, None)
+        if step is None:
+            return Turn("")
+        if "answer" in step:
+            return Turn(react.write_answer(step["thought"], step["answer"]))
+        return Turn(react.write_action(step["thought"], step["call"], step["arguments"]))
+
+
+class Random:
+    """Calls a tool or answers, each as likely, with arguments drawn by their types.
+
+    Texts are one to three words in a row from the conversation, whole numbers lie between 0
+    and 100, and an answer is a sentence of the conversation: what a policy reaches that
+    knows the form and nothing else.
+
+    Args:
+        tools: list of {"name", "parameters": JSON schema}.
+        seed: of all episodes; each draws of its own, whatever the order.
+    """
+
+    def __init__(self, tools, seed):
+        self.tools, self.seed = tools, seed
+
+    def begin(self, task):
+        self.random = random.Random(f"{self.seed}/{task['id']}")
+
+    def turn(self, messages):
+        # The system message is not of the conversation.
+        texts = [message["content"] for message in messages if message["role"] in ("user", "tool")]
+        tool = self.random.choice([None, *self.tools])
+        if tool is None:
+            sentences = [part for text in texts for part in re.split(r"(?<=[.!?])\s+", text)]
+            return Turn(
+                react.write_answer("chance", " ".join(self.random.choice(sentences).split()))
+            )
+        words = re.findall(r"\w+", " ".join(texts))
+        arguments = {
+            name: self._value(schema, words)
+            for name, schema in tool["parameters"].get("properties", {}).items()
+        }
+        return Turn(react.write_action("chance", tool["name"], arguments))
+
+    def _value(self, schema, words):
+        if "enum" in schema:
+            return self.random.choice(schema["enum"])
+        match schema.get("type"):
+            case "integer":
+                return self.random.randint(0, 100)
+            case "number":
+                return round(self.random.uniform(0, 100), 2)
+            case "boolean":
+                return self.random.random() < 0.5
+            case "array":
+                return [self._value(schema.get("items", {}), words)]
+            case "object":
+                parts = schema.get("properties", {})
+                return {name: self._value(part, words) for name, part in parts.items()}
+        count = self.random.randint(1, 3)
+        start = self.random.randrange(max(1, len(words) - count + 1))
+        return " ".join(words[start : start + count])

@@ -1,0 +1,182 @@
+"""The paper's experiments: each cell is an ordinary adapter and system, with a name and a path.
+
+A variant is named by what differs from the entry that it is a variant of, so that a cell which
+differs in nothing is that entry itself, and is not trained twice.
+"""
+
+import copy
+import itertools
+
+from specialist.config.load import UNQUANTIZED, load, taken_over
+from specialist.core.errors import UserError
+
+# The experiments that are no sweeps.
+QUANTIZATION, STACK, RETRIEVAL, SCALE = "quantization", "stack", "retrieval", "scale"
+PRETRAINING, BENCHMARK = "pretraining", "benchmark"
+# What the stack is made of: argument of a cell -> {label: value}.
+PARTS = {
+    "adapted": {"base": False, "LoRA": True},
+    "kind": {},
+    "search": {"retrieval": True, "no retrieval": False},
+    "tools": {"tools": True, "no tools": False},
+}
+
+
+def lay_out(config):
+    """Lay out the cells of the paper that `config` chooses.
+
+    Args:
+        config: a loaded configuration; it is not changed.
+
+    Returns:
+        (a configuration with a dataset, bases, adapters, an index and systems for all cells
+        added; {experiment: list of cells}). A cell is a dict of "cell" (its value, as text),
+        "seed", "base", "adapter" (None for a base alone) and "system"; that of the experiment
+        "retrieval" stands for all ways to search, and has "index" in place of the last three;
+        one of "scale" stands for all types, and has "shape". One of "pretraining" or "benchmark"
+        has "base" alone, and the latter is named by its benchmark.
+        Without `papers`, or where the headline has no adapter of a base from scratch, there are
+        no cells.
+
+    Raises:
+        UserError: a value in a sweep is not allowed for its key, or the name of a benchmark is
+            that of a dataset or a base too.
+    """
+    paper = config["papers"].get(config["paper"])
+    headline = config["systems"][config["headline"]]
+    if not paper or "adapter" not in headline:
+        return config, {}
+    if taken_over(config["bases"][config["adapters"][headline["adapter"]]["base"]]):
+        return config, {}
+    config = copy.deepcopy(config)
+    adapter, index = _own_entries(config, paper, headline)
+    kinds = [UNQUANTIZED, *paper["quantizations"]]
+    config["quantizations"] = list(dict.fromkeys([*config["quantizations"], *kinds[1:]]))
+    root, seeds, whole = config["adapters"][adapter]["base"], paper["seeds"], paper["whole"]
+
+    def cell(label, seed, changes, kind=UNQUANTIZED, adapted=True, search=True, tools=True):
+        base = name = _variant(config["bases"], root, seed=seed)
+        model = {"base": base}
+        if adapted:
+            name = _variant(config["adapters"], adapter, **changes, seed=seed, base=base)
+            model = {"adapter": name}
+        searched = {"index": index} if search and index else {}
+        entry = {**model, "quantization": kind, **searched, "tools": tools}
+        parts = [name, kind, searched.get("index", "alone"), *([] if tools else ["no-tools"])]
+        config["systems"][".".join(parts)] = entry
+        place = {"cell": label, "seed": seed, "base": base, "adapter": model.get("adapter")}
+        return {**place, "system": ".".join(parts)}
+
+    found = {
+        experiment: [
+            cell(label, seed, paper["reference"] | changes)
+            for label, changes in values(experiment, lists)
+            for seed in seeds
+        ]
+        for experiment, lists in paper["sweeps"].items()
+    }
+    if paper["quantizations"]:
+        found[QUANTIZATION] = [cell(kind, seed, whole, kind) for kind in kinds for seed in seeds]
+    if paper["stack"]:
+        chosen = headline["quantization"] if headline["quantization"] in kinds else kinds[-1]
+        parts = PARTS | {"kind": {kind: kind for kind in (UNQUANTIZED, chosen)}}
+        found[STACK] = [
+            cell(", ".join(labels), seed, whole, **_pick(parts, labels))
+            for labels in itertools.product(*parts.values())
+            for seed in seeds
+        ]
+    if index:
+        found[RETRIEVAL] = [{"cell": None, "seed": seeds[0], "index": index}]
+    found[PRETRAINING] = [
+        {"cell": root, "seed": seed, "base": _variant(config["bases"], root, seed=seed)}
+        for seed in seeds
+    ]
+    if paper["benchmarks"]:
+        found[BENCHMARK] = [
+            {"cell": name, "seed": seed, "base": _variant(config["bases"], base, seed=seed)}
+            for name in paper["benchmarks"]
+            for base in [_benchmark(config, name)]
+            for seed in seeds
+        ]
+    if paper["scale"]:
+        found[SCALE] = [
+            {"cell": None, "seed": seeds[0], "shape": shape} for shape in paper["scale"]
+        ]
+    return load(config), found
+
+
+def cores(model, config, total):
+    """Of `total` cores, those that train a base or adapter.
+
+    All where `config`, without the paper's cells, has it; half for a cell, as two that are trained
+    side by side are faster than one after the other.
+    """
+    own = model in config["bases"] or model in config["adapters"]
+    return total if own else max(1, total // 2)
+
+
+def _pick(parts, labels):
+    """The arguments that labels stand for."""
+    return {name: part[label] for (name, part), label in zip(parts.items(), labels, strict=True)}
+
+
+def values(experiment, lists):
+    """Yield (label, {key: value}) for each value of a sweep.
+
+    The label is the value of the key that the experiment is named after, or else all values.
+    """
+    for row in zip(*lists.values(), strict=True):
+        changes = dict(zip(lists, row, strict=True))
+        yield (
+            _text(changes[experiment]) if experiment in changes else " x ".join(map(_text, row)),
+            changes,
+        )
+
+
+def _own_entries(config, paper, headline):
+    """Names of the adapter and the index to start from, made where the paper has other data."""
+    adapter, index = headline["adapter"], headline.get("index")
+    base, dataset = config["adapters"][adapter]["base"], config["adapters"][adapter]["dataset"]
+    simulated = "simulate" in config["datasets"][dataset]
+    changes = paper["changes"]["dataset"] if simulated else {}
+    if not changes and not paper["changes"]["base"]:
+        return adapter, index
+
+    def own(section, name, **changes):
+        config[section][f"{name}-{config['paper']}"] = {**config[section][name], **changes}
+        return f"{name}-{config['paper']}"
+
+    if changes:
+        dataset = own("datasets", dataset, **changes)
+    base = own("bases", base, dataset=dataset, **paper["changes"]["base"])
+    adapter = own("adapters", adapter, dataset=dataset, base=base)
+    return adapter, index and own("indexes", index, dataset=dataset)
+
+
+def _benchmark(config, name):
+    """The name of the base of a benchmark, which is made with its dataset."""
+    entry = config["benchmarks"][name]
+    for section in ("datasets", "bases"):
+        if name in config[section]:
+            raise UserError(f"config: benchmarks.{name}: is a name in {section} too; rename one")
+    config["datasets"][name] = {"corpus": entry["corpus"]}
+    seed = config["seeds"]["pretrain"]
+    config["bases"][name] = {"dataset": name, "seed": seed, **entry["pretraining"]}
+    return name
+
+
+def _variant(entries, name, **changes):
+    """The name of an entry with other values, which is made unless it is there."""
+    entry = entries[name]
+    changes = {key: value for key, value in changes.items() if entry.get(key) != value}
+    if not changes:
+        return name
+    # An adapter's base differs in the seed, which the adapter has too.
+    shown = {key: value for key, value in changes.items() if key != "base"} or changes
+    new = "_".join([name, *(f"{key}-{_text(value)}" for key, value in shown.items())])
+    entries[new] = {**entry, **changes}
+    return new
+
+
+def _text(value):
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,211 @@
+"""The system message, and conversations as token ids.
+
+Training and the agent share `system_message`, so that a model meets the very text that it
+was trained with.
+"""
+
+import functools
+import os
+import re
+from pathlib import Path
+
+from specialist.core.errors import UserError
+
+# Characters for private use, which stand for a message's content while a template runs.
+MARK = 0xF0000
+
+
+def system_message(template, tools):
+    """The agent's system message.
+
+    Args:
+        template: Jinja file (resources/prompts/react.jinja).
+        tools: the tools that are offered: entries of tools.yaml, and
+            `specialist.agent.environment.SEARCH` before them where there is an index.
+
+    Raises:
+        UserError: the template cannot be rendered.
+    """
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    text = Path(template).read_text(encoding="utf-8")
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+    try:
+        return environment.from_string(text).render(tools=tools).strip()
+    except (TemplateError, OverflowError) as error:  # the sandbox bounds loops by the latter
+        line = f":{error.lineno}" if hasattr(error, "lineno") else ""
+        raise UserError(f"{template}{line}: {error}; mend the template of the prompt") from None
+
+
+class Chat:
+    """Writes conversations as token ids, for training and for the agent alike.
+
+    What people and tools write never meets the template's text before it is tokenised, and
+    is tokenised as plain text: it cannot hold a control token, which would end a turn or
+    open another. Other text gets the ids that `apply_chat_template` gives it.
+
+    Args:
+        model: what knows the chat template and the tokens: an open
+            `specialist.gguf.runtime.Runtime`, or a `specialist.train.finetuning.BaseTokenizer`.
+    """
+
+    def __init__(self, model):
+        self._model, self._render, self._control = model, model.render, model.control_tokens
+        longest_first = sorted(self._control, key=len, reverse=True)
+        self._split = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
+        # A conversation is asked for again after each turn: only its end is new.
+        self._tokenize = functools.lru_cache(1024)(
+            lambda text: tuple(model.tokenize(text, special=False))
+        )
+
+    @functools.cached_property
+    def lead(self):
+        """What the template writes between the opening of the assistant's turn and its text."""
+        return self._around[0]
+
+    @property
+    def end(self):
+        """Id of the control token that ends the assistant's turn.
+
+        Raises:
+            UserError: the template ends it by none.
+        """
+        return self._control[self.end_text]
+
+    @property
+    def end_text(self):
+        """Text of that token."""
+        return self._around[1]
+
+    def ids(self, messages):
+        """Token ids of a conversation, open for the assistant's next turn.
+
+        Args:
+            messages: list of {"role", "content"}.
+
+        Raises:
+            UserError: the template leaves a message out, or refuses the conversation.
+        """
+        ids = []
+        for control, text, _ in self._parts(self._text(_mark(messages), True), messages):
+            ids += [control] if control is not None else self._tokenize(text)
+        return ids
+
+    def finished(self, messages):
+        """A conversation whose last turn is the assistant's, as the agent would have written it.
+
+        Templates may write the last turn otherwise than those before it. Here it stands as they
+        do, behind the very prompt that the agent is given.
+
+        Returns:
+            (ids, mask): the tokens, and of each whether it is the assistant's: of its text, or
+            the control token that ends its turn.
+
+        Raises:
+            UserError: as `ids`.
+        """
+        marked = _mark(messages)
+        text, said = (
+            self._text(marked, False),
+            self._text(marked[:-1], True) + self.lead + marked[-1]["content"],
+        )
+        if not text.startswith(said):
+            text = said + self.end_text
+        ids, mask, closing = [], [], False
+        for control, part, begins in self._parts(text, messages):
+            if control is not None:
+                ids.append(control)
+                mask.append(closing)
+                closing = False
+                continue
+            ids += self._tokenize(part)
+            # It writes all up to that token, blanks at the end of its text among it.
+            own = [begin for begin, turn in begins if messages[turn]["role"] == "assistant"]
+            begin, starts = min(own, default=len(part)), self._model.starts(part)
+            ends = [*starts[1:], len(part)]
+            mask += [
+                bool(own) and (start >= begin or end > begin)
+                for start, end in zip(starts, ends, strict=True)
+            ]
+            closing = closing or bool(own)
+        return ids, mask
+
+    def prefix(self, system):
+        """The ids that every conversation with a system message begins with."""
+        system = {"role": "system", "content": system}
+        first, second = (
+            self.ids([system, {"role": "user", "content": content}]) for content in ("0", "a")
+        )
+        return os.path.commonprefix([first, second])
+
+    @functools.cached_property
+    def _around(self):
+        """What stands between the prompt and the assistant's text, and what ends its turn."""
+        marked = _mark([{"role": role, "content": "a"} for role in ("user", "assistant", "user")])
+        prompt, text = self._text(marked[:1], True), self._text(marked, False)
+        lead, _, rest = text.removeprefix(prompt).partition(marked[1]["content"])
+        end = self._split.match(rest.lstrip())
+        if not text.startswith(prompt) or not end:
+            raise UserError(
+                "the model's chat template must write an assistant's turn as it opens one, and "
+                f"end it by a control token; found {prompt!r} and then {text!r}"
+            )
+        return lead, end[0]
+
+    def _text(self, marked, open):
+        """The rendered template.
+
+        Raises:
+            UserError: a message is left out, or the template refuses the conversation.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            text = self._render(marked, open)
+        except (TemplateError, ValueError) as error:
+            raise UserError(f"the model's chat template refuses a conversation: {error}") from None
+        for place, turn in enumerate(marked):
+            if chr(MARK + place) not in text:
+                raise UserError(
+                    f"the model's chat template leaves out a message of the role {turn['role']}; "
+                    "use one that writes the roles system, user, assistant and tool"
+                )
+        return text
+
+    def _parts(self, text, messages):
+        """Cut a rendered text into control tokens and what stands between them.
+
+        Yields:
+            (id, None, None) for a control token; (None, text, begins) for text in which contents
+            stand, with (where it begins, number of the message) of each of them.
+        """
+        marks = re.compile(f"([{chr(MARK)}-{chr(MARK + len(messages))}])")
+        # A capturing group makes `split` alternate between text and what was found.
+        for i, part in enumerate(self._split.split(text)):
+            if i % 2:
+                yield self._control[part], None, None
+            elif part:
+                written, begins = "", []
+                for j, piece in enumerate(marks.split(part)):
+                    if j % 2:
+                        begins.append((len(written), ord(piece) - MARK))
+                        piece = _body(messages[ord(piece) - MARK]["content"])
+                    written += piece
+                if written:
+                    yield None, written, begins
+
+
+def _body(content):
+    """What a mark stands for: a message but for the blanks around it, which templates trim."""
+    return content.strip() or content
+
+
+def _mark(messages):
+    """Messages with a mark in the place of each content."""
+    return [
+        {**turn, "content": turn["content"].replace(_body(turn["content"]), chr(MARK + i), 1)}
+        if turn["content"]
+        else {**turn, "content": chr(MARK + i)}
+        for i, turn in enumerate(messages)
+    ]

@@ -1,0 +1,77 @@
+"""Audit of leakage: what held-out tasks have in common with the training data."""
+
+import re
+
+from specialist.core.text import read_rows
+
+SHOWN = 20
+
+
+def audit(tasks, training, run_words):
+    """Look in training data for the tasks' messages and identifiers.
+
+    Words with digits and the words of all tasks' entities are taken out of both sides
+    before runs of words are compared, so that filling another name into a known sentence
+    does not hide it. An entity with a digit, an order number for example, is an identifier
+    and must not occur at all.
+
+    Args:
+        tasks: dicts with "id", "message" and "entities".
+        training: JSONL files, rows with "text", "messages", or "prompt", "chosen" and
+            "rejected".
+        run_words: words in a run.
+
+    Returns:
+        dict: "n_tasks", "n_shorter" (tasks whose message holds no run), "run_words",
+        "training_texts", "n_leaking" (tasks that share a run or an identifier), and
+        "leaking", the first 20 of {"task", "run" or "identifier", "file", "line"}.
+    """
+    entities = {(task["id"], " ".join(_words(name))) for task in tasks for name in task["entities"]}
+    names = {word for _, entity in entities for word in entity.split()}
+    runs, identifiers, shorter = {}, {}, 0
+    for task in tasks:
+        found = _runs(_words(task["message"]), names, run_words)
+        shorter += not found
+        for run in found:
+            runs.setdefault(run, []).append(task["id"])
+    for task, entity in sorted(entities):
+        if any(character.isdigit() for character in entity):
+            identifiers.setdefault(entity.split()[0], []).append((f" {entity} ", task))
+    texts, leaks = 0, {}
+    for file in training:
+        for line, row in enumerate(read_rows(file), 1):
+            texts += 1
+            words = _words(_text(row))
+            place = {"file": str(file), "line": line}
+            for run in _runs(words, names, run_words) & runs.keys():
+                for task in runs[run]:
+                    leaks.setdefault(task, {"task": task, "run": " ".join(run), **place})
+            for word in identifiers.keys() & set(words):
+                for entity, task in identifiers[word]:
+                    if entity in f" {' '.join(words)} ":
+                        leak = {"task": task, "identifier": entity.strip(), **place}
+                        leaks.setdefault(task, leak)
+    return {
+        "n_tasks": len(tasks),
+        "n_shorter": shorter,
+        "run_words": run_words,
+        "training_texts": texts,
+        "n_leaking": len(leaks),
+        "leaking": [leaks[task] for task in sorted(leaks)][:SHOWN],
+    }
+
+
+def _words(text):
+    return re.findall(r"\w+", text.casefold())
+
+
+def _runs(words, names, length):
+    kept = [word for word in words if word.isalpha() and word not in names]
+    return set(zip(*(kept[start:] for start in range(length)), strict=False))
+
+
+def _text(row):
+    if "text" in row:
+        return row["text"]
+    lists = [row["messages"]] if "messages" in row else [*row.values()]
+    return "\n".join(turn["content"] for turns in lists for turn in turns)

@@ -1,0 +1,49 @@
+"""What a step receives: its rule's named inputs, outputs and parameters, as arguments.
+
+This module and checkpoints.py are the contract between the engine and the steps. A change of
+either can change what a step computes, so version.py has to follow; a test compares the two.
+"""
+
+import inspect
+from pathlib import Path
+
+
+def bind(function, snakemake, checkpoints):
+    """Match the rule's named input, output and params to the function's arguments.
+
+    Args:
+        function: the step; each of its arguments is a name in exactly one of the rule's
+            input, output and params, or `threads`, or `checkpoints`.
+        snakemake: the object that Snakemake gives to a script.
+        checkpoints: `specialist.engine.checkpoints.Checkpoints` of this run.
+
+    Returns:
+        dict of keyword arguments; paths are `pathlib.Path`, lists stay lists.
+
+    Raises:
+        TypeError: a name is missing, unknown or declared twice.
+    """
+    given, wanted = {}, inspect.signature(function).parameters
+    params = flat(snakemake.params)
+    for section in (snakemake.input, snakemake.output, params):
+        for name, value in section.items():
+            if name in given:
+                raise TypeError(f"{function.__name__}: '{name}' is declared twice in its rule")
+            given[name] = value if section is params else _paths(value)
+    # `code` only tells Snakemake when to rerun a step; see specialist/engine/digest.py.
+    given.pop("code", None)
+    for name, value in (("threads", snakemake.threads), ("checkpoints", checkpoints)):
+        if name in wanted:
+            given[name] = value
+    inspect.signature(function).bind(**given)
+    return given
+
+
+def _paths(value):
+    return Path(value) if isinstance(value, str) else [Path(item) for item in value]
+
+
+def flat(params):
+    """{name: value} of a job's parameters, those in `settings` beside the others."""
+    params = dict(params.items())
+    return params.pop("settings", {}) | params

@@ -1,0 +1,77 @@
+"""Provenance, as steps wrote it beside what they made: read, named, and asked for its cost.
+
+A record is the dict of one `*.provenance.json`: rule, wildcards, params, code (by its pieces),
+inputs and outputs ({path: SHA-256}), bytes ({path: size}), packages, hardware, and cost.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from specialist.core.files import sha256
+
+SUFFIX = ".provenance.json"
+
+
+def read(path):
+    """The record in a file; None if it is not there, or was not written to its end."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def by_output(folder):
+    """{path of an output: record of the job that made it} of all records below a folder.
+
+    An output that is a folder has its record too, as have the files in it.
+    """
+    found = {}
+    for path in sorted(Path(folder).rglob(f"*{SUFFIX}")):
+        if record := read(path):
+            found |= dict.fromkeys(record["outputs"], record)
+            found[str(path).removesuffix(SUFFIX)] = record
+    return found
+
+
+def name(rule, wildcards, dataset=None):
+    """What a job is called: its rule and wildcards, and its dataset if that is not `dataset`."""
+    others = [value for key, value in wildcards.items() if key != "dataset"]
+    where = wildcards.get("dataset", dataset)
+    return " ".join([rule, *others] + ([f"({where})"] if where != dataset else []))
+
+
+def seconds(record):
+    """How long a job took when it was computed, from the start of its process."""
+    return record["start_s"] + record["import_s"] + record["compute_s"]
+
+
+def duration(seconds):
+    """Seconds for people: "0.4 s" is "< 1 s", 384 is "6 min 24 s", 7500 is "2 h 5 min"."""
+    if seconds < 1:
+        return "< 1 s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def content(path, producer=None):
+    """SHA-256 of a file; what its producer's record says, if the file is untouched since.
+
+    Args:
+        path: a file.
+        producer: the record of the job that made it, if one did.
+
+    Returns:
+        a hexadecimal digest, or None if there is no such file.
+    """
+    if not os.path.isfile(path):
+        return None
+    if producer:
+        beside = f"{next(iter(producer['outputs']))}{SUFFIX}"
+        known = os.path.isfile(beside) and os.path.getmtime(path) <= os.path.getmtime(beside)
+        if known and os.path.getsize(path) == producer.get("bytes", {}).get(path):
+            return producer["outputs"][path]
+    return sha256(path)

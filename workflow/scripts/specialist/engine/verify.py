@@ -1,0 +1,121 @@
+"""The chain of records from a result back to the data: is every file what its step wrote?
+
+A file that a step made is wrong if it is missing or has another content than its record says. A
+chain is stale if a step's input is not what the record of its maker holds. What no step made, a
+spec or a folder of data, belongs to people: that it has changed since is worth a word, no error.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from specialist.core.files import sha256
+from specialist.engine import records
+
+
+@dataclass
+class Chain:
+    """What stands behind a result.
+
+    Args:
+        target: the result.
+        steps: records, each after those whose outputs it read.
+        sources: {path: SHA-256 of what was read, each once} of files that no step made.
+        problems: texts, one for each thing that is wrong.
+        wrong: files that are missing or not what they were.
+        stale: files of which a step read another version than there is.
+        since: texts about sources that have changed since.
+    """
+
+    target: str
+    steps: list = field(default_factory=list)
+    sources: dict = field(default_factory=dict)
+    problems: list = field(default_factory=list)
+    wrong: list = field(default_factory=list)
+    stale: list = field(default_factory=list)
+    since: list = field(default_factory=list)
+
+
+def follow(target, folder="results"):
+    """Read every record behind a file, and hash every file that they name.
+
+    Args:
+        target: path of a file that a step made.
+        folder: where steps write; what lies there is made, all else is a source.
+
+    Returns:
+        a Chain; a target without a record is one of its problems.
+    """
+    chain, made = Chain(target), records.by_output(folder)
+    _visit(target, None, Path(folder), made, chain, set())
+    for record in chain.steps:
+        for path, expected in record["outputs"].items():
+            _check(path, expected, record, chain)
+    for path, expected in chain.sources.items():
+        if not os.path.isfile(path):
+            chain.since.append(f"{path} was removed")
+        elif {sha256(path)} != expected:
+            chain.since.append(f"{path} was changed")
+    return chain
+
+
+def _visit(path, reader, folder, made, chain, seen):
+    """Add the step that made a file to the chain, behind all that it was made from."""
+    record, expected = made.get(path), reader and reader["inputs"][path]
+    source = record is None and reader and folder not in Path(path).parents
+    if source:
+        chain.sources.setdefault(path, set()).add(expected)
+    elif record and reader and record["outputs"][path] != expected:
+        chain.stale.append(path)
+        chain.problems.append(
+            f"{path}: stale: {step(reader)} read it with SHA-256 {expected[:12]}, and "
+            f"{step(record)} has made another since, {record['outputs'][path][:12]}"
+        )
+    if (key := id(record) if record else path) in seen:
+        return
+    seen.add(key)
+    if record:
+        for name in record["inputs"]:
+            _visit(name, record, folder, made, chain, seen)
+        chain.steps.append(record)
+    elif not source:
+        _wrong(path, "nothing says how it was made: no record names it", chain)
+
+
+def _check(path, expected, record, chain):
+    size = record.get("bytes", {}).get(path)
+    if not os.path.isfile(path):
+        problem = f"missing: expected {size} bytes"
+    elif size is not None and (found := os.path.getsize(path)) != size:
+        problem = f"{'truncated' if found < size else 'altered'}: {found} bytes, expected {size}"
+    elif (found := sha256(path)) != expected:
+        problem = f"altered: SHA-256 {found[:12]}, expected {expected[:12]}"
+    else:
+        return
+    _wrong(path, f"{problem}; made by {step(record)}", chain)
+
+
+def _wrong(path, problem, chain):
+    chain.problems.append(f"{path}: {problem}")
+    chain.wrong.append(path)
+
+
+def step(record):
+    """A step's name."""
+    wildcards = record.get("wildcards", {})
+    return records.name(record["rule"], wildcards, wildcards.get("dataset"))
+
+
+def mend(chain):
+    """Commands that make right what is wrong."""
+    damaged = [path for path in chain.wrong if os.path.exists(path)]
+    known = {path for record in chain.steps for path in record["outputs"]}
+    make, needed = [path for path in chain.wrong if path not in known], set()
+    for record in reversed(chain.steps):
+        # A step that runs has what it reads made first; all else must be asked for by its name.
+        if wrong := [path for path in record["outputs"] if path in chain.wrong]:
+            make += wrong[:1] if needed.isdisjoint(wrong) else []
+            needed.update(record["inputs"])
+    make += [chain.target] if chain.stale else []
+    run = f"snakemake --cores all {' '.join(dict.fromkeys(make))}"
+    return [f"rm {' '.join(damaged)}", run] if damaged else [run]

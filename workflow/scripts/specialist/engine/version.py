@@ -1,0 +1,9 @@
+"""The engine's version, which every step's digest holds in place of the engine's code.
+
+Raise VERSION when the engine changes what a step receives: its arguments, seeds, or checkpoints.
+All steps then run again. A test compares CONTRACT with the code of contract.py and checkpoints.py,
+so that the version is not forgotten.
+"""
+
+VERSION = 1
+CONTRACT = "4288a3c8fe902e41"

@@ -1,0 +1,4 @@
+"""GGUF files: converter, runtime, information, random weights, speed.
+
+It imports core.
+"""

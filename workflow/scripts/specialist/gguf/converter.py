@@ -1,0 +1,119 @@
+"""llama.cpp's own converter, taken from the sources that the runtime was built from."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from specialist.core.errors import UserError
+
+# What llama.cpp calls pre-tokenizers, by their expression: those of Llama 3 (words, figures in
+# groups of up to three digits, punctuation, blanks), Qwen 2 (single digits) and GPT-4o (by case).
+SPLITS = {
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+": "gpt-4o",
+}
+
+
+def convert(folder, gguf, name, weights=True):
+    """Write an F16 GGUF of a Hugging Face model.
+
+    A tokenizer trained here is unknown to the converter, which knows tokenizers by a hash
+    of the ids they give; it is taken for one that splits text in the same way.
+
+    Args:
+        folder: holds config.json, model.safetensors and the tokenizer's files.
+        gguf: file to write; its bytes follow from the folder's contents and `name` alone.
+        name: the model's name in the metadata.
+        weights: False for a GGUF of the tokens alone.
+
+    Raises:
+        UserError: llama.cpp knows neither the architecture nor the tokenizer, or the
+            converter is missing.
+    """
+    import torch
+
+    conversion = _conversion()
+    gguf_py = importlib.import_module("gguf")
+    conversion.logger.setLevel("ERROR")
+    hparams = conversion.ModelBase.load_hparams(folder, False)
+    architecture = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
+    try:
+        known = conversion.get_model_class(architecture)
+    except NotImplementedError:
+        raise UserError(
+            f"config.json: architectures: llama.cpp does not know {architecture!r}; use a base "
+            "of an architecture that it runs, such as LlamaForCausalLM or Qwen3ForCausalLM"
+        ) from None
+
+    class Converter(known):
+        model_arch = known.model_arch
+        adds_tokens = True  # unless found otherwise; a SentencePiece model says itself
+
+        def get_vocab_base_pre(self, tokenizer):
+            # What llama.cpp adds around a text is written down, not left to its defaults:
+            # "llama-bpe" alone would mean a start token.
+            self.adds_tokens = bool(tokenizer("")["input_ids"])
+            try:
+                return super().get_vocab_base_pre(tokenizer)
+            except NotImplementedError:
+                return _known_split(folder / "tokenizer.json")
+
+        def set_vocab(self):
+            super().set_vocab()
+            settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+            if text := settings.get("eot_token"):
+                tokens = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+                ids = {token["content"]: token["id"] for token in tokens["added_tokens"]}
+                self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.EOT_ID)
+                self.gguf_writer.add_eot_token_id(ids[text])
+            if "add_prefix_space" in settings:
+                self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_PREFIX)
+                self.gguf_writer.add_add_space_prefix(settings["add_prefix_space"])
+            if not self.adds_tokens:
+                self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_BOS)
+                self.gguf_writer.add_add_bos_token(False)
+
+    with torch.inference_mode():
+        made = Converter(folder, gguf_py.LlamaFileType.MOSTLY_F16, gguf, model_name=name)
+        made.write() if weights else made.write_vocab()
+
+
+def _conversion():
+    """llama.cpp's `conversion` package."""
+    home = Path(sys.prefix) / "share" / "llama.cpp"
+    if not (home / "conversion" / "__init__.py").is_file():
+        raise UserError(
+            f"{home}: llama.cpp's converter is not there; `make .venv` puts it there, so run "
+            "this in the environment that it makes (source .venv/bin/activate)"
+        )
+    if str(home) not in sys.path:
+        sys.path.append(str(home))
+    return importlib.import_module("conversion")
+
+
+def _known_split(tokenizer):
+    """llama.cpp's name for the way in which a tokenizer.json splits text.
+
+    Raises:
+        UserError: it has none.
+    """
+    split = json.loads(tokenizer.read_text(encoding="utf-8")).get("pre_tokenizer") or {}
+    found = [
+        part.get("pattern", {}).get("Regex", part["type"])
+        for part in split.get("pretokenizers", [split] if split else [])
+    ]
+    if len(found) == 2 and found[0] in SPLITS and found[1] == "ByteLevel":
+        return SPLITS[found[0]]
+    raise UserError(
+        f"tokenizer.json: pre_tokenizer: llama.cpp does not know this tokenizer, and it "
+        f"splits text by {found}; expected a Split by {next(iter(SPLITS))!r} and then ByteLevel. "
+        "Train the tokenizer with that pre-tokenizer, or use one that llama.cpp knows"
+    )

@@ -1,0 +1,377 @@
+"""The one place that opens a GGUF: tokens, logits and greedy decoding through llama.cpp.
+
+The low-level interface of llama-cpp-python is used, as its `Llama` class copies the logits
+and rebuilds its sampler for each token, which costs a small model most of its speed.
+"""
+
+import ctypes
+import functools
+import time
+from dataclasses import dataclass
+
+from specialist.core.errors import UserError
+
+# The layout of llama_token_data in llama.h.
+TOKEN_DATA = [("id", "i4"), ("logit", "f4"), ("p", "f4")]
+BATCH = 512  # most tokens evaluated in one call; bounds the memory for logits
+
+
+class ContextOverflow(Exception):
+    """A prompt leaves no room in the context for a single new token."""
+
+
+@dataclass
+class Usage:
+    """What a `Runtime` has evaluated so far; tokens found in the cache are not counted."""
+
+    prompt_tokens: int = 0
+    prompt_seconds: float = 0.0
+    generated_tokens: int = 0
+    generated_seconds: float = 0.0
+
+
+_errors = []  # llama.cpp's error messages since the last `reason`
+_callbacks = []  # ctypes does not keep them alive
+
+
+@functools.cache
+def library():
+    """The llama.cpp bindings, initialised once; their log is silent, for `reason`."""
+    import llama_cpp
+
+    def note(level, text, _):
+        if level == 4:  # GGML_LOG_LEVEL_ERROR of ggml.h
+            _errors.append(text.decode(errors="replace").strip())
+
+    _callbacks.append(llama_cpp.llama_log_callback(note))
+    llama_cpp.llama_log_set(_callbacks[0], None)
+    llama_cpp.llama_backend_init()
+    return llama_cpp
+
+
+def reason():
+    """What llama.cpp has said about errors since the last call, as one line."""
+    said = "; ".join(_errors) or "no reason given"
+    _errors.clear()
+    return said
+
+
+class Runtime:
+    """A GGUF model with one sequence of cached keys and values.
+
+    Decoding is greedy, so equal calls give equal tokens for a given file, library and
+    number of threads. Results may depend on how a sequence was cut into batches, in the
+    last bits of the logits: `start` makes a conversation independent of those before it.
+
+    Args:
+        path: the GGUF file.
+        context: most tokens in a sequence; None takes what the model was trained for.
+        threads: CPU threads.
+        weights: False for a file of tokens alone, or of which no more is wanted.
+
+    Raises:
+        UserError: the file cannot be loaded, or the context is longer than trained for.
+    """
+
+    def __init__(self, path, context=None, threads=1, weights=True):
+        self._lib, self._path = library(), path
+        lib = self._lib
+        self._model = self._context = None
+        self._grammars = {}
+        params = lib.llama_model_default_params()
+        params.vocab_only = not weights
+        self._model = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not self._model:
+            raise UserError(f"{path}: llama.cpp cannot load this file: {reason()}")
+        self._vocab = lib.llama_model_get_vocab(self._model)
+        self.vocabulary = lib.llama_vocab_n_tokens(self._vocab)
+        # Ids of the tokens that begin and end a text; -1 for none.
+        self.bos = lib.llama_vocab_bos(self._vocab)
+        self.eos = lib.llama_vocab_eos(self._vocab)
+        self.adds_bos = bool(lib.llama_vocab_get_add_bos(self._vocab))
+        if not weights:
+            return
+        trained = lib.llama_model_n_ctx_train(self._model)
+        self.context = context or trained
+        if self.context > trained:
+            raise UserError(
+                f"{path}: a context of {context} tokens is asked for, but the model was "
+                f"trained for {trained}; set the context to at most {trained}"
+            )
+        params = lib.llama_context_default_params()
+        params.n_ctx = self.context
+        params.n_batch = params.n_ubatch = min(BATCH, self.context)
+        params.n_threads = params.n_threads_batch = threads
+        self._batch_size = params.n_batch
+        self._context = lib.llama_init_from_model(self._model, params)
+        if not self._context:
+            raise UserError(f"{path}: llama.cpp makes no context of {self.context}: {reason()}")
+        self._memory = lib.llama_get_memory(self._context)
+        self._tokens = (lib.llama_token * self._batch_size)()
+        self._cached = []  # the ids whose keys and values are in the cache
+        self._prefix = []  # the ids that `start` evaluated on their own
+        self.usage = Usage()
+
+    def close(self):
+        """Free the model; a second call does nothing."""
+        for sampler in self._grammars.values():
+            self._lib.llama_sampler_free(sampler)
+        self._grammars = {}
+        if self._context:
+            self._lib.llama_free(self._context)
+        if self._model:
+            self._lib.llama_model_free(self._model)
+        self._context = self._model = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    @functools.cached_property
+    def chat_template(self):
+        """The Jinja template that the GGUF carries for conversations.
+
+        Raises:
+            UserError: it carries none.
+        """
+        if not (template := self._lib.llama_model_chat_template(self._model, None)):
+            raise UserError(
+                f"{self._path}: the model carries no chat template, which the agent needs; "
+                "convert it from a folder with chat_template.jinja"
+            )
+        return template.decode()
+
+    def render(self, messages, open=True):
+        """A conversation as text, by that template; `open` opens the assistant's next turn."""
+        return self._formats[open](messages=messages).prompt
+
+    @functools.cached_property
+    def _formats(self):
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        bos, eos = self.control_text(self.bos), self.control_text(self.eos)
+        return [Jinja2ChatFormatter(self.chat_template, eos, bos, open) for open in (False, True)]
+
+    def control_text(self, token):
+        """Text of a control token, or "" for another token or none."""
+        return next((text for text, own in self.control_tokens.items() if own == token), "")
+
+    @functools.cached_property
+    def control_tokens(self):
+        """The tokens that structure text, such as "<|im_end|>": text -> id."""
+        lib, vocab = self._lib, self._vocab
+        return {
+            lib.llama_vocab_get_text(vocab, token).decode(): token
+            for token in range(self.vocabulary)
+            if lib.llama_vocab_is_control(vocab, token)
+        }
+
+    @functools.cached_property
+    def opens_with_blank(self):
+        """Whether the first token of a text has a blank before it, as SentencePiece does it."""
+        first = self.tokenize("a", special=False)[0]
+        return self._lib.llama_vocab_get_text(self._vocab, first).decode().startswith("\u2581")
+
+    def ends(self, token):
+        """Whether a token ends generation."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+    def tokenize(self, text, special=True):
+        """Token ids of `text`, nothing added.
+
+        Args:
+            text: str.
+            special: whether "<|im_end|>" and its kin become control tokens; False for text
+                from outside, which must not end a turn or open another.
+        """
+        data = text.encode()
+        # No token is shorter than a byte; SentencePiece may put a blank before them.
+        ids = (self._lib.llama_token * (len(data) + 1))()
+        count = self._lib.llama_tokenize(
+            self._vocab, data, len(data), ids, len(ids), False, special
+        )
+        return ids[:count]
+
+    def detokenize(self, ids):
+        """Text of token ids, control tokens included; a split character becomes U+FFFD."""
+        tokens = (self._lib.llama_token * len(ids))(*ids)
+        size = 0
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = self._lib.llama_detokenize(
+                self._vocab, tokens, len(ids), buffer, size, False, True
+            )
+            if count >= 0:
+                return buffer.raw[:count].decode(errors="replace")
+            size = -count
+
+    def logits(self, ids):
+        """Logits after each token of a sequence of its own: float32 array [len(ids), vocabulary].
+
+        Raises:
+            ContextOverflow: more ids than the context holds.
+        """
+        import numpy as np
+
+        if len(ids) > self.context:
+            raise ContextOverflow(f"{len(ids)} tokens, context {self.context}")
+        lib, out = self._lib, np.empty((len(ids), self.vocabulary), np.float32)
+        self._keep(0)
+        batch = lib.llama_batch_init(self._batch_size, 0, 1)
+        try:
+            for start in range(0, len(ids), self._batch_size):
+                part = ids[start : start + self._batch_size]
+                batch.n_tokens = len(part)
+                for i, token in enumerate(part):
+                    batch.token[i], batch.pos[i], batch.logits[i] = token, start + i, True
+                    batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
+                self._decode(batch)
+                shape = (len(part), self.vocabulary)
+                out[start : start + len(part)] = np.ctypeslib.as_array(
+                    lib.llama_get_logits(self._context), shape
+                )
+        finally:
+            lib.llama_batch_free(batch)
+        self._cached = list(ids)
+        return out
+
+    def start(self, prefix):
+        """Begin a conversation that opens with `prefix`, evaluated once and on its own.
+
+        Later conversations with the same prefix start from the very same cached state, so
+        none depends on those before it.
+        """
+        if self._prefix != prefix or self._cached[: len(prefix)] != prefix:
+            self._keep(0)
+            self._evaluate(prefix)
+            self._prefix = list(prefix)
+        self._keep(len(prefix))
+
+    def generate(self, ids, grammar=None, max_tokens=256, stop_ids=()):
+        """Greedy continuation of a prompt, as a list; see `stream`."""
+        return list(self.stream(ids, grammar, max_tokens, stop_ids))
+
+    def stream(self, ids, grammar=None, max_tokens=256, stop_ids=()):
+        """Greedy continuation of a prompt, token by token.
+
+        What the prompt has in common with the sequence evaluated before is not evaluated
+        again. It may be left at any token; the next call goes on from there.
+
+        Args:
+            ids: the whole prompt.
+            grammar: GBNF with a rule `root`, which the continuation must follow, or None.
+            max_tokens: most tokens to generate; the end of the context stops as well.
+            stop_ids: tokens to stop at, besides the model's own end-of-generation tokens.
+
+        Yields:
+            The new ids; the last is a stop token unless a limit came first.
+
+        Raises:
+            ContextOverflow: the prompt fills the context.
+            ValueError: the grammar cannot be parsed.
+        """
+        lib, usage, begin = self._lib, self.usage, time.perf_counter()
+        if len(ids) >= self.context:
+            raise ContextOverflow(f"{len(ids)} tokens in the prompt, context {self.context}")
+        sampler = self._grammar(grammar) if grammar else None
+        try:
+            # The last token is evaluated in any case: its logits are needed.
+            kept = self._keep(min(_common(self._cached, ids), len(ids) - 1))
+            self._evaluate(ids[kept:])
+            # Reading the logits waits for the evaluation, so the clock is right on a GPU too.
+            token = self._choose(sampler)
+            usage.prompt_tokens += len(ids) - kept
+            usage.prompt_seconds += time.perf_counter() - begin
+            for left in range(min(max_tokens, self.context - len(ids)), 0, -1):
+                usage.generated_tokens += 1
+                yield token
+                if left == 1 or token in stop_ids or self.ends(token):
+                    return
+                begin = time.perf_counter()
+                if sampler:
+                    lib.llama_sampler_accept(sampler, token)
+                self._evaluate([token])
+                token = self._choose(sampler)
+                usage.generated_seconds += time.perf_counter() - begin
+        finally:
+            if sampler:
+                lib.llama_sampler_free(sampler)
+
+    def time(self, prompt, continuation):
+        """Seconds to evaluate a prompt, and to go on by given tokens one at a time.
+
+        A given continuation makes models comparable: none stops early.
+        """
+        self._keep(0)
+        begin = time.perf_counter()
+        self._evaluate(prompt)
+        self._choose(None)
+        middle = time.perf_counter()
+        for token in continuation:
+            self._evaluate([token])
+            self._choose(None)
+        return middle - begin, time.perf_counter() - middle
+
+    def _grammar(self, text):
+        """A sampler at the start of the grammar; parsed once, copied for each call."""
+        if text not in self._grammars:
+            sampler = self._lib.llama_sampler_init_grammar(self._vocab, text.encode(), b"root")
+            if not sampler:
+                raise ValueError(f"llama.cpp cannot parse a grammar: {reason()}\n{text}")
+            self._grammars[text] = sampler
+        return self._lib.llama_sampler_clone(self._grammars[text])
+
+    def _choose(self, sampler):
+        """The likeliest next token that the grammar allows."""
+        import numpy as np
+
+        logits = np.ctypeslib.as_array(
+            self._lib.llama_get_logits_ith(self._context, -1), (self.vocabulary,)
+        )
+        best = logits.argmax()
+        # A trained model nearly always follows the grammar: asking for its first choice
+        # alone spares a pass over the vocabulary.
+        if sampler and not np.isfinite(self._constrained(sampler, logits, [best])):
+            best = self._constrained(sampler, logits, np.arange(self.vocabulary)).argmax()
+        return int(best)
+
+    def _constrained(self, sampler, logits, ids):
+        """Logits of the candidates `ids`, minus infinity for those that the grammar refuses."""
+        import numpy as np
+
+        lib, data = self._lib, np.zeros(len(ids), TOKEN_DATA)
+        data["id"], data["logit"] = ids, logits[ids]
+        pointer = data.ctypes.data_as(ctypes.POINTER(lib.llama_token_data))
+        array = lib.llama_token_data_array(data=pointer, size=len(ids), selected=-1, sorted=False)
+        lib.llama_sampler_apply(sampler, ctypes.byref(array))
+        return data["logit"]
+
+    def _keep(self, count):
+        """Cut the cache to its first `count` tokens, to none if the model cannot; its new size."""
+        if count < len(self._cached):
+            if not self._lib.llama_memory_seq_rm(self._memory, 0, count, -1):
+                self._lib.llama_memory_clear(self._memory, True)
+                count = 0
+            del self._cached[count:]
+        return count
+
+    def _evaluate(self, ids):
+        for start in range(0, len(ids), self._batch_size):
+            part = ids[start : start + self._batch_size]
+            self._tokens[: len(part)] = part
+            self._decode(self._lib.llama_batch_get_one(self._tokens, len(part)))
+            self._cached += part
+
+    def _decode(self, batch):
+        if code := self._lib.llama_decode(self._context, batch):
+            raise RuntimeError(f"llama_decode failed with code {code}: {reason()}")
+
+
+def _common(first, second):
+    """Length of the longest common prefix."""
+    for i, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return i
+    return min(len(first), len(second))

@@ -1,0 +1,4 @@
+"""Retrieval: embedding models, vectors, search.
+
+It imports core.
+"""

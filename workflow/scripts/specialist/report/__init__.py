@@ -1,0 +1,4 @@
+"""Results for people: claims, curves, plots, summaries.
+
+It imports core and config.
+"""

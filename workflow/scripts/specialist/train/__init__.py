@@ -1,0 +1,4 @@
+"""Training: pretraining, fine-tuning, adapters, merging.
+
+It imports core.
+"""

@@ -1,0 +1,131 @@
+"""What is trained on a base: a low-rank update of some kind, or all of its weights."""
+
+from specialist.core.errors import UserError
+from specialist.core.schema_errors import near
+
+QLORA, FULL = "qlora", "full"
+
+
+def load_base(folder, *, method="lora", attention="sdpa", precision="fp32"):
+    """The base of a folder, as a method trains on it: QLoRA on 4 bits, all others on 32.
+
+    On a GPU that computes in bf16 what is frozen stays in the format that it is stored in.
+
+    Args:
+        folder: with model.safetensors and config.json.
+        attention: see `specialist.train.attention`.
+        precision: see `specialist.core.precision`.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from specialist.core.precision import computes_bf16
+
+    stored = torch.cuda.is_available() and method != FULL and computes_bf16(precision)
+    form = {"dtype": "auto" if stored else "float32"}
+    if method == QLORA:
+        form = {"dtype": "bfloat16", "quantization_config": four_bits()}
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, attn_implementation=attention, **form
+    )
+    for module in model.modules():
+        # An evaluation would repack the weights for a kernel of processors with AVX512-BF16 that
+        # has no gradient, and training after it would learn with wrong ones.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def four_bits():
+    """How QLoRA holds the matrices of its base: NF4, the scales of its blocks quantised in turn."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def peft_config(method, *, rank, alpha, dropout, target_modules):
+    """What peft trains for a method; None for full fine-tuning, which needs no peft."""
+    from peft import LoraConfig
+
+    if method == FULL:
+        return None
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=target_modules,
+        use_dora=method == "dora",
+        use_rslora=method == "rslora",
+        task_type="CAUSAL_LM",
+    )
+
+
+def linear_layers(folder):
+    """The linear layers of a base but for its head: {last part of the name: weights in a row}.
+
+    Args:
+        folder: with the base's config.json; its weights are not read.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(folder, local_files_only=True)
+        )
+    head = model.get_output_embeddings()
+    return {
+        name.rsplit(".", 1)[-1]: module.in_features
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+
+
+def check_targets(place, folder, target_modules):
+    """Refuse targets that no layer of a base has the name of; its weights are not read.
+
+    Args:
+        place: the adapter's entry in the configuration, for the message.
+        folder: with the base's config.json.
+        target_modules: "all-linear" or a list of names.
+
+    Raises:
+        UserError: names each that matches nothing, and what there is.
+    """
+    if isinstance(target_modules, str):
+        return
+    names = linear_layers(folder)
+    unknown = [f"{name}{near(name, names)}" for name in target_modules if name not in names]
+    if unknown:
+        raise UserError(
+            f"{place}.target_modules: found {', '.join(unknown)}; expected all-linear or "
+            f"names of linear layers of the base: {', '.join(names)}"
+        )
+
+
+def save(model, weights, config):
+    """Write what was trained: an adapter's files, or a whole model's under their names.
+
+    Args:
+        weights: adapter_model.safetensors to write.
+        config: adapter_config.json to write, in the same folder.
+
+    Returns:
+        (trained parameters, all parameters)
+    """
+    folder = weights.parent
+    if hasattr(model, "peft_config"):
+        settings = model.peft_config["default"]
+        settings.target_modules = sorted(settings.target_modules)  # a set has no order of its own
+        model.save_pretrained(folder, selected_adapters=["default"])
+        return model.get_nb_trainable_parameters()
+    model.save_pretrained(folder, max_shard_size="1TB")
+    (folder / "model.safetensors").rename(weights)
+    (folder / "config.json").rename(config)
+    return model.num_parameters(only_trainable=True), model.num_parameters()
