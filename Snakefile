@@ -79,6 +79,7 @@ rule all:
     input:
         "results/agent_eval.json",
         "results/systems.svg",
+        "results/report.html",
 
 
 # What a run with the same options would do, and why: `snakemake --cores 1 plan`.
@@ -100,5 +101,6 @@ include: "workflow/rules/adapt.smk"
 include: "workflow/rules/gguf.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/agent.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/release.smk"

@@ -16,12 +16,13 @@ from compare_searches import METHODS
 from judge_claims import judge_claims
 from plot_curves import plot_curves
 from plot_experiment import _numbers, plot_experiment
-from render_paper import number, picture, render_paper
+from render_paper import figure, render_paper
 
 from specialist.config.experiments import BENCHMARK, PRETRAINING, lay_out
 from specialist.config.layout import Layout
 from specialist.config.load import load
 from specialist.core.text import write_rows
+from specialist.report.numbers import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 CURVES = (BENCHMARK, PRETRAINING)
@@ -206,10 +207,10 @@ def test_plot_takes_its_colour_from_the_page_and_is_the_same_again(paper, tmp_pa
 
 
 def test_numbers_for_people():
-    assert number(0.1234, "success_rate") == "12.3%"
-    assert number(9051000.0) == "9,051,000"
-    assert number(0.000123456) == "0.000123"
-    assert number(float("nan")) == number(None) == "–"
+    assert figure(0.1234, "success_rate") == "12.3%"
+    assert figure(9051000.0) == "9,051,000"
+    assert figure(0.000123456) == "0.000123"
+    assert figure(float("nan")) == figure(None) == "–"
 
 
 def test_picture_has_ids_of_its_own():

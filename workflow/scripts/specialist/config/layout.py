@@ -52,6 +52,27 @@ class Layout(ModelFiles):
         entry = self.config["systems"][self.config["headline"]]
         return entry.get("adapter") or entry.get("base")
 
+    def episodes(self, system, kind):
+        """The "traces" or "times" of a system's run through the tasks."""
+        return f"{self.results}/{self.config['dataset']}/agent/{system}/{kind}.jsonl"
+
+    def pretrained(self, file):
+        """A file beside each base that the systems use and that was pretrained here."""
+        bases = dict.fromkeys(self.base_of(name)[0] for name in self._models())
+        scratch = [name for name in bases if not taken_over(self.config["bases"][name])]
+        return [f"{self.base_folder(name)}/{file}" for name in scratch]
+
+    def adapted(self, file):
+        """A file beside each adapter that the systems use."""
+        names = [name for name in self._models() if name in self.config["adapters"]]
+        return [f"{self.adapter_folder(name)}/{file}" for name in names]
+
+    def _models(self):
+        """Bases and adapters of the systems, each once."""
+        entries = self.config["systems"].values()
+        names = [entry.get("adapter") or entry.get("base") for entry in entries]
+        return list(dict.fromkeys(filter(None, names)))
+
     def measured(self):
         """Quantised types of the headline's model."""
         return self.config["quantizations"] if self.headline_model() else []
