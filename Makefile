@@ -56,7 +56,7 @@ lint: $(MAIN) $(TEST)
 	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
 	$(VENV)/bin/python tests/lint_workflow.py
 	PYTHONPATH=workflow/scripts $(VENV)/bin/lint-imports
-	$(VENV)/bin/codespell README.md CONTRIBUTING.md CHANGELOG.md Snakefile Makefile config docs workflow
+	$(VENV)/bin/codespell --ignore-words-list endianess README.md CONTRIBUTING.md CHANGELOG.md Snakefile Makefile config docs workflow
 
 cache: $(MAIN)
 	$(VENV)/bin/python workflow/scripts/show_cache.py $(PRUNE:%=--prune %)
