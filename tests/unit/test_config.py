@@ -225,7 +225,7 @@ def test_all_mistakes_are_reported_at_once():
 
 
 def test_sizes_that_a_quantization_cannot_store_are_refused(monkeypatch):
-    from specialist.config import shape as model_shape
+    from specialist.core import shape as model_shape
 
     def shape(depth, vocab_size):
         return {"hidden_size": 64 * depth, "intermediate_size": 192 * depth}

@@ -12,8 +12,8 @@ from measure_pretraining import measure_pretraining
 from tokenize_corpus import tokenize_corpus
 from train_tokenizer import train_tokenizer
 
-from specialist.config.shape import shape
 from specialist.core.errors import UserError
+from specialist.core.shape import shape
 from specialist.core.text import write_rows
 from specialist.report import curves
 from specialist.train import language

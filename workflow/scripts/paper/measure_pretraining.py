@@ -37,8 +37,8 @@ def measure_pretraining(
     import torch
     from tokenizers import Tokenizer
 
-    from specialist.config.shape import shape
     from specialist.core.progress import Progress
+    from specialist.core.shape import shape
     from specialist.core.text import END_OF_TEXT, write_rows
     from specialist.train import attention, language, pretraining
     from specialist.train.sampling import sample

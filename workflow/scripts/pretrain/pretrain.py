@@ -33,7 +33,7 @@ def pretrain(
     import torch
     from tokenizers import Tokenizer
 
-    from specialist.config.shape import shape
+    from specialist.core.shape import shape
     from specialist.core.text import END_OF_TEXT
     from specialist.train import attention, pretraining
     from specialist.train.sampling import document

@@ -300,7 +300,7 @@ def _check_systems(config):
 
 def _check_rows(config):
     """Every matrix of a base must have rows that the quantised types can store."""
-    from specialist.config.shape import shape
+    from specialist.core.shape import shape
 
     def misfits(base, depth, block):
         sizes = shape(depth, base["vocab_size"])
