@@ -19,8 +19,8 @@ from plot_experiment import _numbers, plot_experiment
 from render_paper import figure, render_paper
 
 from specialist.config.experiments import BENCHMARK, PRETRAINING, lay_out
-from specialist.config.layout import Layout
 from specialist.config.load import load
+from specialist.config.paths import Paths
 from specialist.core.text import write_rows
 from specialist.report.numbers import picture
 
@@ -88,14 +88,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
-    """Folder of a paper of the shipped experiments, with the cells' files as `Layout` says."""
+    """Folder of a paper of the shipped experiments, with the cells' files as `Paths` says."""
     folder = tmp_path_factory.mktemp("paper")
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config |= yaml.safe_load((ROOT / "config/paper.yaml").read_text())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)  # folders in the configuration are relative to it
         config, experiments = lay_out(load(config))
-    files = Layout(config, str(folder / "cells"))
+    files = Paths(config, str(folder / "cells")).paper
     cells = files.cells(experiments)
     for place, cell in enumerate(cells):
         make_up(cell, place)

@@ -4,13 +4,13 @@
 rule render_report:
     input:
         agent_eval="results/agent_eval.json",
-        tasks=f"results/{evaluated['dataset']}/prepared/tasks.jsonl",
-        traces=[main.episodes(name, "traces") for name in evaluated["systems"]],
-        times=[main.episodes(name, "times") for name in evaluated["systems"]],
-        scores=[main.scores(name) for name in evaluated["systems"]],
-        pretraining=main.pretrained("pretraining.json"),
-        pretraining_losses=main.pretrained("loss.csv"),
-        adapter_losses=main.adapted("loss.csv"),
+        tasks=main.datasets.prepared(evaluated["dataset"], "tasks.jsonl"),
+        traces=main.systems.each("traces.jsonl"),
+        times=main.systems.each("times.jsonl"),
+        scores=main.systems.each("scores.json"),
+        pretraining=main.systems.pretrained("pretraining.json"),
+        pretraining_losses=main.systems.pretrained("loss.csv"),
+        adapter_losses=main.systems.adapted("loss.csv"),
         template="workflow/report/run.html.jinja",
         script="workflow/report/run.js",
     output:

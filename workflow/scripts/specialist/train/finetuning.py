@@ -207,27 +207,24 @@ def carried(model, carries, **inputs):
         hook.remove()
 
 
-def trainer_arguments(
-    checkpoints, *, max_length, batch_size, gradient_accumulation, gradient_checkpointing, epochs,
-    learning_rate, precision, seed,
-):  # fmt: skip
+def trainer_arguments(checkpoints, settings):
     """What all of trl's trainers are told in the same way, as arguments of their configuration."""
     import torch
 
     return {
         "output_dir": str(checkpoints.folder),
-        "max_length": max_length,
-        "per_device_train_batch_size": batch_size,
-        "per_device_eval_batch_size": batch_size,
-        "gradient_accumulation_steps": gradient_accumulation,
-        "gradient_checkpointing": gradient_checkpointing,
-        "num_train_epochs": epochs,
-        "learning_rate": learning_rate,
+        "max_length": settings.max_length,
+        "per_device_train_batch_size": settings.batch_size,
+        "per_device_eval_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.gradient_accumulation,
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "linear",
-        "bf16": computes_bf16(precision),
+        "bf16": computes_bf16(settings.precision),
         "use_cpu": not torch.cuda.is_available(),
-        "seed": seed,
-        "data_seed": seed,
+        "seed": settings.seed,
+        "data_seed": settings.seed,
         "logging_steps": 10,
         "logging_first_step": True,
         "eval_strategy": "no",
