@@ -12,7 +12,7 @@ from specialist.agent.environment import SEARCH
 from specialist.core.errors import UserError
 from specialist.core.prompt import Chat, system_message
 from specialist.gguf.runtime import Runtime
-from specialist.train.finetuning import BaseTokenizer
+from specialist.train.conversations import BaseTokenizer
 
 TALK = [
     {"role": "system", "content": "You help."},

@@ -36,7 +36,7 @@ def collect_preferences(
     from specialist.core.prompt import Chat
     from specialist.core.text import write_rows
     from specialist.train.adapters import QLORA, load_base
-    from specialist.train.finetuning import BaseTokenizer, with_system_prompt
+    from specialist.train.conversations import BaseTokenizer, with_system_prompt
 
     torch.set_num_threads(threads)
     processing = AutoTokenizer.from_pretrained(

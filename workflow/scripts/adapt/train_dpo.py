@@ -43,14 +43,16 @@ def train_dpo(
     from specialist.engine.checkpoints import trainer_checkpoints
     from specialist.train.adapters import load_base, save
     from specialist.train.attention import implementation
+    from specialist.train.conversations import (
+        encode_preferences,
+        preference_rows,
+        with_system_prompt,
+    )
     from specialist.train.finetuning import (
         assistant_loss,
-        encode_preferences,
         loss_curve,
-        preference_rows,
         preference_trainer,
         trainer_arguments,
-        with_system_prompt,
     )
 
     torch.set_num_threads(threads)

@@ -42,15 +42,13 @@ def train_lora(
     from specialist.engine.checkpoints import trainer_checkpoints
     from specialist.train.adapters import check_targets, load_base, peft_config, save
     from specialist.train.attention import implementation
+    from specialist.train.conversations import draw, encode, with_system_prompt
     from specialist.train.finetuning import (
-        draw,
-        encode,
         loss_curve,
         packed_collator,
         show_masks,
         trainer_arguments,
         trainer_class,
-        with_system_prompt,
     )
 
     torch.set_num_threads(threads)

@@ -33,7 +33,8 @@ def evaluate_adapter(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from specialist.core.text import END_OF_TEXT
-    from specialist.train.finetuning import assistant_loss, draw, with_system_prompt
+    from specialist.train.conversations import draw, with_system_prompt
+    from specialist.train.finetuning import assistant_loss
     from specialist.train.pretraining import held_out_loss
     from specialist.train.rows import Rows
 

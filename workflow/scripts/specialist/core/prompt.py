@@ -47,7 +47,7 @@ class Chat:
 
     Args:
         model: what knows the chat template and the tokens: an open
-            `specialist.gguf.runtime.Runtime`, or a `specialist.train.finetuning.BaseTokenizer`.
+            `specialist.gguf.runtime.Runtime`, or a `specialist.train.conversations.BaseTokenizer`.
     """
 
     def __init__(self, model):
