@@ -162,6 +162,6 @@ def test_long_system_message_describes_them(resources, tools):
 def test_templates_run_in_a_sandbox_and_mistakes_in_them_are_refused(tmp_path, template, why):
     path = tmp_path / "prompt.jinja"
     path.write_text(template)
-    with pytest.raises(UserError, match="mend the template of the prompt") as refused:
+    with pytest.raises(UserError, match="correct the template of the prompt") as refused:
         system_message(path, [])
     assert why in str(refused.value)

@@ -4,6 +4,7 @@ import ctypes
 import functools
 
 from specialist.core.errors import UserError
+from specialist.core.text import chat_renderer
 
 
 class Tokens:
@@ -25,14 +26,12 @@ class Tokens:
 
     def render(self, messages, open=True):
         """A conversation as text, by that template; `open` opens the assistant's next turn."""
-        return self._formats[open](messages=messages).prompt
+        return self._renderer(messages, add_generation_prompt=open)
 
     @functools.cached_property
-    def _formats(self):
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
+    def _renderer(self):
         bos, eos = self.control_text(self.bos), self.control_text(self.eos)
-        return [Jinja2ChatFormatter(self.chat_template, eos, bos, open) for open in (False, True)]
+        return chat_renderer(self.chat_template, {"bos_token": bos, "eos_token": eos})
 
     def control_text(self, token):
         """Text of a control token, or "" for another token or none."""

@@ -1,9 +1,10 @@
 """Conversations for fine-tuning: their system prompt, their length, and what carries loss."""
 
+import functools
 import os
 
 from specialist.core.errors import UserError
-from specialist.core.text import read_rows
+from specialist.core.text import chat_renderer, read_rows
 
 
 def with_system_prompt(path, prompt):
@@ -59,9 +60,11 @@ class BaseTokenizer:
 
     def render(self, messages, open=True):
         """A conversation as text, by its template; `open` opens the assistant's next turn."""
-        return self._tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=open
-        )
+        return self._renderer(messages, add_generation_prompt=open)
+
+    @functools.cached_property
+    def _renderer(self):
+        return chat_renderer(self._tokenizer.chat_template, self._tokenizer.special_tokens_map)
 
     def tokenize(self, text, special=True):
         """Token ids of `text`, nothing added; see `specialist.gguf.runtime.Runtime.tokenize`."""
