@@ -40,7 +40,7 @@ def collect_preferences(
 
     torch.set_num_threads(threads)
     processing = AutoTokenizer.from_pretrained(
-        tokenizer.parent, local_files_only=True, padding_side="left"
+        tokenizer.parent, local_files_only=True, trust_remote_code=False, padding_side="left"
     )
     chat = Chat(BaseTokenizer(processing))
     network = PeftModel.from_pretrained(load_base(model.parent, method=method), lora.parent).eval()

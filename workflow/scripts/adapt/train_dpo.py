@@ -58,7 +58,9 @@ def train_dpo(
     torch.set_num_threads(threads)
     set_seed(seed)
     prompt = system_prompt.read_text(encoding="utf-8")
-    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    processing = AutoTokenizer.from_pretrained(
+        tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )
     rows, unseen = (
         encode_preferences(path, preference_rows(path, prompt), processing, max_length)
         for path in (preferences, held_out_preferences)

@@ -55,7 +55,9 @@ def train_lora(
     set_seed(seed)
     check_targets(f"adapters.{adapter.parent.name}", model.parent, target_modules)
     prompt = system_prompt.read_text(encoding="utf-8")
-    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    processing = AutoTokenizer.from_pretrained(
+        tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )
     rows, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
     drawn = draw(len(rows), examples, seed)
     train = encode(conversations, rows, processing, max_length, drawn)

@@ -49,6 +49,7 @@ def continue_pretraining(
     network = AutoModelForCausalLM.from_pretrained(
         start.parent,
         local_files_only=True,
+        trust_remote_code=False,
         use_safetensors=True,
         dtype="float32",
         attn_implementation=attention.implementation(precision),

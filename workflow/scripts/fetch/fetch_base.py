@@ -15,18 +15,23 @@ def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
     Raises:
         UserError: there are no weights to use; see `specialist.bases`.
     """
+    import json
     import os
     import shutil
 
-    from specialist.bases.locate import locate
+    from specialist.bases.locate import check_config_file, locate
     from specialist.bases.weights import check_weights, find_weights, join
     from specialist.core.model_files import CONFIG, WEIGHT_FILES
 
     place = f"bases.{base}"
     folder = locate(place, source, hub, revision, WEIGHT_FILES)
+    settings = check_config_file(place, folder)
     weights = find_weights(place, folder)
     check_weights(place, folder, weights)
-    shutil.copyfile(folder / CONFIG, config)
+    if settings.pop("auto_map", None):  # what loads the model later shall not look for its code
+        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    else:
+        shutil.copyfile(folder / CONFIG, config)
     if len(weights) > 1:
         join(weights, model)
         return

@@ -40,9 +40,15 @@ def evaluate_adapter(
 
     torch.set_num_threads(threads)
     prompt = system_prompt.read_text(encoding="utf-8")
-    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    processing = AutoTokenizer.from_pretrained(
+        tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )
     network = AutoModelForCausalLM.from_pretrained(
-        model.parent, local_files_only=True, use_safetensors=True, dtype="float32"
+        model.parent,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype="float32",
     ).eval()
     learned, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
     seen = [learned[number] for number in draw(len(learned), examples, seed)[: len(unseen)]]

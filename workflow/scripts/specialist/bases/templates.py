@@ -8,6 +8,7 @@ under results/ is the template that training, GGUF and agent use.
 import itertools
 from pathlib import Path
 
+from specialist.bases.trial import check_bounds
 from specialist.core.errors import UserError
 from specialist.core.model_files import TOKENIZER_CONFIG
 
@@ -42,28 +43,28 @@ def without_blanks(template, greedy):
     return f"{{%- set written -%}}{template}{{%- endset -%}}{{{{- written{strip} }}}}"
 
 
-def adapt_template(place, tokenizer, turns, greedy=()):
+def adapt_template(place, tokenizer, turns, greedy=(), others=()):
     """The chat template that writes an agent's conversations: the base's, or with lines before it.
 
     Args:
         tokenizer: of Transformers; its template is set to what is returned.
         turns: {name: text} of the files in resources/prompts/turns/.
         greedy: what `settle_tokenizer` returned.
+        others: names of the templates that the base has in files of their own.
 
     Raises:
-        UserError: whatever is put before it, the template does not write such conversations.
+        UserError: there is no template or none of several is the default; whatever is put before
+            it, it does not write such conversations, or it takes too much time or memory.
     """
-    if not isinstance(original := tokenizer.chat_template, str):
-        raise UserError(
-            f"{place}: {TOKENIZER_CONFIG}: found no chat template; take the model that was tuned "
-            "for conversations (its name often ends with Instruct), or add chat_template.jinja"
-        )
-    original = without_blanks(original, greedy)
+    original = without_blanks(_default(place, tokenizer.chat_template, others), greedy)
     date = [turns["fixed_date"]] if "strftime_now" in original else []
     ways = [[], ["tool_as_user"], ["system_in_user"], ["tool_as_user", "system_in_user"]]
+    written = ["".join([*date, *(turns[name] for name in way), original]) for way in ways]
+    prompts = [talk[:end] for talk in talks() for end in range(1, len(talk) + 1)]
+    check_bounds(place, written, tokenizer.special_tokens_map, prompts)
     problems = []
-    for way in ways:
-        tokenizer.chat_template = "".join([*date, *(turns[name] for name in way), original])
+    for way, text in zip(ways, written, strict=True):
+        tokenizer.chat_template = text
         if not (problem := next(filter(None, map(_problem(tokenizer), talks())), None)):
             print(f"chat template: {' and '.join(way) or 'as it is'}")
             return tokenizer.chat_template
@@ -76,10 +77,34 @@ def adapt_template(place, tokenizer, turns, greedy=()):
     )
 
 
+def _default(place, templates, others):
+    """The one template of a base that writes conversations without more being asked for.
+
+    Args:
+        templates: of Transformers: a text, {name: text}, or None.
+        others: names of those in additional_chat_templates/.
+    """
+    named = templates if isinstance(templates, dict) else {}
+    names = sorted({*named, *others} - {"default"})
+    found = named.get("default") if isinstance(templates, dict) else templates
+    if found:
+        if names:
+            print(f"chat template: the default one; the base also has {', '.join(names)}")
+        return found
+    if names:
+        raise UserError(
+            f"{place}: found the chat templates {', '.join(names)}, none of which is the default; "
+            "copy the one that writes plain conversations to chat_template.jinja in the model's "
+            "folder"
+        )
+    raise UserError(
+        f"{place}: {TOKENIZER_CONFIG}: found no chat template; take the model that was tuned "
+        "for conversations (its name often ends with Instruct), or add chat_template.jinja"
+    )
+
+
 def _problem(tokenizer):
     """A function from a conversation to what a template does to it that it must not, or None."""
-    from jinja2 import TemplateError
-
     from specialist.core.prompt import Chat
     from specialist.train.conversations import BaseTokenizer
 
@@ -96,7 +121,7 @@ def _problem(tokenizer):
                 if not after.startswith(before + chat.lead + talk[i]["content"] + chat.end_text):
                     return f"a prompt is not the one before it, continued: {after[:400]!r}"
             left_out = [turn["role"] for turn in talk[:-1] if turn["content"] not in prompts[-1]]
-        except (TemplateError, UserError, ValueError) as error:
+        except UserError as error:
             return str(error)
         return f"the text of a {left_out[0]} is not there as it was said" if left_out else None
 

@@ -9,13 +9,39 @@ from specialist.core.model_files import TOKENIZER, TOKENIZER_CONFIG
 SPACE = "\u2581"  # what SentencePiece writes for a blank
 
 
-def settle_tokenizer(folder):
+def load_tokenizer(place, folder):
+    """The tokenizer of a folder, of Transformers.
+
+    Raises:
+        UserError: Transformers cannot read it.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        loaded.backend_tokenizer.encode("a")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a file of the wrong form fails anywhere, in Rust too
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{place}: {TOKENIZER}: Transformers cannot read this tokenizer "
+            f"({type(error).__name__}: {reason[:400]}); fetch it anew, or write one with "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(folder)"
+        ) from None
+    return loaded
+
+
+def settle_tokenizer(place, folder):
     """Write the tokenizer in a folder so that Transformers and llama.cpp can only agree about it.
 
     How SentencePiece is imitated is left to classes and their versions in Transformers, and to
     the model's name in llama.cpp. Here it is written down: whether a blank is put before what
-    follows a control token, and that no control token swallows the blanks behind it; the chat
-    template then leaves these out itself (`without_blanks`).
+    follows a control token, and that no added token swallows the blanks around it or matches whole
+    words alone, which llama.cpp cannot do; behind control tokens the chat template then leaves the
+    blanks out itself (`without_blanks`). Code of the model's own is not named any more.
 
     Args:
         folder: holds tokenizer.json, tokenizer_config.json and, for SentencePiece, tokenizer.model.
@@ -24,16 +50,14 @@ def settle_tokenizer(folder):
         list of the texts of control tokens that swallowed blanks.
     """
     from tokenizers import normalizers, pre_tokenizers
-    from transformers import AutoTokenizer
 
-    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    loaded = load_tokenizer(place, folder)
     tokenizer = json.loads(loaded.backend_tokenizer.to_str())
     settings = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
     described = settings.get("added_tokens_decoder", {}).values()
     greedy = [t["content"] for t in tokenizer["added_tokens"] if t["special"] and t["rstrip"]]
     for token in [*tokenizer["added_tokens"], *described]:
-        if token["content"] in greedy:
-            token["rstrip"] = False
+        token |= {"lstrip": False, "rstrip": False, "single_word": False}
     if (folder / "tokenizer.model").is_file():
         control = next(t["content"] for t in tokenizer["added_tokens"] if t["special"])
         behind = loaded(control + "a", add_special_tokens=False)["input_ids"][1]
@@ -46,11 +70,36 @@ def settle_tokenizer(folder):
             )
             tokenizer["normalizer"] = json.loads(loaded.backend_tokenizer.to_str())["normalizer"]
             tokenizer["pre_tokenizer"] = None
+    settings.pop("auto_map", None)
+    _write(folder, tokenizer, settings)
+    return greedy
+
+
+def mark_control(folder, names):
+    """Have Transformers take tokens for control tokens that llama.cpp takes for such.
+
+    llama.cpp knows them by their names (`<|fim_prefix|>`), whatever the tokenizer says. Text from
+    outside must not hold them in one and not in the other.
+
+    Args:
+        folder: holds tokenizer.json and tokenizer_config.json.
+        names: texts of llama.cpp's control tokens.
+    """
+    tokenizer, settings = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in (TOKENIZER, TOKENIZER_CONFIG)
+    )
+    described = settings.get("added_tokens_decoder", {}).values()
+    for token in [*tokenizer["added_tokens"], *described]:
+        token["special"] = token["special"] or token["content"] in names
+    _write(folder, tokenizer, settings)
+
+
+def _write(folder, tokenizer, settings):
     for name, data in ((TOKENIZER, tokenizer), (TOKENIZER_CONFIG, settings)):
         (folder / name).write_text(
             json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-    return greedy
 
 
 def choose_pad(place, tokenizer):

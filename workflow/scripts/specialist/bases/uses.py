@@ -17,13 +17,13 @@ def check_config(place, config, tokens, context):
             f"{place}: {CONFIG}: found quantization_config, expected weights that are not "
             "quantised; take the model that this one was made from"
         )
-    if tokens > config.get("vocab_size", 0):
+    if tokens > (config.get("vocab_size") or 0):
         raise UserError(
             f"{place}: {CONFIG}: vocab_size: found {config.get('vocab_size')}, expected at least "
             f"the {tokens} tokens of {TOKENIZER}; the tokenizer is of another model, or tokens "
             "were added without embeddings for them"
         )
-    if context > config.get("max_position_embeddings", context):
+    if context > (config.get("max_position_embeddings") or context):
         raise UserError(
             f"{place}.context: found {context}, expected at most the model's "
             f"max_position_embeddings, {config['max_position_embeddings']}"
