@@ -19,11 +19,11 @@ from write_modelfile import write_modelfile
 
 import families
 from modelfiles import go_text, parse
-from specialist.bases.imported import talks
+from specialist.bases.templates import talks
 from specialist.core.text import write_rows
 from specialist.engine.checkpoints import Checkpoints
 from specialist.gguf.runtime import Runtime
-from specialist.train.finetuning import encode_preferences, preference_rows
+from specialist.train.conversations import encode_preferences, preference_rows
 
 # What is put before the family's own template, and its pad token.
 EXPECTED = {

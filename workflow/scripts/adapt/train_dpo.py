@@ -41,20 +41,24 @@ def train_dpo(
     from specialist.engine.checkpoints import trainer_checkpoints
     from specialist.train.adapters import load_base, save
     from specialist.train.attention import implementation
+    from specialist.train.conversations import (
+        encode_preferences,
+        preference_rows,
+        with_system_prompt,
+    )
     from specialist.train.finetuning import (
         assistant_loss,
-        encode_preferences,
         loss_curve,
-        preference_rows,
         preference_trainer,
         trainer_arguments,
-        with_system_prompt,
     )
 
     torch.set_num_threads(threads)
     set_seed(settings.seed)
     prompt = system_prompt.read_text(encoding="utf-8")
-    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    processing = AutoTokenizer.from_pretrained(
+        tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )
     rows, unseen = (
         encode_preferences(path, preference_rows(path, prompt), processing, settings.max_length)
         for path in (preferences, held_out_preferences)

@@ -37,22 +37,22 @@ def train_lora(
     from specialist.engine.checkpoints import trainer_checkpoints
     from specialist.train.adapters import check_targets, load_base, peft_config, save
     from specialist.train.attention import implementation
+    from specialist.train.conversations import draw, encode, with_system_prompt
     from specialist.train.finetuning import (
-        draw,
-        encode,
         loss_curve,
         packed_collator,
         show_masks,
         trainer_arguments,
         trainer_class,
-        with_system_prompt,
     )
 
     torch.set_num_threads(threads)
     set_seed(settings.seed)
     check_targets(f"adapters.{adapter.parent.name}", model.parent, settings.target_modules)
     prompt = system_prompt.read_text(encoding="utf-8")
-    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    processing = AutoTokenizer.from_pretrained(
+        tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )
     rows, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
     drawn = draw(len(rows), settings.examples, settings.seed)
     train = encode(conversations, rows, processing, settings.max_length, drawn)

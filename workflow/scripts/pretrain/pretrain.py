@@ -27,6 +27,7 @@ def pretrain(
     from specialist.core.shape import shape
     from specialist.core.text import END_OF_TEXT
     from specialist.train import attention, pretraining
+    from specialist.train.rows import Rows
     from specialist.train.sampling import document
 
     torch.set_num_threads(threads)
@@ -35,7 +36,7 @@ def pretrain(
     bpe = Tokenizer.from_file(str(tokenizer))
     end = bpe.token_to_id(END_OF_TEXT)
     data, held_out = (
-        pretraining.Rows(np.load(path, mmap_mode="r"), end, settings.sequence, what)
+        Rows(np.load(path, mmap_mode="r"), end, settings.sequence, what)
         for path, what in ((tokens, "text to train on"), (held_out_tokens, "held-out text"))
     )
     sizes, precision = shape(settings.depth, bpe.get_vocab_size()), settings.precision

@@ -55,7 +55,8 @@ class Models:
         if not (path := self.config["bases"][base].get("path")):
             return []
         patterns = WEIGHT_FILES if weights else SMALL_FILES
-        return sorted(str(file) for name in patterns for file in Path(path).glob(name))
+        found = (file for name in patterns for file in Path(path).glob(name))
+        return sorted(str(file) for file in found if file.is_file())  # nothing reads a pipe
 
     def corpus(self, model):
         """Held-out documents of a model's base; an imported base may have none."""
