@@ -7,7 +7,8 @@ import torch
 from specialist.config.shape import shape
 from specialist.core.errors import UserError
 from specialist.train.muon import Float32Muon
-from specialist.train.pretraining import Rows, base_model, loss_of, optimizers
+from specialist.train.pretraining import base_model, loss_of, optimizers
+from specialist.train.rows import Rows
 
 END = 0
 

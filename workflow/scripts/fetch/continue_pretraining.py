@@ -34,6 +34,7 @@ def continue_pretraining(
 
     from specialist.core.text import end_of_text, special_tokens
     from specialist.train import attention, pretraining
+    from specialist.train.rows import Rows
     from specialist.train.sampling import document
 
     torch.set_num_threads(threads)
@@ -42,7 +43,7 @@ def continue_pretraining(
     bpe = Tokenizer.from_file(str(tokenizer))
     end = end_of_text(bpe, special_tokens(tokenizer_config))
     data, held_out = (
-        pretraining.Rows(np.load(path, mmap_mode="r"), end, sequence, what)
+        Rows(np.load(path, mmap_mode="r"), end, sequence, what)
         for path, what in ((tokens, "text to train on"), (held_out_tokens, "held-out text"))
     )
     network = AutoModelForCausalLM.from_pretrained(

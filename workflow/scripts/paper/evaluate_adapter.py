@@ -34,7 +34,8 @@ def evaluate_adapter(
 
     from specialist.core.text import END_OF_TEXT
     from specialist.train.finetuning import assistant_loss, draw, with_system_prompt
-    from specialist.train.pretraining import Rows, held_out_loss
+    from specialist.train.pretraining import held_out_loss
+    from specialist.train.rows import Rows
 
     torch.set_num_threads(threads)
     prompt = system_prompt.read_text(encoding="utf-8")

@@ -36,6 +36,7 @@ def pretrain(
     from specialist.config.shape import shape
     from specialist.core.text import END_OF_TEXT
     from specialist.train import attention, pretraining
+    from specialist.train.rows import Rows
     from specialist.train.sampling import document
 
     torch.set_num_threads(threads)
@@ -44,7 +45,7 @@ def pretrain(
     bpe = Tokenizer.from_file(str(tokenizer))
     end = bpe.token_to_id(END_OF_TEXT)
     data, held_out = (
-        pretraining.Rows(np.load(path, mmap_mode="r"), end, sequence, what)
+        Rows(np.load(path, mmap_mode="r"), end, sequence, what)
         for path, what in ((tokens, "text to train on"), (held_out_tokens, "held-out text"))
     )
     network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
