@@ -22,8 +22,6 @@ class Rows:
     """
 
     def __init__(self, tokens, end, sequence, what="text"):
-        import numpy as np
-
         count = len(tokens) // sequence
         if not count:
             raise UserError(
