@@ -19,7 +19,7 @@ def prepare_corpus(sources, train, validation, stats, *, validation_share, seed)
         train, validation: JSONL to write, rows with "text" or "messages".
         stats: JSON to write: "documents" that were found, "empty" and "duplicates" among
             them, "train" and "validation" that are left; "near_duplicates" among these,
-            "near_duplicate_groups" and "largest_group" of them; "cut" rows above a million
+            "near_duplicate_groups" and "largest_group" of them; "cut" rows above two million
             characters; "ignored_keys" of rows, with the number of rows.
         validation_share: share of the documents for validation.
         seed: seed of the split.

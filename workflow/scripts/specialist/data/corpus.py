@@ -14,7 +14,7 @@ from specialist.data.formats import (
 
 TEXTS, ROWS = (".txt", ".md"), (".jsonl",)
 PIECE = 8000  # characters in a piece of a text file; a longer paragraph stays whole
-LONGEST = 1_000_000  # characters in any document; what is longer is cut at the best border
+LONGEST = 2_000_000  # characters in any document; what is longer is cut at the best border
 BLOCK = 1 << 20  # bytes read at a time
 BORDERS = ("\n\n", "\n", " ")
 KEYS = ("text", "messages")
@@ -24,7 +24,7 @@ class Documents:
     """Iterates over the checked documents of files: {"text"} or {"messages"}.
 
     Text is brought to Unicode's composed form (NFC) with newlines of one kind. A text file is
-    cut between paragraphs, into pieces of up to 8,000 characters. Any document above a million
+    cut between paragraphs, into pieces of up to 8,000 characters. Any document above two million
     characters is cut at a paragraph, a line or a blank.
 
     Args:
