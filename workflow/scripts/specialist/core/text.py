@@ -95,3 +95,21 @@ def chat_renderer(template, tokens=()):
 def document_text(row, render):
     """The text of a corpus row: its "text", or its "messages" as a conversation."""
     return row["text"] if "text" in row else render(row["messages"])
+
+
+def documents(path, render):
+    """Yield the text of each row of a corpus; see `document_text`."""
+    return (document_text(row, render) for row in read_rows(path))
+
+
+def batches(texts, size):
+    """Yield lists of texts, each list of about `size` characters, or of one longer text."""
+    batch, length = [], 0
+    for text in texts:
+        if batch and length + len(text) > size:
+            yield batch
+            batch, length = [], 0
+        batch.append(text)
+        length += len(text)
+    if batch:
+        yield batch

@@ -4,10 +4,12 @@ from specialist.core.errors import UserError
 
 
 class Rows:
-    """A stream of documents cut into rows, with positions that start anew at each document.
+    """A stream of documents cut into rows, with positions that restart at each document.
 
     Transformers reads the restarts as borders that attention does not cross, so documents in
-    one row do not see each other. What is left over at the end of the stream is dropped.
+    one row do not see each other. A row's positions start at 0, however far into a document it
+    begins: rotary angles stay small and exact, and positions are computed when a batch is read.
+    Tokens after the last whole row are dropped.
 
     Args:
         tokens: array [n] of token ids, each document ended by `end`; may be memory-mapped.
@@ -20,20 +22,14 @@ class Rows:
     """
 
     def __init__(self, tokens, end, sequence, what="text"):
-        import numpy as np
-
         count = len(tokens) // sequence
         if not count:
             raise UserError(
                 f"found {len(tokens)} tokens of {what}, expected at least the {sequence} of one "
                 "row; add text to the corpus or lower the base's `sequence`"
             )
-        self.sequence = sequence
+        self.end, self.sequence = end, sequence
         self.tokens = tokens[: count * sequence].reshape(count, sequence)
-        starts = np.concatenate([[0], np.flatnonzero(tokens == end) + 1])
-        place = np.arange(count * sequence)
-        position = place - starts[np.searchsorted(starts, place, side="right") - 1]
-        self.positions = position.reshape(count, sequence)
 
     def __len__(self):
         return len(self.tokens)
@@ -50,5 +46,10 @@ class Rows:
         import numpy as np
         import torch
 
-        both = (self.tokens[numbers].astype(np.int64), self.positions[numbers])
-        return tuple(torch.from_numpy(array).to(device) for array in both)
+        ids = self.tokens[numbers].astype(np.int64)
+        place = np.arange(self.sequence)
+        # The place where each token's document starts in its row.
+        starts = np.zeros_like(ids)
+        starts[:, 1:] = np.where(ids[:, :-1] == self.end, place[1:], 0)
+        positions = place - np.maximum.accumulate(starts, axis=1)
+        return tuple(torch.from_numpy(array).to(device) for array in (ids, positions))
