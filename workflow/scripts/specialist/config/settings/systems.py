@@ -48,7 +48,7 @@ class Retrieval(Settings):
     """What the search tool computes with."""
 
     place: ClassVar = "retrieval"
-    top_k: int = Field(1, ge=1, description="Chunks that a search returns.")
+    top_k: int = Field(1, ge=1, le=100, description="Chunks that a search returns.")
 
 
 class Generation(Settings):
