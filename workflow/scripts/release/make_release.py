@@ -27,7 +27,7 @@ def make_release(
         settings: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
         examples: most tasks to show to who opens the chat, with their sessions.
     """
-    from verify_release import SUMS, files, sha256
+    from verify_release import SUMS, sha256, walk
 
     from specialist.core.text import read_rows
     from specialist.release.deployment import SETTINGS
@@ -55,7 +55,7 @@ def make_release(
     about = {"name": name, **settings, "session": shown[0]["session"], "examples": shown}
     text = json.dumps(about, indent=1, ensure_ascii=False)
     (release / SETTINGS).write_text(text + "\n", encoding="utf-8")
-    sums = "".join(f"{sha256(release / path)}  {path}\n" for path in files(release))
+    sums = "".join(f"{sha256(release / path)}  {path}\n" for path, _ in walk(release))
     (release / SUMS).write_text(sums, encoding="utf-8")
 
 
