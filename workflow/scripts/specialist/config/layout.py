@@ -211,7 +211,20 @@ class Layout(ModelFiles):
             "sft": f"{folder}/prepared/sft.json" if adapter else [],
         }
 
-    def described(self, system):
+    def baselines(self, system, dataset):
+        """Scores of the systems that a released one should be better than: paths.
+
+        They are the random policies, and what runs the base of its adapter.
+        """
+        entry, systems = self.config["systems"][system], self.config["systems"]
+        base = self.base_of(entry["adapter"])[0] if "adapter" in entry else None
+        return [
+            f"{self.results}/{dataset}/agent/{name}/scores.json"
+            for name, other in systems.items()
+            if other.get("policy") == "random" or (base and other.get("base") == base)
+        ]
+
+    def described(self, system, dataset):
         """What a system is made of, for the card of its release."""
         entry, model = self.config["systems"][system], self.released(system)["model"]
         (base, settings), index = self.base_of(model), entry.get("index")
@@ -221,4 +234,6 @@ class Layout(ModelFiles):
             "adapter": {"name": model} | adapter if adapter else None,
             "quantization": entry["quantization"],
             "embedding": self.config["indexes"][index]["embedding"] if index else None,
+            "tools": bool(self.system_tools(system, dataset)),
+            "database": bool(self.system_database(system, dataset)),
         }

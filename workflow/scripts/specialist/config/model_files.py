@@ -136,5 +136,9 @@ class ModelFiles(DatasetFiles):
         """The tools that a system may use: a path, or an empty list."""
         return self.file(dataset, "tools") if self.config["systems"][system]["tools"] else []
 
+    def system_database(self, system, dataset):
+        """The database that its tools work on: a path, or an empty list."""
+        return self.file(dataset, "database") if self.system_tools(system, dataset) else []
+
     def scores(self, system):
         return f"{self.results}/{self.config['dataset']}/agent/{system}/scores.json"
