@@ -14,12 +14,10 @@ def notice(scores, baselines):
         return f"{solved}. Do not use it."
     rate = scores["success"] / scores["n"]
     better = [
-        f"{name} ({other['success']} of {other['n']})"
+        f"the baseline {name} ({other['success']} of {other['n']})"
         for name, other in baselines.items()
         if rate < 1 and other["success"] / other["n"] >= rate
     ]
     if not better:
         return None
-    return (
-        f"{solved}, no more than the baseline {' and the baseline '.join(better)}. Do not use it."
-    )
+    return f"{solved}, no more than {' and '.join(better)}. Do not use it."
