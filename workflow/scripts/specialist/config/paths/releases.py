@@ -9,12 +9,12 @@ class Releases:
 
     Args:
         config: the loaded configuration.
-        datasets, models, indexes: of the same configuration.
+        datasets, models, indexes, systems: of the same configuration.
     """
 
-    def __init__(self, config, datasets, models, indexes):
+    def __init__(self, config, datasets, models, indexes, systems):
         self.config, self.datasets = config, datasets
-        self.models, self.indexes = models, indexes
+        self.models, self.indexes, self.systems = models, indexes, systems
 
     def parts(self, system):
         """What a release of a system is made of.
@@ -60,7 +60,7 @@ class Releases:
             "sft": self.datasets.prepared(dataset, "sft.json") if adapted else [],
         }
 
-    def described(self, system):
+    def described(self, system, dataset):
         """What a system is made of, for the card of its release."""
         given, model = self.config["systems"][system], self.parts(system)["model"]
         (base, settings), index = self.models.base_of(model), given.get("index")
@@ -70,4 +70,6 @@ class Releases:
             "adapter": {"name": model} | adapter if adapter else None,
             "quantization": given["quantization"],
             "embedding": self.indexes.entry(index)["embedding"] if index else None,
+            "tools": bool(self.systems.tools(system, dataset)),
+            "database": bool(self.systems.database(system, dataset)),
         }
