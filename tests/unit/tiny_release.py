@@ -78,5 +78,6 @@ def write(folder):
         name=NAME,
         settings=SETTINGS,
         examples=3,
+        sources=[],
     )
     return folder / "made"

@@ -4,14 +4,19 @@
 rule chunk_kb:
     input:
         articles=lambda w: files.needed(w.dataset, "kb"),
+        weights=lambda w: files.weights(w.index),
     output:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
     log:
         "results/logs/{dataset}/chunk_kb/{index}.log",
     priority: 1  # it checks the articles
     params:
+        # The names in the folder decide the ids, and the cache knows inputs by their last names.
+        sources=lambda w: files.sources(w.dataset),
         settings=named(
+            model=lookup("indexes/{index}/embedding", within=config),
             max_words=lookup("indexes/{index}/max_words", within=config),
+            max_tokens=lookup("indexes/{index}/max_tokens", within=config),
             overlap_words=lookup("indexes/{index}/overlap_words", within=config),
         ),
         code=digest("index/chunk_kb.py", "rag"),

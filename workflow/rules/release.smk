@@ -102,6 +102,7 @@ rule make_release:
                 "top_k": config["retrieval"]["top_k"],
             },
             examples=5,
+            sources=lambda w: files.released(w.system)["sources"],
         ),
         code=digest("release/make_release.py", "serve"),
     script:

@@ -23,7 +23,7 @@ def chunk_kb(
         sources: the paths of the articles below the folder of the knowledge base.
         model: embedding model; see `specialist.rag.embedding.locate_model`.
         max_words: most words in a text.
-        max_tokens: most tokens that are embedded of a chunk, title included; None for as many
+        max_tokens: most tokens that are embedded of a chunk, title included; 0 for as many
             as the model reads.
         overlap_words: words that a chunk repeats from the one before it in a long section.
 
@@ -33,15 +33,15 @@ def chunk_kb(
     """
     from specialist.rag.chunks import Cutter
     from specialist.rag.documents import read_article
-    from specialist.rag.embedding import TokenCounter
+    from specialist.rag.tokens import TokenCounter
 
     if not articles:
         raise UserError(f"{chunks}: the knowledge base has no articles; add *.md or *.txt files")
     counter = TokenCounter(model)
-    if max_tokens and max_tokens > counter.most:
+    if max_tokens > counter.most:
         raise UserError(
             f"max_tokens: found {max_tokens}, but {model} reads {counter.most} tokens of a text; "
-            f"set at most {counter.most}, or null for as many as the model reads"
+            f"set at most {counter.most}, or 0 for as many as the model reads"
         )
     cutter = Cutter(counter, max_words, max_tokens or counter.most, overlap_words)
     with open(chunks, "w", encoding="utf-8") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def make_release(
     model, modelfile, card, license_text, prompt, tools, database, articles, index, tasks, programs,
-    requirements, release, *, name, settings, examples,
+    requirements, release, *, name, settings, examples, sources,
 ):  # fmt: skip
     """Write the folder `release`.
 
@@ -25,6 +25,7 @@ def make_release(
         release: folder to write.
         name: the model's name.
         settings: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
+        sources: paths of the articles below kb/.
         examples: most tasks to show to who opens the chat, with their sessions.
     """
     from verify_release import SUMS, files, sha256
@@ -41,9 +42,10 @@ def make_release(
     for path, target in ((tools, "tools.yaml"), (database, "database.sql")):
         if path:
             _copy(path, release / target)
-    for folder, paths in (("kb", articles), ("index", index)):
-        for path in paths:
-            _copy(path, release / folder / path.name)
+    for path, source in zip(articles, sources, strict=True):
+        _copy(path, release / "kb" / source)
+    for path in index:
+        _copy(path, release / "index" / path.name)
     for path in programs:
         _copy(path, release / _place(path))
     asked = {}

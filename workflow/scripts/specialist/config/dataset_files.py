@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from specialist.config.texts import texts
 from specialist.core.errors import UserError
 
 # What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
@@ -16,6 +17,8 @@ SPEC = {
 }  # fmt: skip
 NEEDS_DATABASE = {"sft", "tasks"}
 TRAINING_FILES = ("sft.jsonl", "sft.csv", "sft.parquet")
+
+TEXTS = {"corpus": (".txt", ".md", ".jsonl"), "kb": (".md", ".txt")}
 
 
 class DatasetFiles:
@@ -49,7 +52,7 @@ class DatasetFiles:
             list of paths; empty where there is no such part.
 
         Raises:
-            UserError: a folder of texts holds a file of another kind.
+            UserError: a folder of texts holds what is not a text; see `specialist.config.texts`.
         """
         entry = self.config["datasets"][dataset]
         if "simulate" in entry:
@@ -68,30 +71,24 @@ class DatasetFiles:
         if "corpus" in entry:
             return [f"{self.results}/{dataset}/data/corpus.txt"] if name == "corpus" else []
         folder = Path(entry["path"])
-        patterns = {
-            "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl"),
+        if name in TEXTS:
+            return [str(path) for path in texts(folder / name, TEXTS[name])]
+        names = {
             "sft": TRAINING_FILES,
             "preferences": ("preferences.jsonl",),
-            "kb": ("kb/*.md", "kb/*.txt"),
             "tools": ("tools.yaml",),
             "database": ("database.sql",),
             "tasks": ("tasks.jsonl",),
         }[name]
-        found = [path for pattern in patterns for path in folder.glob(pattern)]
-        if name in ("corpus", "kb"):
-            self._refuse_others(folder / name, found, patterns)
-        return sorted(map(str, found))
+        return sorted(str(folder / file) for file in names if (folder / file).exists())
 
-    @staticmethod
-    def _refuse_others(folder, found, patterns):
-        """Raise a UserError if a folder of texts holds a file that nobody would read."""
-        files = folder.rglob("*") if folder.is_dir() else ()
-        for path in sorted(set(files).difference(found)):
-            if path.is_file() and not path.name.startswith("."):
-                raise UserError(
-                    f"{path}: expected one of {', '.join(patterns)}; convert the file, or move "
-                    "it out of the folder"
-                )
+    def sources(self, dataset):
+        """What the articles of a dataset are called: their paths below its kb/, in their order."""
+        folder = self.config["datasets"][dataset].get("path")
+        paths = map(Path, self.part(dataset, "kb"))
+        if folder is None:
+            return [path.name for path in paths]
+        return [path.relative_to(Path(folder) / "kb").as_posix() for path in paths]
 
     def file(self, dataset, name):
         """A part of a dataset that is one file: its path, or an empty list without it."""

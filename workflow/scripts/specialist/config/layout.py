@@ -166,7 +166,8 @@ class Layout(ModelFiles):
 
         Returns:
             dict: "model" (name of its adapter or base), "gguf" (path), "index" (paths of the
-            canonical index) and "articles" (paths), both empty without a search.
+            canonical index), "articles" (paths) and their "sources" (names), all empty without
+            a search.
 
         Raises:
             UserError: the system has no model, or its index no encoder that is a file.
@@ -180,7 +181,7 @@ class Layout(ModelFiles):
             )
         found = {"model": model, "gguf": self.gguf(model, entry["quantization"])}
         if "index" not in entry:
-            return found | {"index": [], "articles": []}
+            return found | {"index": [], "articles": [], "sources": []}
         name = entry["index"]
         folder, dataset = self.index_folder(name), self.config["indexes"][name]["dataset"]
         if not self.encoder(name):
@@ -191,7 +192,8 @@ class Layout(ModelFiles):
         index = [f"{folder}/{file}" for file in ("chunks.jsonl", "embeddings.npy")]
         index += [f"{folder}/embeddings.json", self.encoder(name)]
         index += [shift] if (shift := self.shift(name)) else []
-        return found | {"index": index, "articles": self.needed(dataset, "kb")}
+        articles = {"articles": self.needed(dataset, "kb"), "sources": self.sources(dataset)}
+        return found | {"index": index, **articles}
 
     def figures(self, system, dataset):
         """The files with figures for the card of a release, by the arguments of write_card."""

@@ -26,7 +26,7 @@ class Cutter:
     never cut, and each part of a table begins with the table's header.
 
     Args:
-        counter: `specialist.rag.embedding.TokenCounter`.
+        counter: `specialist.rag.tokens.TokenCounter`.
         max_words, max_tokens: size of the longest chunk; the tokens are those of the embedded
             text, title included. One table row with its header may be longer.
         overlap_words: words that a chunk repeats from the one before it in a long section;

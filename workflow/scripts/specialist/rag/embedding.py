@@ -5,14 +5,12 @@ import functools
 import hashlib
 import importlib.util
 import json
-from array import array
 from pathlib import Path
 
 from specialist.core.errors import UserError
 from specialist.core.hub import download
+from specialist.rag.index_files import read_settings
 
-LONGEST_TOKEN = 24  # characters; what is longer is a word that the model does not know
-PIECE = 100_000  # characters that are tokenised at a time
 NO_LIMIT = 8192  # tokens of a model that names no limit
 
 
@@ -47,7 +45,7 @@ def locate_model(model):
             f"embedding {model}: no sentence-transformers model (modules.json) under {root}"
         )
     folder = found[0].parent
-    for module in _modules(model, folder):
+    for module in modules_of(model, folder):
         if not module["type"].startswith("sentence_transformers."):
             raise UserError(
                 f"embedding {model}: module {module['type']} is code of the model's own, which "
@@ -67,9 +65,9 @@ def weights_sha256(folder):
     return digest.hexdigest()
 
 
-def _modules(model, folder):
+def modules_of(model, folder):
     """The entries of a model's modules.json: {"type": class, "path": folder}."""
-    modules = _json(model, folder / "modules.json", list)
+    modules = read_json(model, folder / "modules.json", list)
     for module in modules:
         if not isinstance(module, dict) or not isinstance(module.get("type"), str):
             raise UserError(
@@ -79,7 +77,7 @@ def _modules(model, folder):
     return modules
 
 
-def _json(model, path, kind):
+def read_json(model, path, kind):
     """The content of a JSON file of a model, which is a dict or a list."""
     found = None
     with contextlib.suppress(ValueError):
@@ -91,98 +89,9 @@ def _json(model, path, kind):
     return found
 
 
-class TokenCounter:
-    """Counts text as an embedding model does, without loading its weights.
-
-    Args:
-        model: see `locate_model`.
-
-    Attributes:
-        most: tokens that the model reads of a text, special ones included.
-    """
-
-    def __init__(self, model):
-        folder = locate_model(model)
-        inside = folder / _modules(model, folder)[0].get("path", "")
-        self._tokenizer = _tokenizer(model, inside)
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self._special = self._tokenizer.num_special_tokens_to_add(False)
-        self.most = _max_tokens(model, inside)
-        path = folder / "config_sentence_transformers.json"
-        prompts = _json(model, path, dict).get("prompts") if path.is_file() else None
-        self._prompt = document_prompt(prompts or {})
-        self.overhead = functools.lru_cache(4096)(self._overhead)
-
-    def count(self, text):
-        """Tokens of a text, without special ones."""
-        return len(self.starts(text))
-
-    def _overhead(self, title):
-        """Tokens of what is embedded besides the text of a chunk: prompt, title, special ones."""
-        return self._special + self.count(f"{self._prompt}{title}\n")
-
-    def starts(self, text):
-        """Where the tokens of a text begin, in characters, ascending.
-
-        A model knows no token for a word in a script that it never saw, and takes it for one
-        unknown token however long it is. Such a word counts a token for each 4 characters, the
-        usual length.
-        """
-        found = array("q")
-        # Piece by piece: the tokenizer's own records of a token take 100 bytes.
-        for begin, piece in _pieces(text):
-            for start, stop in self._tokenizer.encode(piece, add_special_tokens=False).offsets:
-                if stop - start > LONGEST_TOKEN:
-                    found.extend(range(begin + start, begin + stop, 4))
-                else:
-                    found.append(begin + start)
-        return found
-
-
-def _pieces(text):
-    """Yield (position, part) of a text, cut at blanks."""
-    begin = 0
-    while len(text) - begin > PIECE:
-        stop = max(text.rfind("\n", begin, begin + PIECE), text.rfind(" ", begin, begin + PIECE))
-        stop = begin + PIECE if stop <= begin else stop
-        yield begin, text[begin:stop]
-        begin = stop
-    yield begin, text[begin:]
-
-
-def _tokenizer(model, folder):
-    """The `tokenizers.Tokenizer` of the model in a folder."""
-    path = folder / "tokenizer.json"
-    if path.is_file():
-        from tokenizers import Tokenizer
-
-        try:
-            return Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises nothing more specific
-            raise UserError(
-                f"embedding {model}: {path} is damaged: {error}; download or install the model "
-                "again"
-            ) from None
-    from transformers import AutoTokenizer
-
-    # Models with sentencepiece alone are converted, which takes seconds.
-    opened = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    return opened.backend_tokenizer
-
-
-def _max_tokens(model, folder):
-    """Tokens that sentence-transformers lets the model in a folder read."""
-    path = folder / "sentence_bert_config.json"
-    if path.is_file() and (most := _json(model, path, dict).get("max_seq_length")):
-        return most
-    keys = {"tokenizer_config.json": "model_max_length", "config.json": "max_position_embeddings"}
-    sizes = [
-        size
-        for name, key in keys.items()
-        if (folder / name).is_file() and (size := _json(model, folder / name, dict).get(key))
-    ]
-    return int(min(size for size in [*sizes, NO_LIMIT] if size > 0))
+def limited(tokens):
+    """A model's limit; some name none, or a number that stands for none."""
+    return int(tokens) if tokens and tokens < 1e6 else NO_LIMIT
 
 
 def document_prompt(prompts):
@@ -219,6 +128,23 @@ class SentenceEncoder:
             local_files_only=True,
             model_kwargs={"use_safetensors": True},
         )
+
+    @property
+    def max_tokens(self):
+        """Tokens that the model reads of a text, special ones included."""
+        return limited(self.transformer.max_seq_length)
+
+    @functools.cached_property
+    def dimension(self):
+        """Numbers in a vector."""
+        return self.documents([""]).shape[1]
+
+    def count(self, texts):
+        """Tokens of each passage as the model would read it without a limit."""
+        prompt = document_prompt(self.transformer.prompts)
+        texts = [prompt + text for text in texts]
+        read = self.transformer.tokenizer(texts, truncation=False, verbose=False)
+        return [len(ids) for ids in read["input_ids"]]
 
     def documents(self, texts):
         """Vectors of passages: float32 [len(texts), dimension], of length 1."""
@@ -258,6 +184,12 @@ class LlamaEncoder:
             n_threads_batch=1,
             verbose=False,
         )
+        if (found := self._llama.n_embd()) != settings["dimension"]:
+            self.close()
+            raise UserError(
+                f"{gguf}: this model gives {found} numbers for a text, and the index was made by "
+                f"{settings['model']} with {settings['dimension']}; build the index again"
+            )
 
     def documents(self, texts):
         """Vectors of passages: float32 [len(texts), dimension], of length 1."""
@@ -289,7 +221,7 @@ def open_encoder(settings, gguf=None, threads=1):
             sentence-transformers, whose import takes seconds.
         threads: CPU threads for sentence-transformers.
     """
-    made = json.loads(Path(settings).read_text())
+    made = read_settings(settings)
     if not gguf:
         yield SentenceEncoder(made["model"], threads=threads)
         return

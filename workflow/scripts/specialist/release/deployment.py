@@ -33,7 +33,7 @@ class ContextFull(Exception):
     """A message that leaves the agent no room to answer."""
 
 
-class Index:
+def open_index(folder, top_k):
     """Search over the canonical index of a release, exact and without a vector store.
 
     Args:
@@ -41,32 +41,17 @@ class Index:
             shift.npy where the index learned from conversations.
         top_k: chunks that a search returns.
     """
+    from specialist.rag.retrieval import ExactSearcher
 
-    def __init__(self, folder, top_k):
-        import numpy as np
-
-        from specialist.rag.embedding import LlamaEncoder
-        from specialist.rag.retrieval import read_chunks
-
-        self.top_k, shift = top_k, folder / "shift.npy"
-        self._chunks = read_chunks(folder / "chunks.jsonl")
-        self._vectors = np.load(folder / "embeddings.npy", allow_pickle=False)
-        self._shift = np.load(shift, allow_pickle=False) if shift.exists() else None
-        settings = json.loads((folder / "embeddings.json").read_text(encoding="utf-8"))
-        self._encoder = LlamaEncoder(folder / "encoder.gguf", settings)
-
-    def search(self, query):
-        """The nearest chunks, best first: list of {"id", "source", "title", "text"}."""
-        from specialist.rag.retrieval import shifted
-
-        vectors = self._encoder.queries([query])
-        if self._shift is not None:
-            vectors = shifted(vectors, self._shift)
-        scores = self._vectors @ vectors[0]
-        return [self._chunks[number] for number in (-scores).argsort(kind="stable")[: self.top_k]]
-
-    def close(self):
-        self._encoder.close()
+    shift = folder / "shift.npy"
+    return ExactSearcher(
+        folder / "chunks.jsonl",
+        folder / "embeddings.npy",
+        folder / "embeddings.json",
+        folder / "encoder.gguf",
+        shift if shift.exists() else None,
+        top_k=top_k,
+    )
 
 
 class Specialist:
@@ -106,8 +91,7 @@ class Specialist:
             self.reset()
             search = None
             if index.exists():
-                found = Index(index, self.settings["top_k"])
-                search = opened.enter_context(contextlib.closing(found)).search
+                search = opened.enter_context(open_index(index, self.settings["top_k"])).search
             runtime = Runtime(folder / "model.gguf", self.settings["context"], threads)
             self.model = Model.with_tools(
                 opened.enter_context(runtime),
