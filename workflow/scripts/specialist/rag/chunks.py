@@ -55,9 +55,7 @@ class _Cut:
 
     def chunks(self):
         headings, count = self.structure.headings, len(self.lines)
-        found = list(self.sections(0, count, headings, ()))
-        # An article of nothing but headings is its own text.
-        for trail, start, stop in found or [((), 0, count)]:
+        for trail, start, stop in self.sections(0, count, headings, ()):
             title = self.title(trail)
             if self.fits(start, stop, title):
                 yield title, "\n".join(self.lines[start:stop]).strip()
@@ -73,14 +71,17 @@ class _Cut:
 
     def sections(self, start, stop, headings, trail):
         """Yield (headings above, first line, line after the last) of each section."""
+        above = None
         if headings and not "".join(self.lines[start : headings[0].start]).strip():
             # A heading at the very top is the title of all that follows, if none is its equal.
             first, *rest = headings
             if all(heading.level > first.level for heading in rest):
-                start, trail, headings = first.stop, (*trail, first.text), rest
+                start, trail, headings, above = first.stop, (*trail, first.text), rest, first
         if not headings or self.fits(start, stop, self.title(trail)):
             if self.words[stop] > self.words[start]:
                 yield trail, start, stop
+            elif above:  # a heading without a text says something too
+                yield trail, above.start, above.stop
             return
         top = min(heading.level for heading in headings)
         cuts = [start, *(heading.start for heading in headings if heading.level == top), stop]

@@ -73,8 +73,8 @@ def _split_front_matter(path, lines):
     """({key: value} of the front matter, lines below it).
 
     A `---` is also a thematic break in Markdown. It opens front matter if another one follows
-    and the first line between them is `key:`, as in the exports of Jekyll, Hugo, Docusaurus and
-    Obsidian.
+    and a line `key:` comes directly below it, perhaps after comments, as in the exports of
+    Jekyll, Hugo, Docusaurus and Obsidian.
     """
     fence = lines[0].rstrip() if lines else ""
     closing = {"---": ("---", "..."), "+++": ("+++",)}.get(fence, ())
@@ -83,7 +83,8 @@ def _split_front_matter(path, lines):
         return {}, lines
     inside = [line for line in lines[1:stop] if line.strip()]
     first = next((line for line in inside if not line.startswith("#")), "")
-    if inside and not KEY.match(first) and not (fence == "+++" and first.startswith("[")):
+    section = fence == "+++" and first.startswith("[")
+    if inside and not (lines[1].strip() and (KEY.match(first) or section)):
         return {}, lines
     text = "\n".join(lines[1:stop])
     if len(text) > MOST_CHARACTERS:
