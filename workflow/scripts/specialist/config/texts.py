@@ -58,11 +58,11 @@ def _checked(path, suffixes, dataset):
             f"{path}: expected one of {', '.join(f'*{suffix}' for suffix in suffixes)}; convert "
             "the file, or move it out of the folder"
         )
-    _check_link(path, dataset)
     try:
         mode = path.stat().st_mode
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; remove it or make it readable") from None
+    _check_link(path, dataset)
     if not stat.S_ISREG(mode):
         raise UserError(f"{path}: this is no file but {_kind(mode)}; remove it")
     return path
