@@ -79,7 +79,8 @@ def write(folder):
         ROOT / "envs" / "serve.txt",
         folder / "made",
         name=NAME,
-        settings=SETTINGS,
+        limits=SETTINGS,
         examples=3,
+        sources=[],
     )
     return folder / "made"

@@ -100,13 +100,14 @@ rule make_release:
     params:
         settings=settings(
             name=lambda w: f"{config['dataset']}-{w.system}",
-            settings={
+            limits={
                 "max_steps": config["agent"]["max_steps"],
                 "context": config["agent"]["context"],
                 "max_new_tokens": config["agent"]["max_new_tokens"],
                 "top_k": config["retrieval"]["top_k"],
             },
             examples=5,
+            sources=lambda w: files.releases.parts(w.system)["sources"],
         ),
         code=digest("release/make_release.py", "serve"),
     script:

@@ -1,7 +1,6 @@
 """Puts a system in a folder that needs nothing else, and seals it."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from specialist.core.errors import UserError
 
 def make_release(
     model, modelfile, card, license_text, prompt, tools, database, articles, index, tasks, scores,
-    baselines, programs, requirements, release, *, name, settings, examples,
+    baselines, programs, requirements, release, *, name, limits, examples, sources,
 ):  # fmt: skip
     """Write the folder `release`.
 
@@ -30,7 +29,8 @@ def make_release(
         requirements: pins of what the programs need.
         release: folder to write.
         name: the model's name.
-        settings: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
+        limits: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
+        sources: paths of the articles below kb/.
         examples: most tasks to show to who opens the chat, with their sessions.
 
     Raises:
@@ -51,8 +51,8 @@ def make_release(
     for path, target in ((tools, TOOLS), (database, DATABASE)):
         if path:
             _copy(path, release / target)
-    for path, target in _articles(articles):
-        _copy(path, release / target)
+    for path, source in zip(articles, map(_listable, sources), strict=True):
+        _copy(path, release / "kb" / source)
     for path in index:
         _copy(path, release / INDEX / path.name)
     for path in programs:
@@ -65,7 +65,7 @@ def make_release(
     shown = list(asked.values())[:examples]
     given = ((TOOLS, tools), (DATABASE, database), (INDEX, index))
     parts = [part for part, files in given if files]
-    about = {"name": name, **settings, "parts": parts, "session": shown[0]["session"]}
+    about = {"name": name, **limits, "parts": parts, "session": shown[0]["session"]}
     about["examples"] = shown
     if warning := notice(_json(scores), {path.parent.name: _json(path) for path in baselines}):
         about["notice"] = warning
@@ -85,20 +85,14 @@ def _json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _articles(paths):
-    """Pairs of an article and its place in the release, as it lies below its kb/."""
-    if not paths:
-        return
-    common = Path(os.path.commonpath([path.parent for path in paths]))
-    root = next((folder for folder in (common, *common.parents) if folder.name == "kb"), common)
-    for path in paths:
-        place = Path("kb", path.relative_to(root))
-        if not str(place).isprintable() or "\\" in place.name:
-            raise UserError(
-                f"{ascii(str(path))}: a release lists its files by name, one in a line; rename the "
-                "article without line feeds, backslashes and characters that cannot be printed"
-            )
-        yield path, place
+def _listable(source):
+    """The path of an article, if SHA256SUMS can list it."""
+    if not source.isprintable() or "\\" in source:
+        raise UserError(
+            f"{ascii(source)}: a release lists its files by name, one per line; rename the article "
+            "without line feeds, backslashes and characters that cannot be printed"
+        )
+    return source
 
 
 def _place(program):

@@ -120,7 +120,7 @@ def _refuse(constant):
     raise ValueError(f"found {constant}, expected a finite number")
 
 
-class Index:
+def open_index(folder, top_k):
     """Search over the canonical index of a release, exact and without a vector store.
 
     Args:
@@ -131,47 +131,11 @@ class Index:
     Raises:
         UserError: a file is missing or damaged, or the files do not fit each other.
     """
+    from specialist.rag.retrieval import ExactSearcher
 
-    def __init__(self, folder, top_k):
-        import numpy as np
-
-        from specialist.rag.embedding import LlamaEncoder
-        from specialist.rag.retrieval import read_chunks
-
-        self.top_k = top_k
-        with reading(folder / "chunks.jsonl"):
-            self._chunks = read_chunks(folder / "chunks.jsonl")
-            for chunk in self._chunks:
-                chunk["source"], chunk["title"], chunk["text"]
-        with reading(folder / "embeddings.npy"):
-            self._vectors = np.load(folder / "embeddings.npy", allow_pickle=False)
-            rows, size = self._vectors.shape
-            if rows != len(self._chunks) or not np.isfinite(self._vectors).all():
-                raise ValueError(f"found {rows} vectors, expected {len(self._chunks)} finite ones")
-        shift, self._shift = folder / "shift.npy", None
-        if shift.exists():
-            with reading(shift):
-                self._shift = np.load(shift, allow_pickle=False)
-                if self._shift.shape != (size, size):
-                    raise ValueError(f"found {self._shift.shape}, expected {(size, size)}")
-        with reading(folder / "embeddings.json"):
-            settings = json.loads((folder / "embeddings.json").read_text(encoding="utf-8"))
-            settings["prompts"]["query"], settings["max_tokens"]
-        with reading(folder / "encoder.gguf"):
-            self._encoder = LlamaEncoder(folder / "encoder.gguf", settings)
-            if (found := self._encoder.queries(["a"]).shape[1]) != size:
-                self.close()
-                raise ValueError(f"it makes vectors of {found} numbers, the index has {size}")
-
-    def search(self, query):
-        """The nearest chunks, best first: list of {"id", "source", "title", "text"}."""
-        from specialist.rag.retrieval import shifted
-
-        vectors = self._encoder.queries([query])
-        if self._shift is not None:
-            vectors = shifted(vectors, self._shift)
-        scores = self._vectors @ vectors[0]
-        return [self._chunks[number] for number in (-scores).argsort(kind="stable")[: self.top_k]]
-
-    def close(self):
-        self._encoder.close()
+    names = ("chunks.jsonl", "embeddings.npy", "embeddings.json", "encoder.gguf")
+    shift = folder / "shift.npy"
+    with reading(folder):
+        return ExactSearcher(
+            *(folder / name for name in names), shift if shift.exists() else None, top_k=top_k
+        )

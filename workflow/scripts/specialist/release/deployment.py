@@ -16,7 +16,7 @@ from specialist.release.contents import (
     DATABASE,
     INDEX,
     TOOLS,
-    Index,
+    open_index,
     read_settings,
     read_tools,
     reading,
@@ -94,8 +94,8 @@ class Specialist:
             self.reset()
             search = None
             if parts[INDEX]:
-                found = Index(folder / INDEX, self.settings["top_k"])
-                search = opened.enter_context(contextlib.closing(found)).search
+                found = open_index(folder / INDEX, self.settings["top_k"])
+                search = opened.enter_context(found).search
             with reading(folder / "model.gguf"):
                 runtime = Runtime(folder / "model.gguf", self.settings["context"], threads)
                 self.model = Bounded.with_tools(
