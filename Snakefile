@@ -57,7 +57,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-files, main = Paths(config), Paths(evaluated)
+files, main = Paths(config, evaluated=evaluated), Paths(evaluated)
 settings = resolver(config)  # what steps receive, for `params: settings=settings(...)`
 
 # What is forced is computed, and not taken from the cache; see specialist/engine/forced.py.

@@ -216,6 +216,7 @@ rule render_prompt:
         "results/logs/{dataset}/render_prompt.log",
     priority: 1
     params:
+        search=lambda w: files.systems.searches(w.dataset),
         code=digest("dataset/render_prompt.py"),
     script:
         "../scripts/dataset/render_prompt.py"
