@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 from specialist.core.errors import UserError
@@ -77,6 +79,7 @@ def convert(folder, gguf, name, weights=True):
 
         def set_vocab(self):
             super().set_vocab()
+            _refuse_twins(self.gguf_writer.kv_data[0][gguf_py.Keys.Tokenizer.LIST].value)
             settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
             if text := settings.get("eot_token"):
                 ids = {token["content"]: token["id"] for token in _added_tokens(folder)}
@@ -91,6 +94,8 @@ def convert(folder, gguf, name, weights=True):
 
     try:
         with torch.inference_mode():
+            # llama.cpp has tokens swallow blanks in a model of this name (`settle_tokenizer`).
+            name = re.sub(r"(?i)(phi)-?(?=3)", r"\1 ", name)
             made = Converter(folder, gguf_py.LlamaFileType.MOSTLY_F16, gguf, model_name=name)
             made.write() if weights else made.write_vocab()
     except UserError:
@@ -105,6 +110,17 @@ def convert(folder, gguf, name, weights=True):
 def _added_tokens(folder):
     """The entries of `added_tokens` in the tokenizer.json of a folder."""
     return json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+
+
+def _refuse_twins(tokens):
+    """Raise UserError if two tokens have the same text: llama.cpp would end the process."""
+    texts = [bytes(token) if not isinstance(token, str) else token.encode() for token in tokens]
+    if len({*texts}) < len(texts):
+        twin = Counter(texts).most_common(1)[0][0].decode(errors="replace")
+        raise UserError(
+            f"tokenizer.json: added_tokens: found {twin!r} under two ids; a token that is in the "
+            "vocabulary already must not be added with another id"
+        )
 
 
 def _conversion():
