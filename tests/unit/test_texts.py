@@ -47,6 +47,11 @@ def listening(folder):
     opened.close()
 
 
+def secret(folder):
+    (folder.parent.parent / "secret.md").write_text("Text.")
+    (folder / "x.md").symlink_to("../../secret.md")
+
+
 def unreadable_name(folder):
     open(os.fsencode(folder) + b"/caf\xe9.md", "w").close()
 
@@ -56,7 +61,7 @@ MISTAKES = [
     (listening, "s.md: this is no file but a socket"),
     (lambda kb: (kb / "x.md").mkdir(), "x.md: this is a folder with the name of a text"),
     (lambda kb: (kb / "x.md").symlink_to("/etc/hostname"), "x.md: this link leads out of the"),
-    (lambda kb: (kb / "x.md").symlink_to("../../../etc"), "x.md: this link leads out of the"),
+    (secret, "x.md: this link leads out of the dataset, to .*secret.md"),
     (lambda kb: (kb / "x").symlink_to("faq"), "kb/x: this is a link to a folder"),
     (lambda kb: (kb / "x.md").symlink_to("gone"), "x.md: No such file"),
     (lambda kb: (kb / "x.md").symlink_to("x.md"), "x.md: Too many levels"),
