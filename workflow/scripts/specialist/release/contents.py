@@ -141,6 +141,8 @@ class Index:
         self.top_k = top_k
         with reading(folder / "chunks.jsonl"):
             self._chunks = read_chunks(folder / "chunks.jsonl")
+            if not self._chunks:
+                raise ValueError("found no chunks")
             for chunk in self._chunks:
                 chunk["source"], chunk["title"], chunk["text"]
         with reading(folder / "embeddings.npy"):
