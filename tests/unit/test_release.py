@@ -56,14 +56,8 @@ EVIL = "raise SystemExit('foreign code ran')\n"
 
 def test_verify_names_everything_that_was_added(moved):
     """Nothing of it is opened or imported."""
-    for name in (
-        "hashlib.py",
-        "os.py",
-        "sitecustomize.py",
-        "pathlib.py",
-        ".hidden",
-        "a\x1b[31m.txt",
-    ):
+    modules = ("hashlib.py", "os.py", "sitecustomize.py", "pathlib.py")
+    for name in (*modules, ".hidden", "a\x1b[31m.txt"):
         (moved / name).write_text(EVIL)
     for name in ("specialist/__pycache__", "kb", ".venv", "specialist/agent/more"):
         (moved / name).mkdir()
@@ -86,7 +80,7 @@ def test_verify_names_everything_that_was_added(moved):
     places = sorted(line.split(": ")[0] for line in found.stdout.splitlines()[:-1])
     assert places == sorted(
         [
-            "hashlib.py", "os.py", "sitecustomize.py", "pathlib.py", ".hidden", "a\\x1b[31m.txt",
+            *modules, ".hidden", "a\\x1b[31m.txt",
             "specialist/__pycache__/", "kb/", ".venv/", "specialist/agent/more/", "away",
             "database.sql", "prompt.jinja", "pipe",
         ]
@@ -315,12 +309,11 @@ def test_as_much_of_a_history_is_told_as_there_is_room_for(specialist):
         found = specialist._told(history, "Hi")
         assert sum(asked) < 500
 
-        def of(kept, last=tuple(history[-50:])):
-            system, message = found[0], found[-1]
-            return [system, *sum(last[len(last) - kept :], []), message]
-
-        fitting = [n for n in range(min(length, 50) + 1) if len(count(of(n))) <= 256]
-        assert found == of(max(fitting))
+        parts = [
+            [found[0], *sum(history[length - kept :], []), found[-1]]
+            for kept in range(min(length, 50) + 1)
+        ]
+        assert found == [part for part in parts if len(count(part)) <= 256][-1]
 
 
 def test_limit_of_tokens_holds_over_turns(specialist):
