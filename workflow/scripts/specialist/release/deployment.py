@@ -101,9 +101,8 @@ class Specialist:
         self.system = system_message(folder / "prompt.jinja", offered)
         with contextlib.ExitStack() as opened:
             script = database.read_text(encoding="utf-8") if database.exists() else ""
-            self.database = opened.enter_context(contextlib.closing(open_database("")))
             self._original = opened.enter_context(contextlib.closing(open_database(script)))
-            self.reset()
+            self.database = opened.enter_context(contextlib.closing(self._original.copy()))
             search = None
             if index.exists():
                 found = Index(index, self.settings["top_k"])
@@ -137,7 +136,7 @@ class Specialist:
         Raises:
             ContextFull: the message leaves no room for a turn.
         """
-        from specialist.agent.environment import changes, dump, open_database
+        from specialist.agent.environment import changes, dump
         from specialist.agent.loop import Trace
 
         system, asked = (
@@ -155,8 +154,7 @@ class Specialist:
                 break
             history.pop(0)
         trace, start = Trace("chat", "chat", messages), len(messages) - 1
-        with contextlib.closing(open_database("")) as before:
-            self.database.backup(before)
+        with contextlib.closing(self.database.copy()) as before:
             try:
                 self.model.begin(None)
                 self.agent.answer(trace, self.database, self.session)
