@@ -219,7 +219,7 @@ def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE):
 TOOL_MISTAKES = [
     ("- name: renew", "- nam: renew", "tools.yaml, [1].nam: unknown key, expected one of name"),
     ("weeks: {type: integer}", "weeks: {type: weeks}", "[1].parameters.properties.weeks.type"),
-    ("weeks: {type: integer}", "weeks: {type: array}", "expected one of string, integer, number"),
+    ("weeks: {type: integer}", "weeks: {type: list}", "expected one of string, integer, number"),
     (
         "weeks: {type: integer}",
         "weeks: {type: integer, minimum: a}",
