@@ -211,6 +211,8 @@ def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE):
         *given,
         out,
         articles=["renewals.md"],
+        max_steps=8,
+        context=1024,
     )
     assert not out.exists()
     return [line.replace(f"{folder}/", "") for line in lines]

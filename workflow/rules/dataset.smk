@@ -188,6 +188,8 @@ rule prepare_tasks:
     params:
         # Their text does not matter here: an edited article leaves the tasks as they are.
         articles=lambda w: [Path(path).name for path in files.part(w.dataset, "kb")],
+        max_steps=config["agent"]["max_steps"],
+        context=config["agent"]["context"],
         code=digest("dataset/prepare_tasks.py"),
     script:
         "../scripts/dataset/prepare_tasks.py"

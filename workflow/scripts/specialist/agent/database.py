@@ -59,7 +59,7 @@ class Database(sqlite3.Connection):
             f"temp.max_page_count = {PAGES}",
         ):
             self.execute(f"PRAGMA {setting}")
-        self._script, self._settings, self._refused = "", [], None
+        self.script, self._settings, self._refused = "", [], None
         self.protect()
 
     def protect(self):
@@ -85,7 +85,7 @@ class Database(sqlite3.Connection):
         Raises:
             BadScript: a statement fails, needs more than the limits, or leaves a transaction open.
         """
-        self._script, line, opened = script, 1, None
+        self.script, line, opened = script, 1, None
         self.set_authorizer(self._authorize)
         try:
             with self.limited(SCRIPT_STEPS):
@@ -110,11 +110,11 @@ class Database(sqlite3.Connection):
         Rows are copied from memory, which takes less time than the script. Only TEMP objects,
         which SQLite cannot copy, are made by the script again, as it makes them at first.
         """
-        made = Database()
+        made = type(self)()
         if self.execute("SELECT 1 FROM sqlite_temp_master LIMIT 1").fetchone():
-            made.run(self._script)
+            made.run(self.script)
         else:
-            made._script, made._settings = self._script, self._settings
+            made.script, made._settings = self.script, self._settings
             # A backup cannot change these two.
             [page_size], [encoding] = (
                 self.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "encoding")
