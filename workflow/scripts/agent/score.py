@@ -82,7 +82,8 @@ def _check_solutions(path, tasks, runs, outcomes):
     for line, (task, run) in enumerate(zip(tasks, runs, strict=True), 1):
         if kind := outcomes[task["id"]]:
             found = islice(differences(task, run["changes"], run["answer"]), 3)
-            texts = [f"expect.{'.'.join(map(str, where))}: {text}" for where, text in found]
+            texts = [] if run["ended"] == "answer" else [f"it ended with {run['ended']}"]
+            texts += [f"expect.{'.'.join(map(str, where))}: {text}" for where, text in found]
             wrong.append(f"  {path}:{line}: {task['id']}: {kind}: {'; '.join(texts)}")
     if wrong:
         lines = "\n".join(wrong[:10])
