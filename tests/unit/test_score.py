@@ -303,7 +303,8 @@ def test_a_policy_has_no_model_and_no_speed(files):
 
 
 def test_solution_that_does_not_reach_what_is_expected_is_named(files):
-    with pytest.raises(UserError, match=r"44 solution\(s\).*\n  .*tasks:\d+: .*: step_limit: it ended with loop"):
+    place = r"44 solution\(s\).*\n  .*tasks:\d+: .*: step_limit: it ended with loop"
+    with pytest.raises(UserError, match=place):
         judge(files, [], scripted=True)
     assert not (files / "scores.json").exists()
 

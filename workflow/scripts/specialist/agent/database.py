@@ -9,11 +9,13 @@ import json
 import math
 import re
 import sqlite3
+from collections import Counter
 
 from specialist.core.errors import UserError
 
 SCRIPT_STEPS = 100_000_000  # of SQLite's virtual machine in a whole script: some seconds
 LONGEST = 10_000_000  # bytes in one value
+ODD = {bytes, float}  # types of values that JSON may not hold
 PAGES = 65_536  # of 4 KiB in one database: 256 MiB
 HEAP = 2 << 30  # bytes that SQLite may use in this process
 # What a script must not set: it reaches files or the whole process, or makes a rollback unsafe.
@@ -212,7 +214,9 @@ def rows(cursor):
     """Yield what a query brings, each row as a dict that JSON can hold."""
     names = [column[0] for column in cursor.description]
     for row in cursor:
-        yield dict(zip(names, map(_plain, row), strict=True))
+        # Whole databases pass here for each task, and few rows have such values.
+        plain = row if ODD.isdisjoint(map(type, row)) else map(_plain, row)
+        yield dict(zip(names, plain, strict=True))
 
 
 def _plain(value):
@@ -230,21 +234,28 @@ def changes(before, after):
     for table, now in after.items():
         if now == before[table]:
             continue
-        old, new = _keys(before[table]), _keys(now)
-        removed, added = sorted(old - new), sorted(new - old)
+        old, new = _numbered(before[table]), _numbered(now)
+        removed, added = (
+            sorted((old[key] for key in old.keys() - new.keys()), key=_text),
+            sorted((new[key] for key in new.keys() - old.keys()), key=_text),
+        )
         if removed or added:
             result[table] = {
-                "removed": [json.loads(key) for key, _ in removed],
-                "added": [json.loads(key) for key, _ in added],
+                "removed": [dict(sorted(row.items())) for row in removed],
+                "added": [dict(sorted(row.items())) for row in added],
             }
     return result
 
 
-def _keys(found):
-    # Equal rows are told apart by a running number, so that a doubled row counts as a change.
-    seen, keys = {}, set()
+def _text(row):
+    return json.dumps(row, sort_keys=True)
+
+
+def _numbered(found):
+    """Rows by their values and a running number, so that a doubled row counts as a change."""
+    seen, numbered = Counter(), {}
     for row in found:
-        key = json.dumps(row, sort_keys=True)
-        seen[key] = seen.get(key, 0) + 1
-        keys.add((key, seen[key]))
-    return keys
+        values = repr(row)
+        seen[values] += 1
+        numbered[values, seen[values]] = row
+    return numbered

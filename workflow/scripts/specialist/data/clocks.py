@@ -12,8 +12,9 @@ from collections import Counter
 from specialist.agent.database import BadScript, Database, dump
 
 AHEAD = datetime.timedelta(days=1, hours=1, minutes=1, seconds=1)
-CLOCK = re.compile(r"current_|now|random|date|time|julianday|unixepoch", re.IGNORECASE)
-MOVING_DEFAULT = re.compile(r"current_|now|random", re.IGNORECASE)
+CLOCK = re.compile(
+    r"current_(date|time)|random|\b(date|time|datetime|julianday|unixepoch|strftime)\s*\(", re.I
+)
 
 
 class NextDay(Database):
@@ -66,7 +67,7 @@ def moving_defaults(database, table):
     """Columns whose default is a clock's value or random."""
     query = "SELECT name, dflt_value FROM pragma_table_xinfo(?)"
     found = database.execute(query, [table]).fetchall()
-    return {name for name, default in found if default and MOVING_DEFAULT.search(default)}
+    return {name for name, default in found if default and CLOCK.search(default)}
 
 
 def moving(one, other):
