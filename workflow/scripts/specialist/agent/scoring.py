@@ -109,7 +109,7 @@ def _elements(rows):
 
 
 def _short(value):
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= 200 else text[:200] + " ..."
 
 
