@@ -185,6 +185,8 @@ rule prepare_tasks:
     params:
         # Their text does not matter here: an edited article leaves the tasks as they are.
         articles=lambda w: files.datasets.sources(w.dataset),
+        max_steps=config["agent"]["max_steps"],
+        context=config["agent"]["context"],
         code=digest("dataset/prepare_tasks.py"),
     script:
         "../scripts/dataset/prepare_tasks.py"
