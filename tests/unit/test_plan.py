@@ -5,8 +5,8 @@ import pytest
 from specialist.core.files import sha256
 from specialist.engine import changes, records
 from specialist.engine.cache import Cache
+from specialist.engine.keys import cache_key
 from specialist.engine.plan import COMPUTED, PERHAPS, RESTORED, Job, Planner, table
-from specialist.engine.step import cache_key
 
 PARAMS = {
     "one value": ({"rate": 0.003}, {"rate": 0.001}, ["rate: 0.003 -> 0.001"]),

@@ -47,6 +47,8 @@ rule measure_gguf:
         "results/logs/{dataset}/measure_gguf/{model}.{quantization}.log",
     wildcard_constraints:
         quantization="|".join(["F16", *config["quantizations"]]),
+    resources:
+        measures_speed=1,
     params:
         settings=named(
             tokens=4096,

@@ -73,6 +73,8 @@ rule measure_scale:
     log:
         "results/logs/paper/measure_scale/{shape}.log",
     threads: workflow.cores
+    resources:
+        measures_speed=1,
     params:
         shape=lookup("shapes/{shape}", within=config),
         quantizations=lambda w: config["papers"][config["paper"]]["quantizations"],
@@ -115,6 +117,8 @@ rule measure_pretraining:
     log:
         "results/logs/{dataset}/measure_pretraining/{base}.log",
     threads: workflow.cores
+    resources:
+        measures_speed=1,
     params:
         settings=named(
             depth=lookup("bases/{base}/depth", within=config),

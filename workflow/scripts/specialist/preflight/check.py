@@ -268,11 +268,10 @@ def enforce(config, jobs):
     """Refuse a run that cannot fit this machine, unless the configuration says `preflight: false`.
 
     Args:
-        jobs: of Snakemake, those that would run.
+        jobs: pairs of a rule's name and a dict of wildcards, of all jobs that would run.
 
     Raises:
         UserError: see `Preflight.check`.
     """
     if config["preflight"]:
-        pairs = [(job.rule.name, dict(job.wildcards.items())) for job in jobs]
-        Preflight(config, look(os.curdir)).check(pairs)
+        Preflight(config, look(os.curdir)).check(jobs)
