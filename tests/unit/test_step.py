@@ -9,14 +9,17 @@ from specialist.engine import step
 
 
 @pytest.fixture
-def job(tmp_path):
+def job(tmp_path, monkeypatch):
     """Function that does a step as Snakemake would, from source.txt to made.txt, with a cache."""
+
+    monkeypatch.chdir(tmp_path)
 
     class Snakemake:
         rule, threads, params = "copy", 1, Namedlist(fromdict={"code": "0 agent/score.py"})
         input = Namedlist(fromdict={"source": str(tmp_path / "source.txt")})
         output = Namedlist(fromdict={"made": str(tmp_path / "made.txt")})
         wildcards, log = Namedlist(), [str(tmp_path / "log.txt")]
+        resources = Namedlist(fromdict={"mem_mb": 1})
         config = {"cache": {"folder": tmp_path / "cache", "max_gb": 1}, "checkpoint_seconds": 60}
 
     (tmp_path / "source.txt").write_text("first")

@@ -151,11 +151,16 @@ def speak_plainly():
 
 
 def _mistake(error):
-    """The UserError that an exception is, or was raised from; None if there is none."""
+    """The UserError that an exception is, or was raised from, as text; None if there is none."""
+    # Of a UserError in a function of a rule, Snakemake often keeps the text alone.
+    if found := re.search(
+        r"^  UserError: (.*?)\nWildcards:\n", str(error), re.DOTALL | re.MULTILINE
+    ):
+        return found[1]
     seen = set()
     while error and id(error) not in seen:
         if isinstance(error, UserError):
-            return error
+            return str(error)
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
