@@ -21,7 +21,7 @@ from specialist.engine import internals, job_lock
 from specialist.engine.digest import digest, sources
 from specialist.engine.forced import VARIABLE, announce
 from specialist.engine.lock import hold
-from specialist.engine.params import named
+from specialist.engine.params import named, one_of
 from specialist.preflight.check import enforce
 
 # A mistake of the user, a UserError, is shown as its message alone.
@@ -59,15 +59,15 @@ onstart:
 
 
 wildcard_constraints:
-    dataset="|".join(config["datasets"]),
-    base="|".join(config["bases"]),
-    adapter="|".join(config["adapters"]),
-    model="|".join([*config["bases"], *config["adapters"]]),
-    quantization="|".join(config["quantizations"]),
-    index="|".join(config["indexes"]),
-    system="|".join(config["systems"]),
-    experiment="|".join(experiments),
-    shape="|".join(config["shapes"]),
+    dataset=one_of(config["datasets"]),
+    base=one_of(config["bases"]),
+    adapter=one_of(config["adapters"]),
+    model=one_of([*config["bases"], *config["adapters"]]),
+    quantization=one_of(config["quantizations"]),
+    index=one_of(config["indexes"]),
+    system=one_of(config["systems"]),
+    experiment=one_of(experiments),
+    shape=one_of(config["shapes"]),
 
 
 rule all:

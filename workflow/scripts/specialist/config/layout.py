@@ -158,7 +158,7 @@ class Layout(ModelFiles):
             files["measures"] = f"{folder}/gguf/{model}/measures/{kind}.json"
         elif experiment != STACK:
             files["evaluation"] = f"{folder}/adapter/{model}/evaluation.json"
-            files["adapter"] = f"{folder}/adapter/{model}/adapter_model.safetensors"
+            files["cost"] = f"{folder}/adapter/{model}/cost.json"
         return files
 
     def released(self, system):

@@ -1,9 +1,21 @@
-"""Parameters under their names.
+"""Parameters under their names, and patterns of names.
 
 Snakemake compares the values of a rule's parameters with those of the last time as a set, without
 their names: a value that another parameter had already, or two that change places, would rerun
 nothing. So a rule with several parameters has them in one dict.
 """
+
+MOST = 200  # names in a pattern
+NAME = r"[^/.]+"  # what the schema takes as a name, and more
+
+
+def one_of(names):
+    """The pattern of a wildcard that is one of some names.
+
+    Snakemake compiles it again for each path that holds the wildcard. With thousands of names that
+    takes most of the time of a start, so there is one for all names then.
+    """
+    return "|".join(names) if len(names) <= MOST else NAME
 
 
 def named(**values):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from specialist.core.errors import UserError
 from specialist.core.files import flush, write_whole
-from specialist.core.hardware import machine, peak_memory_mb
+from specialist.core.hardware import identity, machine, peak_memory_mb
 from specialist.engine import cache, forced, job_lock, records, sizes
 from specialist.engine.checkpoints import Checkpoints
 from specialist.engine.console import Tee, import_clock
@@ -91,6 +91,7 @@ def _run(function, snakemake):
         checkpoints = Checkpoints(kept / key, snakemake.config["checkpoint_seconds"])
         check = functools.partial(_refuse_changed, inputs, seen)
         clock = _work(function, snakemake, checkpoints, check)
+        _write_cost(snakemake, clock)
         found = provenance(snakemake, inputs, clock)
         # The cache knows files; a folder is made of what it knows already.
         if [*found["outputs"]] == outputs:
@@ -102,6 +103,16 @@ def _run(function, snakemake):
     record = {"key": key, **found, "bytes": bytes_of, "seen": seen}
     write_whole(f"{outputs[0]}{records.SUFFIX}", json.dumps(record, indent=1, default=str) + "\n")
     shutil.rmtree(kept, ignore_errors=True)
+
+
+def _write_cost(snakemake, clock):
+    """Write what the step cost, and on what, if its rule has an output `cost`.
+
+    The record has it too, but Snakemake knows no records: what another step reads is an output.
+    """
+    if path := dict(snakemake.output.items()).get("cost"):
+        cost = {**clock, "threads": snakemake.threads, "hardware": identity()}
+        write_whole(path, json.dumps(cost, indent=1) + "\n")
 
 
 def _clear(kept, key):

@@ -6,4 +6,4 @@ so that the version is not forgotten.
 """
 
 VERSION = 1
-CONTRACT = "4288a3c8fe902e41"
+CONTRACT = "dae6cd3b6259d0ed"

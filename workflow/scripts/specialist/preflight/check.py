@@ -10,7 +10,7 @@ from pathlib import Path
 
 from specialist.config.shape import shape
 from specialist.core.errors import UserError
-from specialist.preflight import architecture, needs
+from specialist.preflight import architecture, lengths, needs
 from specialist.preflight.machine import look
 from specialist.preflight.smaller import CHANGES
 
@@ -210,6 +210,8 @@ def _pretrain(model, names, config, machine):
 
 def _train(model, names, config, machine):
     adapter, base = _entries(names, config)
+    if not adapter["packing"] and (longest := lengths.longest(config, adapter, adapter["base"])):
+        adapter = adapter | {"max_length": min(adapter["max_length"], longest)}
     dataset = config["datasets"][adapter["dataset"]]
     rows = adapter.get("examples") or ("simulate" in dataset and dataset["episodes"])
     return needs.finetuning(model, adapter, bool(machine.vram), _bf16(base, machine), rows)
