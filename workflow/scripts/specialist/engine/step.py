@@ -61,11 +61,33 @@ def run(function, snakemake):
                 print(f"\n{failure(snakemake.rule)}{error}\n")
                 sys.exit(1)
             except Exception as error:
-                if short := shortage(error, [*paths(snakemake.output)]):
-                    print(f"\n{failure(snakemake.rule)}{short}\n")
+                cause = shortage(error, [*paths(snakemake.output)]) or _damage(error, snakemake)
+                if cause:
+                    print(f"\n{failure(snakemake.rule)}{cause}\n")
                 else:
                     traceback.print_exc()
                 sys.exit(1)
+
+
+def _damage(error, snakemake):
+    """A message if inputs that steps made are not what they were then; None if they are.
+
+    Records are read only here, after a failure: any error may come from a damaged file.
+    """
+    made = records.by_output("results")
+    wrong = []
+    for path, found in hashes(snakemake.input).items():
+        record = made.get(path)
+        if record and record["outputs"].get(path, found) != found:
+            size, now = record.get("bytes", {}).get(path, "?"), os.path.getsize(path)
+            wrong.append(f"{path}: found {now} bytes, {record['rule']} wrote {size}")
+    if not wrong:
+        return None
+    files, told = " ".join(text.partition(":")[0] for text in wrong), "\n  ".join(wrong)
+    return (
+        f"{type(error).__name__}: {error}\nThese files were changed since their steps wrote them:"
+        f"\n  {told}\nRemove them (rm {files}), and give the same command again"
+    )
 
 
 def failure(rule):
