@@ -12,6 +12,7 @@ rule train_lora:
         adapter_config="results/{dataset}/adapter/{adapter}/adapter_config.json",
         figures="results/{dataset}/adapter/{adapter}/training.json",
         masks="results/{dataset}/adapter/{adapter}/masks.txt",
+        cost="results/{dataset}/adapter/{adapter}/cost.json",
         curve=report(
             "results/{dataset}/adapter/{adapter}/loss.csv",
             category="Training",
