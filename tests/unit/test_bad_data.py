@@ -148,7 +148,11 @@ SFT = [
     ("a.jsonl", "", "a.jsonl: found 0 different rows with text, expected two at least"),
     ("a.jsonl", jsonl(GOOD, GOOD), "a.jsonl: found 1 different row with text, expected two at"),
     (None, "", "the training data: found 0 different rows"),
-    ("a.json", "[]", "a.json: expected one of *.jsonl, *.csv, *.parquet; convert the file"),
+    (
+        "a.xlsx",
+        "",
+        "a.xlsx: expected one of *.jsonl, *.ndjson, *.json, *.csv, *.tsv, *.parquet, text",
+    ),
     ("a.csv", 'prompt,completion\nx,y\n"a\n', "a.csv:3: found no CSV (unexpected end of data)"),
     (
         "a.csv",

@@ -1,6 +1,7 @@
 """Prepares preference rows: checked, split."""
 
-from specialist.data.formats import Mistakes, check_messages, message_turns, read_jsonl, split
+from specialist.data.formats import Mistakes, check_messages, message_turns, split
+from specialist.data.reading import rows as read
 
 FIELDS = ("prompt", "chosen", "rejected")
 
@@ -24,7 +25,7 @@ def prepare_preferences(sources, train, validation, *, validation_share, seed):
         rows = [
             found
             for path in sources
-            for place, row in read_jsonl(path, mistakes)
+            for place, row in read(path, mistakes)
             if (found := _preference(row, mistakes, place))
         ]
         mistakes.stop()

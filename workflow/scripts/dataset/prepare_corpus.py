@@ -3,16 +3,16 @@
 import json
 
 from specialist.core.schema_errors import near
+from specialist.data.files import read_text
 from specialist.data.formats import (
     Mistakes,
     check_messages,
     check_text,
     clean,
     message_turns,
-    read_jsonl,
-    read_text,
     split,
 )
+from specialist.data.json_rows import read_jsonl
 
 LONGEST = 8000  # characters in a piece of a text file; a longer paragraph stays whole
 

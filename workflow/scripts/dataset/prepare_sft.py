@@ -7,13 +7,10 @@ from specialist.data.formats import (
     Mistakes,
     check_messages,
     message_turns,
-    read_csv,
-    read_jsonl,
-    read_parquet,
     split,
 )
+from specialist.data.reading import rows as read
 
-READERS = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
 SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "function": "tool", "observation": "tool"}
 FORMS = "messages, conversations, instruction and output, or prompt and completion"
 FIELDS = ("messages", "conversations", "instruction", "output", "prompt", "completion")
@@ -61,15 +58,7 @@ def prepare_sft(sources, train, validation, stats, *, columns, validation_share,
 
 def _conversations(sources, columns, mistakes):
     for path in sorted(sources):
-        if path.suffix not in READERS:
-            mistakes.add(path, text=f"expected one of *{', *'.join(READERS)}; convert the file")
-            continue
-        for place, row in READERS[path.suffix](path, mistakes):
-            for field, column in columns.items():
-                if column not in row:
-                    hint = f"found no column {column} for {field}, expected it as config names it"
-                    mistakes.add(path, text=f"{hint} under columns{near(column, row)}")
-            row |= {field: row[column] for field, column in columns.items() if column in row}
+        for place, row in read(path, mistakes, columns):
             turns = _turns(row, mistakes, place)
             if turns is not None and (messages := check_messages(turns, mistakes, place)):
                 yield {"messages": messages}
