@@ -95,7 +95,7 @@ SFT = [
     (
         "a.jsonl",
         jsonl({"conversations": [{"from": "humn", "value": "a"}]}),
-        'a.jsonl:1, conversations[0].from: found "humn", expected one of system, user',
+        'a.jsonl:1, conversations[0].from: found "humn", expected one of system, human',
     ),
     # messages
     (
@@ -112,8 +112,8 @@ SFT = [
     (
         "a.jsonl",
         chat(("usr", "a")),
-        'messages[0].role: found "usr", expected one of system, user, '
-        "assistant, tool; did you mean user?",
+        'messages[0].role: found "usr", expected one of system, developer, '
+        "user, assistant, tool, function; did you mean user?",
     ),
     (
         "a.jsonl",
@@ -141,7 +141,7 @@ SFT = [
     (
         "a.jsonl",
         jsonl({"messages": [USER, {**ASSISTANT, "tool_calls": [{"name": "x"}]}]}),
-        "a.jsonl:1, messages[1].tool_calls: found a call outside of the text",
+        'a.jsonl:1, messages[1].tool_calls: the action is not a call: found {"name": "x"}, exp',
     ),
     # files
     ("a.jsonl", b'{"messages": "\xfe"}', "a.jsonl:1: found the byte 0xfe, expected UTF-8"),
@@ -170,7 +170,7 @@ SFT = [
     (
         "a.jsonl",
         jsonl({"conversations": [{"from": ["human"], "value": "a"}]}),
-        'a.jsonl:1, conversations[0].from: found ["human"], expected one of system, user',
+        'a.jsonl:1, conversations[0].from: found ["human"], expected one of system, human',
     ),
     ("a.csv", b"prompt,completion\na,\xe9\n", "a.csv:2: found the byte 0xe9, expected UTF-8"),
     ("a.parquet", "PAR0", "a.parquet: found no Parquet"),

@@ -88,6 +88,11 @@ def chat(question, answer):
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
+def said(text):
+    """An answer as the agent writes it."""
+    return f"Thought: greet.\nAnswer: {text}"
+
+
 FORMS = {
     "messages": lambda question, answer: {"messages": chat(question, answer)},
     "sharegpt": lambda question, answer: {
@@ -100,7 +105,7 @@ FORMS = {
         "completion": chat(question, answer)[1:],
     },
 }
-OTHER = {"messages": chat("Bye.", "!")}
+OTHER = {"messages": chat("Bye.", said("!"))}
 
 
 def write_jsonl(path, rows):
@@ -131,7 +136,11 @@ FILES = sorted({*product(FORMS, WRITERS)} - {("conversational prompt", "csv")})
 
 @pytest.mark.parametrize(("form", "kind"), FILES)
 def test_every_form_in_every_kind_of_file_prepares_the_same_bytes(tmp_path, form, kind):
-    pairs = [("Hello?", "Good day."), ('Two\nlines, "quoted"?', "Sch\u00f6n."), ("Bye.", "!")]
+    pairs = [
+        ("Hello?", said("Good day.")),
+        ('Two\nlines, "quoted"?', said("Sch\u00f6n.")),
+        ("Bye.", said("!")),
+    ]
     made = {}
     for name, extension in (("messages", "jsonl"), (form, kind)):
         folder = tmp_path / f"{name} {extension}"
@@ -145,13 +154,13 @@ def test_every_form_in_every_kind_of_file_prepares_the_same_bytes(tmp_path, form
 
 
 def test_alpaca_input_and_system_prompt(tmp_path):
-    row = {"system": "Be kind.", "instruction": "Add.", "input": "1 + 1", "output": "2"}
+    row = {"system": "Be kind.", "instruction": "Add.", "input": "1 + 1", "output": said("2")}
     (tmp_path / "sft.jsonl").write_text(jsonl(row, OTHER))
     rows, _ = prepared_sft(tmp_path, tmp_path / "sft.jsonl")
     assert [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "Add.\n\n1 + 1"},
-        {"role": "assistant", "content": "2"},
+        {"role": "assistant", "content": said("2")},
     ] in [row["messages"] for row in rows]
 
 
@@ -173,7 +182,8 @@ def test_agent_turns_and_sharegpt_tools(tmp_path):
 
 
 def test_csv_with_other_column_names(tmp_path):
-    text = 'question,reply,id\r\n"Hello?",Good day.,1\r\n"Two\nlines, a ""quote""",Fine.,2\r\n'
+    text = f'question,reply,id\r\n"Hello?","{said("Good day.")}",1\r\n'
+    text += '"Two\nlines, a ""quote""",Fine.,2\r\n'
     (tmp_path / "sft.csv").write_text(text, newline="")
     columns = {"prompt": "question", "completion": "reply"}
     rows, _ = prepared_sft(tmp_path, tmp_path / "sft.csv", columns)

@@ -93,7 +93,10 @@ TASK = {
         {"thought": "done", "answer": "It is due in 5 weeks."},
     ],
 }
-CHAT = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Good day."}]
+CHAT = [
+    {"role": "user", "content": "Hello?"},
+    {"role": "assistant", "content": "Thought: greet.\nAnswer: Good day."},
+]
 
 
 def jsonl(*rows):

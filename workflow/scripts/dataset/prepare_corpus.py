@@ -6,13 +6,12 @@ from specialist.core.schema_errors import near
 from specialist.data.files import read_text
 from specialist.data.formats import (
     Mistakes,
-    check_messages,
     check_text,
     clean,
-    message_turns,
     split,
 )
 from specialist.data.json_rows import read_jsonl
+from specialist.data.messages import check_messages, message_turns
 
 LONGEST = 8000  # characters in a piece of a text file; a longer paragraph stays whole
 

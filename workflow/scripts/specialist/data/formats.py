@@ -7,18 +7,8 @@ import unicodedata
 from collections import Counter
 
 from specialist.core.errors import UserError
-from specialist.core.schema_errors import near
 
 LIMIT = 20  # mistakes in one message
-ROLES = ("system", "user", "assistant", "tool")
-# Which role may follow which; a conversation ends with the assistant.
-NEXT = {
-    None: ("system", "user"),
-    "system": ("user",),
-    "user": ("assistant",),
-    "assistant": ("user", "tool"),
-    "tool": ("assistant",),
-}
 MARK = re.compile(r"<\|[^|<>\s]+\|>")
 
 
@@ -94,72 +84,6 @@ def check_text(value, mistakes, place, *path):
         )
         return None
     return clean(value)
-
-
-def check_messages(turns, mistakes, place):
-    """A conversation as messages, or None if something is wrong with it.
-
-    Args:
-        turns: list of (path of the role, role, path of the content, content).
-
-    Returns:
-        list of {"role", "content"}.
-    """
-    before, messages, ended = len(mistakes.found), [], None
-    for role_path, role, path, content in turns:
-        if role not in ROLES:
-            expected = f"one of {', '.join(ROLES)}{near(role, ROLES)}"
-            mistakes.add(
-                place,
-                *role_path,
-                text=f"found {json.dumps(role, default=str)}, expected {expected}",
-            )
-            return None
-        if role not in NEXT[ended]:
-            after = f"after {ended}" if ended else "first"
-            expected = " or ".join(NEXT[ended])
-            mistakes.add(
-                place,
-                *role_path,
-                text=f"found {role} {after}, expected {expected}; put the messages in order",
-            )
-            return None
-        text = check_text(content, mistakes, place, *path)
-        if text is not None and not text.strip():
-            mistakes.add(place, *path, text="found no content, expected text; write it")
-        messages.append({"role": role, "content": text})
-        ended = role
-    if ended != "assistant":
-        mistakes.add(
-            place,
-            text=f"the conversation ends with {ended or 'nothing'}, expected a turn of the "
-            "assistant; add it or remove the row",
-        )
-    return messages if len(mistakes.found) == before else None
-
-
-def message_turns(messages, mistakes, place, name="messages", role="role", content="content"):
-    """What `check_messages` takes, from a list of objects; None if it is no such list."""
-    if not isinstance(messages, list) or not all(isinstance(turn, dict) for turn in messages):
-        found = json.dumps(messages, default=str)[:80]
-        mistakes.add(place, name, text=f"found {found}, expected a list of objects")
-        return None
-    for number, turn in enumerate(messages):
-        for key in ("tool_calls", "function_call"):
-            if turn.get(key):
-                mistakes.add(
-                    place,
-                    name,
-                    number,
-                    key,
-                    text="found a call outside of the text, expected it in the content, "
-                    "as `Action: {...}`; write it there",
-                )
-                return None
-    return [
-        ((name, number, role), turn.get(role), (name, number, content), turn.get(content))
-        for number, turn in enumerate(messages)
-    ]
 
 
 def split(rows, share, seed, mistakes, place):
