@@ -117,8 +117,6 @@ def test_row_is_read(tmp_path, name):
     assert found == [expected]
     # The same row as cells of a table.
     text = io.StringIO(newline="")
-    rows = [row, {key: {"user": "x", "q": "x"}.get(key, ANSWER) for key in ()}]
-    del rows[1]
     writer = csv.DictWriter(text, row)
     writer.writeheader()
     cells = {k: v if isinstance(v, (str, float)) else json.dumps(v) for k, v in row.items()}
@@ -174,7 +172,10 @@ REFUSED = {
     ),
     "label 0": ({"prompt": "q", "completion": "a", "label": 0}, "label: found a bad answer"),
     "preferences": (CHOSEN, "rows of preferences belong in preferences.jsonl"),
-    "chosen": ({**CHOSEN, "completion": "c"}, "chosen: found chosen, a row of preferences belongs"),
+    "chosen": (
+        {"prompt": "q", "completion": "a", "chosen": "b"},
+        "found chosen, a row of preferences",
+    ),
     "images": (asked(said(), images=["a.png"]), "images: found images, only text is read; remove"),
     "image part": (
         asked(said([{"type": "image_url", "image_url": {"url": "x"}}])),
@@ -284,7 +285,8 @@ def test_turn_becomes_the_agents(turn, expected, how):
     ["", "<think>a", "a</think>b", "<think>a</think>", "Answer:", "Thought: a", "Action: x",
      "Sure!\nAction: {}", "Answer: a\nAnswer: b", "Final answer: b",
      "<tool_call>{}</tool_call><tool_call>{}</tool_call>", 'Action: {"name": "a"}',
-     'Action: {"name": "a", "arguments": {"b": 1, "b": 2}}', 'Action: {"name": "a", "arguments": 1}'],
+     'Action: {"name": "a", "arguments": {"b": 1, "b": 2}}',
+     'Action: {"name": "a", "arguments": 1}'],
 )  # fmt: skip
 def test_turn_that_cannot_be_the_agents(turn):
     with pytest.raises(ValueError, match="found|the action is not a call|arguments"):

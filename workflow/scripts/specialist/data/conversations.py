@@ -69,22 +69,18 @@ class Conversations:
         Returns:
             what was changed in it, or nothing.
         """
-        if (
-            turn.role != "assistant"
-            or not isinstance(turn.content, str)
-            or not turn.content.strip()
-        ):
-            return ""  # `check_messages` says so
-        made = turn.converted
+        text, made = turn.content if isinstance(turn.content, str) else "", turn.converted
+        if turn.role != "assistant" or not text.strip():
+            return ""  # `check_messages` refuses the empty ones
         self.turns["turns"] += 1
         if not made:
-            self.turns["readable"] += is_readable(turn.content)
+            self.turns["readable"] += is_readable(text)
             try:
-                turn.content, made = in_protocol(turn.content)
+                turn.content, made = in_protocol(text)
             except ValueError as error:
                 if strict:
-                    text = f"{error}; the agent cannot write this turn"
-                    self._mistakes.add(place, *turn.path, text=text)
+                    found = f"{error}; the agent cannot write this turn"
+                    self._mistakes.add(place, *turn.path, text=found)
         self.converted.update([made] if made else [])
         return made
 
