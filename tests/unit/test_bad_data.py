@@ -37,7 +37,7 @@ def refused_corpus(folder, name, content):
 
 def refused_sft(folder, name, content, columns=None):
     sources = [write(folder / name, content)] if name else []
-    out = [folder / "train", folder / "validation", folder / "stats"]
+    out = [folder / name for name in ("train", "validation", "t.places", "v.places", "stats")]
     lines = message_of(
         prepare_sft, sources, *out, columns=columns or {}, validation_share=0.1, seed=1
     )

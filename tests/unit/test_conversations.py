@@ -14,6 +14,7 @@ from specialist.data.turns import ANSWERING, in_protocol
 from toy_dataset import CHAT, jsonl, read
 
 FILLER = {"messages": CHAT}
+OUT = ("train.out", "validation.out", "train.places", "validation.places", "stats.out")
 ANSWER = write_answer("hours.", "At nine.")
 CALL = {"name": "find_bike", "arguments": {"number": 7}}
 ACTION = write_action("I use find_bike.", **CALL)
@@ -25,7 +26,7 @@ def prepared(folder, *rows, name="sft.jsonl", text=None):
     """The messages of all rows but the filler, as (role, content) or with the weight, and stats."""
     source = folder / name
     source.write_text(jsonl(*rows, FILLER) if text is None else text, encoding="utf-8")
-    out = [folder / part for part in ("train.out", "validation.out", "stats.out")]
+    out = [folder / part for part in OUT]
     try:
         prepare_sft([source], *out, columns={}, validation_share=0.05, seed=1)
     except UserError as error:
@@ -33,9 +34,8 @@ def prepared(folder, *rows, name="sft.jsonl", text=None):
         head, *lines = str(error).replace(f"{folder}/", "").split("\n  ")
         return lines, None
     found = [row["messages"] for row in read(out[0]) + read(out[1]) if row != FILLER]
-    return [[tuple(turn.values()) for turn in row] for row in found], json.loads(
-        out[2].read_text(encoding="utf-8")
-    )
+    stats = json.loads(out[4].read_text(encoding="utf-8"))
+    return [[tuple(turn.values()) for turn in row] for row in found], stats
 
 
 def gpt(*turns, **keys):
@@ -124,7 +124,7 @@ def test_row_is_read(tmp_path, name):
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv" / "filler.jsonl").write_text(jsonl(FILLER))
     (tmp_path / "csv" / "sft.csv").write_text(text.getvalue(), newline="")
-    out = [tmp_path / "csv" / part for part in ("train", "validation", "stats")]
+    out = [tmp_path / "csv" / part for part in OUT]
     sources = [tmp_path / "csv" / "filler.jsonl", tmp_path / "csv" / "sft.csv"]
     prepare_sft(sources, *out, columns={}, validation_share=0.05, seed=1)
     table = [row["messages"] for row in read(out[0]) + read(out[1]) if row != FILLER]
@@ -237,7 +237,7 @@ def test_parquet_values(tmp_path, kind):
     if kind == "input":
         table = {"instruction": ["a", "b"], "output": ["c", "d"], "input": [float("nan"), 7.0]}
     pandas.DataFrame(table).to_parquet(tmp_path / "sft.parquet")
-    out = [tmp_path / part for part in ("train", "validation", "stats")]
+    out = [tmp_path / part for part in OUT]
     given = dict(columns={}, validation_share=0.05, seed=1)
     if kind == "input":
         with pytest.raises(UserError, match="sft.parquet, row 2, input: found 7.0, expected text"):
@@ -302,9 +302,9 @@ def test_preferences(tmp_path):
         {"prompt": "r", "chosen": ANSWER, "rejected": "No."},
     ]
     source.write_text(jsonl(*rows))
-    out = [tmp_path / "train", tmp_path / "validation"]
+    out = [tmp_path / part for part in OUT[:4]]
     prepare_preferences([source], *out, validation_share=0.05, seed=1)
-    found = [row for path in out for row in read(path)]
+    found = [row for path in out[:2] for row in read(path)]
 
     def row(question, chosen, rejected):
         turns = [[{"role": "assistant", "content": text}] for text in (chosen, rejected)]
@@ -331,7 +331,7 @@ def test_preferences(tmp_path):
 )
 def test_bad_preferences(tmp_path, row, expected):
     (tmp_path / "preferences.jsonl").write_text(jsonl(row))
-    out = [tmp_path / "train", tmp_path / "validation"]
+    out = [tmp_path / part for part in OUT[:4]]
     with pytest.raises(UserError) as refused:
         prepare_preferences([tmp_path / "preferences.jsonl"], *out, validation_share=0.05, seed=1)
     assert f"preferences.jsonl:1, {expected}" in str(refused.value)

@@ -31,9 +31,12 @@ def prepared_corpus(folder, files, validation_share=0.25, seed=1):
 
 def prepared_sft(folder, source, columns=None):
     """All rows, and counts, of one file."""
-    out = [folder / name for name in ("train.out", "validation.out", "stats.out")]
-    prepare_sft([source], *out, columns=columns or {}, validation_share=0.05, seed=1)
-    return read(out[0]) + read(out[1]), json.loads(out[2].read_text())
+    out = [folder / name for name in ("train.out", "validation.out", "train.places", "v.places")]
+    stats = folder / "stats.json"
+    prepare_sft([source], *out, stats, columns=columns or {}, validation_share=0.05, seed=1)
+    for rows, places in (out[::2], out[1::2]):
+        assert rows.read_text().count("\n") == places.read_text().count("\n") > 0
+    return read(out[0]) + read(out[1]), json.loads(stats.read_text())
 
 
 def test_corpus_of_every_kind_of_file(tmp_path):
@@ -306,9 +309,16 @@ def test_audit_reads_all_sides_of_preferences(tmp_path):
 def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
     folder = simulate(tmp_path / "data", documents=3000, episodes=300, tasks=320)
     out = [tmp_path / f"{part}.{name}" for part in "cs" for name in ("train", "valid", "stats")]
+    places = [tmp_path / f"{name}.places" for name in ("train", "valid")]
     corpus = [folder / "corpus/corpus.jsonl"]
     prepare_corpus(corpus, *out[:3], validation_share=0.02, seed=1)
-    prepare_sft([folder / "sft.jsonl"], *out[3:], columns={}, validation_share=0.05, seed=1)
+    given = {"columns": {}, "validation_share": 0.05, "seed": 1}
+    prepare_sft([folder / "sft.jsonl"], *out[3:5], *places, out[5], **given)
+    stats = json.loads(out[5].read_text())
+    assert stats["readable"] == stats["turns"] > 900
+    assert (stats["converted"], stats["notes"]) == ({}, {})
+    prepared = {json.dumps(row) for path in out[3:5] for row in read(path)}
+    assert prepared == {json.dumps(row) for row in read(folder / "sft.jsonl")}
     prepare_tasks(
         *(folder / name for name in ("tasks.jsonl", "tools.yaml", "database.sql")),
         tmp_path / "tasks.jsonl",

@@ -160,6 +160,8 @@ rule prepare_sft:
     output:
         train="results/{dataset}/prepared/sft.train.jsonl",
         validation="results/{dataset}/prepared/sft.validation.jsonl",
+        train_places="results/{dataset}/prepared/sft.train.jsonl.places",
+        validation_places="results/{dataset}/prepared/sft.validation.jsonl.places",
         stats="results/{dataset}/prepared/sft.json",
     log:
         "results/logs/{dataset}/prepare_sft.log",

@@ -3,7 +3,10 @@
 FEW = 0.9  # share of turns in the agent's form below which a warning is shown
 
 
-def prepare_sft(sources, train, validation, stats, *, columns, validation_share, seed):
+def prepare_sft(
+    sources, train, validation, train_places, validation_places, stats,
+    *, columns, validation_share, seed,
+):  # fmt: skip
     """Write conversations as {"messages": [{"role", "content"}]}.
 
     A row has "messages"; or ShareGPT's "conversations" of {"from", "value"}; or Alpaca's
@@ -15,6 +18,7 @@ def prepare_sft(sources, train, validation, stats, *, columns, validation_share,
     Args:
         sources: files that `specialist.data.reading.rows` reads.
         train, validation: JSONL to write.
+        train_places, validation_places: where each row came from; see `specialist.core.places`.
         stats: JSON to write: "rows" that were found, "duplicates" among them, "train" and
             "validation" that are left, "assistant_turns" in them; of all rows "turns" of the
             assistant, "readable" ones that the agent reads as they were, and "converted", by
@@ -28,31 +32,30 @@ def prepare_sft(sources, train, validation, stats, *, columns, validation_share,
     """
     import json
 
-    from specialist.core.text import write_rows
     from specialist.data.conversations import Conversations
-    from specialist.data.formats import Mistakes, split
+    from specialist.data.formats import Mistakes
+    from specialist.data.halves import write_split
     from specialist.data.reading import rows
+
+    def conversations():
+        for path in sorted(sources):
+            for place, row in rows(path, mistakes, columns):
+                if messages := reader.read(row, place):
+                    yield place, {"messages": messages}
 
     with Mistakes() as mistakes:
         reader = Conversations(mistakes)
-        found = [
-            {"messages": messages}
-            for path in sorted(sources)
-            for place, row in rows(path, mistakes, columns)
-            if (messages := reader.read(row, place))
-        ]
-        mistakes.stop()
-        where = sources[0] if sources else "the training data"
-        parts = split(found, validation_share, seed, mistakes, where)
-    for path, part in zip((train, validation), parts, strict=True):
-        write_rows(path, part)
-    roles = [turn["role"] for part in parts for row in part for turn in row["messages"]]
-    counts = {
-        "rows": len(found),
-        "duplicates": len(found) - sum(map(len, parts)),
-        "train": len(parts[0]),
-        "validation": len(parts[1]),
-        "assistant_turns": roles.count("assistant"),
+        counts = write_split(
+            conversations(),
+            [(train, train_places), (validation, validation_places)],
+            share=validation_share,
+            seed=seed,
+            mistakes=mistakes,
+            where=sources[0] if sources else "the training data",
+            size=lambda row: sum(turn["role"] == "assistant" for turn in row["messages"]),
+        )
+    counts |= {
+        "assistant_turns": counts.pop("size"),
         "turns": reader.turns["turns"],
         "readable": reader.turns["readable"],
         "converted": dict(sorted(reader.converted.items())),
