@@ -1,4 +1,4 @@
-"""Plots what each system solves, and in what way it fails."""
+"""Plots the share of tasks that each system solves, and its failures by class."""
 
 import json
 
@@ -25,8 +25,8 @@ def plot_systems(agent_eval, plot):
     import matplotlib
     from matplotlib.figure import Figure
 
-    # Text as text, and ids that do not change from run to run.
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "systems"})
+    from specialist.report.plots import write_svg
+
     systems = json.loads(agent_eval.read_text(encoding="utf-8"))["systems"]
     names, rows = list(systems), list(systems.values())
     height = 1.6 + 0.45 * len(rows)
@@ -48,13 +48,13 @@ def plot_systems(agent_eval, plot):
         ),
         strict=True,
     )
-    axes.errorbar(solved, names, xerr=[below, above], fmt="none", ecolor="black", capsize=3)
+    axes.errorbar(solved, names, xerr=[below, above], fmt="none", ecolor="#000000", capsize=3)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of the tasks, with the 95 % interval of those solved")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=5, frameon=False)
-    figure.savefig(plot, metadata={"Date": None})
+    figure.legend(loc="outside upper center", ncols=5, frameon=False, labelcolor="#000000")
+    write_svg(figure, plot)
 
 
 if "snakemake" in globals():

@@ -14,7 +14,8 @@ def split_corpus(corpus, train, validation, *, validation_share):
     """
     from specialist.core.errors import UserError
     from specialist.core.text import write_rows
-    from specialist.data.formats import Mistakes, check_text, read_text
+    from specialist.data.files import read_text
+    from specialist.data.formats import Mistakes, check_text
 
     with Mistakes() as mistakes:
         text = read_text(corpus, mistakes)

@@ -70,14 +70,15 @@ class DatasetFiles:
         folder = Path(entry["path"])
         patterns = {
             "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl"),
-            "sft": TRAINING_FILES,
-            "preferences": ("preferences.jsonl",),
+            # Any other kind is refused when it is read, rather than left out here.
+            "sft": (*TRAINING_FILES, "sft.*"),
+            "preferences": ("preferences.jsonl", "preferences.*"),
             "kb": ("kb/*.md", "kb/*.txt"),
             "tools": ("tools.yaml",),
             "database": ("database.sql",),
             "tasks": ("tasks.jsonl",),
         }[name]
-        found = [path for pattern in patterns for path in folder.glob(pattern)]
+        found = {path for pattern in patterns for path in folder.glob(pattern)}
         if name in ("corpus", "kb"):
             self._refuse_others(folder / name, found, patterns)
         return sorted(map(str, found))

@@ -6,7 +6,8 @@ import jsonschema
 
 from specialist.agent.environment import SEARCH, dump
 from specialist.core.schema_errors import near
-from specialist.data.formats import check_text, read_jsonl
+from specialist.data.formats import check_text
+from specialist.data.json_rows import read_jsonl
 from specialist.data.toolbox import fits, schema
 
 

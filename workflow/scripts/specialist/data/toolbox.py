@@ -11,7 +11,7 @@ import yaml
 
 from specialist.agent.environment import SEARCH, open_database
 from specialist.core.schema_errors import explain, near
-from specialist.data.formats import read_text
+from specialist.data.files import read_text
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 READING = {

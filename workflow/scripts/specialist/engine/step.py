@@ -23,6 +23,7 @@ from pathlib import Path
 from specialist.core.errors import UserError
 from specialist.core.files import flush, sha256
 from specialist.core.hardware import describe, peak_memory_mb
+from specialist.core.places import cited
 from specialist.engine import cache, forced
 from specialist.engine.checkpoints import Checkpoints
 from specialist.engine.contract import bind, flat
@@ -251,7 +252,7 @@ def _work(function, snakemake, checkpoints, check):
             function(**bind(function, snakemake, checkpoints))
             check()
         except UserError as error:
-            print(f"\nError in {snakemake.rule}: {error}\n")
+            print(f"\nError in {snakemake.rule}: {cited(str(error))}\n")
             sys.exit(1)
         except Exception:
             traceback.print_exc()
