@@ -44,14 +44,8 @@ def simulate(target, spec=SPEC, documents=600, episodes=116, tasks=116, seed=1):
 
 def prepare(folder, sources, validation_share=0.25, seed=1):
     """Training rows, validation rows and counts of a corpus."""
-    names = (
-        "train.out",
-        "validation.out",
-        "train.out.places",
-        "validation.out.places",
-        "stats.out",
-    )
-    out = [folder / name for name in names]
+    parts = ("train", "validation", "train.places", "validation.places", "stats")
+    out = [folder / f"{part}.out" for part in parts]
     prepare_corpus(sources, *out, validation_share=validation_share, seed=seed)
     for rows, places in (out[:4:2], out[1:4:2]):
         assert rows.read_bytes().count(b"\n") == places.read_bytes().count(b"\n") > 0
