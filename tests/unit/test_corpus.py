@@ -6,9 +6,11 @@ import random
 
 import numpy as np
 import pytest
+import render_text as rendering
 import tokenize_corpus as tokenizing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from split_corpus import split_corpus
 from train_tokenizer import train_tokenizer
 
 from specialist.core.errors import UserError
@@ -227,6 +229,37 @@ def test_keys_that_nothing_reads_are_counted(tmp_path):
     (tmp_path / "a.jsonl").write_text(jsonl({"text": "a", "messages": CHAT}))
     with pytest.raises(UserError, match="a.jsonl:1: found text and messages, expected one of the"):
         prepare(tmp_path, [tmp_path / "a.jsonl"])
+
+
+def test_long_text_is_split_into_rows_that_hold_all_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "LONGEST", 3000)
+    monkeypatch.setattr(reading, "BLOCK", 1000)
+    draw = random.Random(11)
+    text = "\n\n".join(sentence(draw, draw.randrange(400)) for _ in range(60)) + "\r\n"
+    (tmp_path / "corpus.txt").write_bytes(text.encode())
+    out = tmp_path / "train.jsonl", tmp_path / "validation.jsonl"
+    split_corpus(tmp_path / "corpus.txt", *out, validation_share=0.1)
+    parts = [[row["text"] for row in read(path)] for path in out]
+    cut = int(len(text) * 0.9)
+    assert ["".join(rows) for rows in parts] == [text[:cut], text[cut:]]
+    assert max(map(len, sum(parts, []))) <= 3000 and len(parts[0]) < 60
+    assert all(row.endswith("\n\n") for row in parts[0][:-1])
+
+
+def test_rendered_text_has_an_end(tmp_path, monkeypatch, resources):
+    monkeypatch.setattr(rendering, "ENOUGH", 1000)
+    (tmp_path / "documents.jsonl").write_text(jsonl(*({"text": str(n) * 90} for n in range(10))))
+    (tmp_path / "conversations.jsonl").write_text(jsonl(*({"messages": CHAT} for _ in range(2))))
+    (tmp_path / "prompt.txt").write_text("Be kind.")
+    (tmp_path / "config.json").write_text(json.dumps({"eos_token": "<|im_end|>"}))
+    names = ("documents.jsonl", "conversations.jsonl", "prompt.txt", "config.json", "text.jsonl")
+    files = [tmp_path / name for name in names]
+    template = resources / "prompts/chat_template.jinja"
+    rendering.render_text(*files[:3], template, *files[3:])
+    found = [row["text"] for row in read(files[4])]
+    assert "Be kind." in found[0] and found[1] == "0" * 90 and found[2] == found[0]
+    assert found[4:] == [str(n) * 90 for n in range(2, len(found) - 2)]
+    assert 1000 < sum(map(len, found)) <= 1090
 
 
 def test_batches_hold_every_text_in_order():

@@ -41,7 +41,7 @@ class Documents:
             form, packed = kind(path)
             if form in TEXTS:
                 if is_file(path, self.mistakes):
-                    for piece in pieces(self._blocks(path), PIECE):
+                    for piece in pieces(self._checked(path), PIECE):
                         yield path, {"text": piece.strip("\n")}
             elif form in READERS and not (packed and form == ".parquet"):
                 for place, row in rows(path, self.mistakes):
@@ -53,19 +53,12 @@ class Documents:
                 text = f"expected one of {known}, {packed}; convert the file or remove it"
                 self.mistakes.add(path, text=text)
 
-    def _blocks(self, path):
-        """Checked blocks of a text file, about a megabyte each, in whole lines if it has them."""
-        line, rest = 1, b""
-        with opened(path) as file:
-            while data := rest + (read := file.read(BLOCK)):
-                end = _line_end(data) if read else len(data)
-                data, rest = data[:end], data[end:]
-                text = decoded(data, path, self.mistakes, line)
-                text = None if text is None else check_text(text, self.mistakes, path)
-                if text is None:
-                    return
-                yield text
-                line += data.count(b"\n")
+    def _checked(self, path):
+        """Checked blocks of a text file, up to the first mistake."""
+        for block in blocks(path, self.mistakes):
+            if (text := check_text(block, self.mistakes, path)) is None:
+                return
+            yield text
 
     def _documents(self, row, place):
         """The documents of a row: one, or several if its text is too long."""
@@ -94,6 +87,22 @@ class Documents:
             yield from ({"text": piece.strip("\n")} for piece in pieces([text], LONGEST))
         elif text is not None:
             yield {"text": text}
+
+
+def blocks(path, mistakes):
+    """Yield the text of a UTF-8 file, about a megabyte at a time, in whole lines if it has them.
+
+    It ends at the first byte that is not UTF-8.
+    """
+    line, rest = 1, b""
+    with opened(path) as file:
+        while data := rest + (read := file.read(BLOCK)):
+            end = _line_end(data) if read else len(data)
+            data, rest = data[:end], data[end:]
+            if (text := decoded(data, path, mistakes, line)) is None:
+                return
+            yield text
+            line += data.count(b"\n")
 
 
 def pieces(blocks, size):
