@@ -9,11 +9,12 @@ import pytest
 from audit_leakage import audit_leakage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepare_corpus import LONGEST, prepare_corpus
+from prepare_corpus import prepare_corpus
 from prepare_sft import prepare_sft
 from prepare_tasks import prepare_tasks
 
 from specialist.core.errors import UserError
+from specialist.data.corpus import PIECE
 from specialist.data.leakage import audit
 from toy_dataset import CHAT, DATABASE, TASK, TOOLS, jsonl, read, simulate
 
@@ -63,8 +64,8 @@ def test_corpus_is_composed_unicode_without_empty_and_equal_documents(tmp_path):
 
 
 def test_long_text_is_cut_between_paragraphs(tmp_path):
-    paragraphs = [f"{number} " * (LONGEST // 10) for number in range(8)]
-    whole = "x" * 2 * LONGEST
+    paragraphs = [f"{number} " * (PIECE // 10) for number in range(8)]
+    whole = "x" * 2 * PIECE
     text = "\n\n".join([*paragraphs, whole, "end"])
     train, validation, stats = prepared_corpus(tmp_path, {"a.txt": text})
     pieces = {row["text"] for row in train + validation}

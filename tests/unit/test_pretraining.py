@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from specialist.config.shape import shape
 from specialist.core.errors import UserError
+from specialist.core.shape import shape
 from specialist.train.muon import Float32Muon
-from specialist.train.pretraining import Rows, base_model, loss_of, optimizers
+from specialist.train.pretraining import base_model, loss_of, optimizers
+from specialist.train.rows import Rows
 
 END = 0
 
@@ -51,6 +52,23 @@ def test_documents_of_a_row_do_not_see_each_other(model):
         losses.append(hidden[0, 20:])
     torch.testing.assert_close(*losses)
     assert loss_of(model, *tensors).isfinite()
+
+
+def test_positions_restart_at_each_row_and_document():
+    tokens = np.array([5, 6, 7, 8, END, 9, END, 5, 6, 7, END, END, 8, 9, 5, END, 7], np.uint16)
+    ids, positions = Rows(tokens, END, 4).batch([2, 0, 1, 3], "cpu")
+    assert ids.tolist() == [[6, 7, END, END], [5, 6, 7, 8], [END, 9, END, 5], [8, 9, 5, END]]
+    assert positions.tolist() == [[0, 1, 2, 0], [0, 1, 2, 3], [0, 0, 1, 0], [0, 1, 2, 3]]
+    assert ids.dtype == positions.dtype == torch.int64
+
+
+def test_rows_hold_no_copy_of_the_tokens(tmp_path):
+    np.save(tmp_path / "tokens.npy", np.zeros(1 << 20, np.uint16))
+    rows = Rows(np.load(tmp_path / "tokens.npy", mmap_mode="r"), END, 256)
+    assert isinstance(rows.tokens, np.memmap) and not rows.tokens.flags.owndata
+    assert not any(
+        isinstance(value, np.ndarray) for name, value in vars(rows).items() if name != "tokens"
+    )
 
 
 def test_text_shorter_than_a_row_is_refused():

@@ -20,7 +20,7 @@ def render_text(documents, conversations, system_prompt, template, tokenizer_con
         special_tokens,
         write_rows,
     )
-    from specialist.train.finetuning import with_system_prompt
+    from specialist.train.conversations import with_system_prompt
 
     render = chat_renderer(template.read_text(encoding="utf-8"), special_tokens(tokenizer_config))
     rows = read_rows(documents) if documents else ()

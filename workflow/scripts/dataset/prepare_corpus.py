@@ -1,19 +1,7 @@
 """Prepares the corpus of a dataset: checked, normalised, without duplicates, split."""
 
-import json
-
-from specialist.core.schema_errors import near
-from specialist.data.files import read_text
-from specialist.data.formats import (
-    Mistakes,
-    check_text,
-    clean,
-    split,
-)
-from specialist.data.json_rows import read_jsonl
-from specialist.data.messages import check_messages, message_turns
-
-LONGEST = 8000  # characters in a piece of a text file; a longer paragraph stays whole
+BATCH = 1 << 21  # characters whose signatures are computed at a time
+SIMILAR = 0.8  # share of runs of words that near-duplicates have in common
 
 
 def prepare_corpus(sources, train, validation, stats, *, validation_share, seed):
@@ -21,78 +9,120 @@ def prepare_corpus(sources, train, validation, stats, *, validation_share, seed)
 
     Text is brought to Unicode's composed form (NFC) with newlines of one kind. A long text
     file is cut between paragraphs. Empty documents and exact duplicates are left out.
+    Near-duplicates stay, all of a group on one side of the split. A document's side depends on
+    its content and the seed, not on the other documents.
+
+    Memory: 16 bytes for each document, and about 100 while near-duplicates are looked for.
 
     Args:
         sources: *.txt, *.md and *.jsonl (rows with "text" or "messages"), UTF-8.
         train, validation: JSONL to write, rows with "text" or "messages".
         stats: JSON to write: "documents" that were found, "empty" and "duplicates" among
-            them, "train" and "validation" that are left.
+            them, "train" and "validation" that are left; "near_duplicates" among these,
+            "near_duplicate_groups" and "largest_group" of them; "cut" rows above two million
+            characters; "ignored_keys" of rows, with the number of rows.
         validation_share: share of the documents for validation.
         seed: seed of the split.
 
     Raises:
         UserError: what is wrong with the files, place by place.
     """
-    from specialist.core.text import write_rows
+    import json
 
-    with Mistakes() as mistakes:
-        found = list(_documents(sources, mistakes))
+    import numpy as np
+
+    from specialist.core.scratch import scratch
+    from specialist.data.corpus import Documents
+    from specialist.data.formats import Mistakes
+    from specialist.data.near_duplicates import Signatures
+    from specialist.data.splitting import first_of_equal, held_out
+
+    where = sources[0].parent if sources else "the corpus"
+    with scratch(train) as folder, Mistakes() as mistakes:
+        found = Documents(sources, mistakes)
+        signatures, checked = Signatures(folder / "signatures"), folder / "documents.jsonl"
+        digests, empty = _collect(found, checked, signatures, seed)
         mistakes.stop()
-        kept = [row for row in found if row.get("messages") or row["text"].strip()]
-        where = sources[0].parent if sources else "the corpus"
-        parts = split(kept, validation_share, seed, mistakes, where)
-    for path, rows in zip((train, validation), parts, strict=True):
-        write_rows(path, rows)
+        kept = first_of_equal(digests)
+        rows = np.flatnonzero(kept)
+        groups = signatures.clusters(rows, SIMILAR) if len(rows) > 1 else np.zeros(1, int)
+        if not groups.any():
+            mistakes.add(where, text=_too_few(len(rows)))
+            mistakes.stop()
+        sides = np.zeros(len(digests), np.int8)  # 0 for neither
+        sides[rows] = 1 + held_out(digests[rows], groups, validation_share)
+        _write(checked, sides, train, validation)
+    sizes = np.bincount(groups)
     counts = {
-        "documents": len(found),
-        "empty": len(found) - len(kept),
-        "duplicates": len(kept) - sum(map(len, parts)),
-        "train": len(parts[0]),
-        "validation": len(parts[1]),
+        "documents": len(digests) + empty,
+        "empty": empty,
+        "duplicates": len(digests) - len(rows),
+        "train": int((sides == 1).sum()),
+        "validation": int((sides == 2).sum()),
+        "near_duplicates": int(sizes[sizes > 1].sum()),
+        "near_duplicate_groups": int((sizes > 1).sum()),
+        "largest_group": int(sizes.max()),
+        "cut": found.cut,
+        "ignored_keys": dict(sorted(found.ignored.items())),
     }
     stats.write_text(json.dumps(counts, indent=1) + "\n")
     print(f"corpus: {counts}")
 
 
-def _documents(sources, mistakes):
-    for path in sorted(sources):
-        if path.suffix == ".jsonl":
-            for place, row in read_jsonl(path, mistakes):
-                if document := _document(row, mistakes, place):
-                    yield document
-        elif path.suffix in (".txt", ".md"):
-            if (text := read_text(path, mistakes)) is not None:
-                text = check_text(text, mistakes, path)
-                yield from ({"text": piece} for piece in _pieces(text or ""))
-        else:
-            mistakes.add(
-                path, text="expected *.txt, *.md or *.jsonl; convert the file or remove it"
-            )
+def _collect(documents, checked, signatures, seed):
+    """Write the documents that are not empty, as JSONL, and their signatures.
+
+    Returns:
+        (uint64 array [n, 2], half of a SHA-256 of the seed and each of them; number of empty ones)
+    """
+    import hashlib
+    import json
+    from array import array
+
+    import numpy as np
+
+    from specialist.data.corpus import identity, plain
+
+    digests, empty, texts, size = array("B"), 0, [], 0
+    with open(checked, "w", encoding="utf-8") as file:
+        for document in documents:
+            if not (text := plain(document)).strip():
+                empty += 1
+                continue
+            content = identity(document)
+            digests.frombytes(hashlib.sha256(f"{seed}/{content}".encode()).digest()[:16])
+            line = content if "text" in document else json.dumps(document, ensure_ascii=False)
+            file.write(line + "\n")
+            texts.append(text)
+            size += len(text)
+            if size > BATCH:
+                signatures.add(texts)
+                texts, size = [], 0
+    if texts:
+        signatures.add(texts)
+    # The first eight bytes, read as a number, are a document's rank.
+    return np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2), empty
 
 
-def _document(row, mistakes, place):
-    if "text" in row:
-        text = check_text(row["text"], mistakes, place, "text")
-        return None if text is None else {"text": text}
-    if "messages" in row:
-        turns = message_turns(row["messages"], mistakes, place)
-        messages = turns and check_messages(turns, mistakes, place)
-        return messages and {"messages": messages}
-    hints = [hint for key in row if (hint := near(key, ("text", "messages")))]
-    found = ", ".join(row) or "no keys"
-    mistakes.add(place, text=f"found {found}, expected text or messages{''.join(hints[:1])}")
-    return None
+def _too_few(count):
+    if count > 1:
+        return (
+            f"found {count} rows, all near-duplicates of one another, expected two different ones "
+            "at least; add data"
+        )
+    found = f"found {count} different row{'s' * (count != 1)} with text"
+    return f"{found}, expected two at least; add data"
 
 
-def _pieces(text):
-    """Parts of a text, cut between paragraphs."""
-    piece = ""
-    for paragraph in clean(text).split("\n\n"):
-        if piece and len(piece) + len(paragraph) > LONGEST:
-            yield piece.strip("\n")
-            piece = ""
-        piece += paragraph + "\n\n"
-    yield piece.strip("\n")
+def _write(checked, sides, train, validation):
+    with (
+        open(checked, "rb") as lines,
+        open(train, "wb") as first,
+        open(validation, "wb") as second,
+    ):
+        for line, side in zip(lines, sides.tolist(), strict=True):
+            if side:
+                (first if side == 1 else second).write(line)
 
 
 if "snakemake" in globals():

@@ -1,5 +1,8 @@
 """Trains the tokenizer of a base on its corpus."""
 
+CHECKED = 16_000_000  # bytes of text that are encoded and decoded again
+BATCH = 1_000_000  # bytes of text that are encoded at a time
+
 # The pre-tokenizer of Llama 3, which llama.cpp knows as "llama-bpe": a word takes its blank with
 # it, and digits fall into groups of up to three wherever they stand, so that an order number or
 # a figure is the same tokens in a sentence and in JSON.
@@ -11,6 +14,8 @@ SPLIT = (
 
 def train_tokenizer(corpus, template, tokenizer, tokenizer_config, chat_template, *, vocab_size):
     """Train byte-level BPE and save it as Transformers reads it, with the chat template.
+
+    A corpus above 100 MB is trained on a sample of its documents; see `specialist.data.sample`.
 
     Args:
         corpus: JSONL of the training documents, rows with "text" or "messages".
@@ -25,7 +30,8 @@ def train_tokenizer(corpus, template, tokenizer, tokenizer_config, chat_template
     from transformers import PreTrainedTokenizerFast
 
     from specialist.core import text as texts
-    from specialist.core.errors import UserError
+    from specialist.core.scratch import scratch
+    from specialist.data.sample import sample
 
     bpe = Tokenizer(models.BPE(ignore_merges=True))
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -37,17 +43,17 @@ def train_tokenizer(corpus, template, tokenizer, tokenizer_config, chat_template
     bpe.decoder = decoders.ByteLevel()
     source = template.read_text(encoding="utf-8")
     render = texts.chat_renderer(source)
-    documents = [texts.document_text(row, render) for row in texts.read_rows(corpus)]
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=texts.SPECIAL_TOKENS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(documents, trainer)
-    for document, encoded in zip(documents, bpe.encode_batch(documents), strict=True):
-        if bpe.decode(encoded.ids, skip_special_tokens=False) != document:
-            raise UserError(f"the tokenizer changes this text of {corpus}: {document[:200]!r}")
+    with scratch(tokenizer) as folder:
+        chosen = sample(corpus, folder)
+        size = chosen.stat().st_size
+        bpe.train_from_iterator(texts.documents(chosen, render), trainer)
+        checked = _check(bpe, texts.documents(chosen, render), corpus)
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=texts.TURN_END,
@@ -57,7 +63,32 @@ def train_tokenizer(corpus, template, tokenizer, tokenizer_config, chat_template
     )
     wrapped.chat_template = source
     wrapped.save_pretrained(tokenizer.parent)
-    print(f"{bpe.get_vocab_size()} tokens from {len(documents)} documents, round trip exact")
+    print(
+        f"{bpe.get_vocab_size()} tokens from {size / 1e6:.1f} of {corpus.stat().st_size / 1e6:.1f} "
+        f"MB, round trip of {checked} documents exact"
+    )
+
+
+def _check(bpe, documents, corpus):
+    """Number of documents that were encoded and decoded.
+
+    Raises:
+        UserError: one of them does not come back.
+    """
+    from specialist.core.errors import UserError
+    from specialist.core.text import batches
+
+    count, left = 0, CHECKED
+    for batch in batches(documents, BATCH):
+        ids = [encoded.ids for encoded in bpe.encode_batch_fast(batch)]
+        back = bpe.decode_batch(ids, skip_special_tokens=False)
+        for document, decoded in zip(batch, back, strict=True):
+            if decoded != document:
+                raise UserError(f"the tokenizer changes this text of {corpus}: {document[:200]!r}")
+        count, left = count + len(batch), left - sum(map(len, batch))
+        if left < 0:
+            break
+    return count
 
 
 if "snakemake" in globals():

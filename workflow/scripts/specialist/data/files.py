@@ -30,14 +30,14 @@ def lines(path, mistakes):
             if len(data) > LONGEST:
                 found = f"found a line of more than {LONGEST} bytes, expected at most that many"
                 return mistakes.add(f"{path}:{number}", text=f"{found}; cut it")
-            yield number, _decoded(data, path, mistakes, number)
+            yield number, decoded(data, path, mistakes, number)
 
 
 def read_text(path, mistakes):
     """The whole text of a UTF-8 file, or None if it is not one."""
     if not is_file(path, mistakes):
         return None
-    return _decoded(path.read_bytes(), path, mistakes)
+    return decoded(path.read_bytes(), path, mistakes)
 
 
 def is_file(path, mistakes):
@@ -61,7 +61,7 @@ def _zstd(path, mode):
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
 
 
-def _decoded(data, path, mistakes, line=1):
+def decoded(data, path, mistakes, line=1):
     """The text of a line or a file; None, and a mistake, if it is not UTF-8."""
     # UTF-16 of English is valid UTF-8, every other character a NUL.
     if (zero := data.find(b"\0")) >= 0 and not data.startswith((b"\xff\xfe", b"\xfe\xff")):

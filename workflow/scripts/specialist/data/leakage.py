@@ -10,6 +10,9 @@ SHOWN = 20
 def audit(tasks, training, run_words):
     """Look in training data for the tasks' messages and identifiers.
 
+    The tasks' runs are indexed, and the training data is read row by row: memory grows with the
+    tasks alone.
+
     Words with digits and the words of all tasks' entities are taken out of both sides
     before runs of words are compared, so that filling another name into a known sentence
     does not hide it. An entity with a digit, an order number for example, is an identifier
@@ -30,10 +33,15 @@ def audit(tasks, training, run_words):
     names = {word for _, entity in entities for word in entity.split()}
     runs, identifiers, shorter = {}, {}, 0
     for task in tasks:
-        found = _runs(_words(task["message"]), names, run_words)
+        found = set(_runs(_telling(_words(task["message"]), names), run_words))
         shorter += not found
         for run in found:
             runs.setdefault(run, []).append(task["id"])
+    # A run holds, wherever it starts, a shorter one that starts at a multiple of `stride`: a row
+    # with none of these holds no run.
+    stride = max(1, run_words // 2)
+    length = run_words - stride + 1
+    parts = {run[start : start + length] for run in runs for start in range(stride)}
     for task, entity in sorted(entities):
         if any(character.isdigit() for character in entity):
             identifiers.setdefault(entity.split()[0], []).append((f" {entity} ", task))
@@ -43,9 +51,13 @@ def audit(tasks, training, run_words):
             texts += 1
             words = _words(_text(row))
             place = {"file": str(file), "line": line}
-            for run in _runs(words, names, run_words) & runs.keys():
-                for task in runs[run]:
-                    leaks.setdefault(task, {"task": task, "run": " ".join(run), **place})
+            kept = _telling(words, names)
+            if not parts.isdisjoint(_runs(kept, length, stride)):
+                for run in sorted(runs.keys() & set(_runs(kept, run_words))):
+                    for task in runs[run]:
+                        leaks.setdefault(task, {"task": task, "run": " ".join(run), **place})
+            if identifiers.keys().isdisjoint(words):
+                continue
             for word in identifiers.keys() & set(words):
                 for entity, task in identifiers[word]:
                     if entity in f" {' '.join(words)} ":
@@ -65,9 +77,13 @@ def _words(text):
     return re.findall(r"\w+", text.casefold())
 
 
-def _runs(words, names, length):
-    kept = [word for word in words if word.isalpha() and word not in names]
-    return set(zip(*(kept[start:] for start in range(length)), strict=False))
+def _telling(words, names):
+    return [word for word in words if word not in names and word.isalpha()]
+
+
+def _runs(words, length, stride=1):
+    """Iterator over runs of words, one from each `stride` words."""
+    return zip(*(words[start::stride] for start in range(length)), strict=False)
 
 
 def _text(row):

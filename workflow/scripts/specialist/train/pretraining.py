@@ -1,62 +1,9 @@
-"""What pretraining is made of: rows of tokens, the initial model, optimizers, schedule, loss."""
+"""What pretraining is made of: the initial model, optimizers, schedule, loss."""
 
 import contextlib
 import json
 
-from specialist.core.errors import UserError
-
 SAMPLES = 4  # in a training
-
-
-class Rows:
-    """A stream of documents cut into rows, with positions that start anew at each document.
-
-    Transformers reads the restarts as borders that attention does not cross, so documents in
-    one row do not see each other. What is left over at the end of the stream is dropped.
-
-    Args:
-        tokens: array [n] of token ids, each document ended by `end`; may be memory-mapped.
-        end: token id that ends a document.
-        sequence: tokens in a row.
-        what: what the text is, for the message.
-
-    Raises:
-        UserError: the stream is shorter than one row.
-    """
-
-    def __init__(self, tokens, end, sequence, what="text"):
-        import numpy as np
-
-        count = len(tokens) // sequence
-        if not count:
-            raise UserError(
-                f"found {len(tokens)} tokens of {what}, expected at least the {sequence} of one "
-                "row; add text to the corpus or lower the base's `sequence`"
-            )
-        self.sequence = sequence
-        self.tokens = tokens[: count * sequence].reshape(count, sequence)
-        starts = np.concatenate([[0], np.flatnonzero(tokens == end) + 1])
-        place = np.arange(count * sequence)
-        position = place - starts[np.searchsorted(starts, place, side="right") - 1]
-        self.positions = position.reshape(count, sequence)
-
-    def __len__(self):
-        return len(self.tokens)
-
-    def order(self, rows, generator):
-        """Numbers of `rows` rows: whole passes over the data, each shuffled anew."""
-        import numpy as np
-
-        passes = -(-rows // len(self))
-        return np.concatenate([generator.permutation(len(self)) for _ in range(passes)])[:rows]
-
-    def batch(self, numbers, device):
-        """(ids, positions) of some rows, int64 tensors [len(numbers), sequence]."""
-        import numpy as np
-        import torch
-
-        both = (self.tokens[numbers].astype(np.int64), self.positions[numbers])
-        return tuple(torch.from_numpy(array).to(device) for array in both)
 
 
 def base_model(sizes, context, end):
@@ -70,7 +17,7 @@ def base_model(sizes, context, end):
     copying from context after a fraction of the tokens.
 
     Args:
-        sizes: arguments of Qwen3Config, from `specialist.config.shape`.
+        sizes: arguments of Qwen3Config, from `specialist.core.shape`.
         context: positions that the model is made for.
         end: token id that ends a document.
     """
@@ -220,7 +167,7 @@ def train(
     Args:
         model: a causal language model on `device`.
         optimizers: each parameter group has its peak rate as "peak".
-        data: `Rows`.
+        data: `specialist.train.rows.Rows`.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
         batch_tokens, train_tokens: tokens in one optimizer step and in all.
         sample: function without arguments to a text that the model writes.
@@ -260,7 +207,7 @@ def finish(model, trained, held_out, stats, precision, device, folder, curve, fi
 
     Args:
         trained: what `train` returned.
-        held_out: `Rows`.
+        held_out: `specialist.train.rows.Rows`.
         stats: JSON of `tokenize_corpus`, for bits per byte.
         folder: where model.safetensors and config.json are written.
         curve: CSV of the losses by step.

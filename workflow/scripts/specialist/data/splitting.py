@@ -1,0 +1,49 @@
+"""Which documents are held out, by their content and a seed alone."""
+
+
+def first_of_equal(digests):
+    """Which rows equal no earlier one, bool [n].
+
+    Args:
+        digests: uint64 array [n, 2].
+    """
+    import numpy as np
+
+    order = np.lexsort((digests[:, 1], digests[:, 0]))
+    new = np.ones(len(digests), bool)
+    new[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
+    found = np.zeros(len(digests), bool)
+    found[order[new]] = True
+    return found
+
+
+def held_out(digests, groups, share):
+    """Which documents are for validation, bool [n]; a group of near-duplicates stays together.
+
+    A group falls by the digest of one of its documents, so that a new document moves no other,
+    and hardly ever a near-duplicate of its own. A group larger than the whole share is for
+    training. At least one group is on either side.
+
+    Args:
+        digests: uint64 array [n, 2] of documents that differ, evenly distributed.
+        groups: int array [n], the number of each document's group; at least two groups.
+        share: share of the documents for validation, from 0 to 1.
+    """
+    import numpy as np
+
+    # The one of a group that decides is chosen by other bits than those that decide.
+    order = np.lexsort((digests[:, 1], groups))
+    first = np.ones(len(order), bool)
+    first[1:] = groups[order[1:]] != groups[order[:-1]]
+    starts = np.flatnonzero(first)
+    sizes = np.diff(starts, append=len(order))
+    ranks = digests[order[starts], 0] / 2.0**64
+    large = sizes > max(1.0, share * len(digests))
+    chosen = (ranks <= share) & ~large
+    if not chosen.any():
+        chosen[np.lexsort((ranks, sizes * large))[0]] = True
+    elif chosen.all():
+        chosen[ranks.argmax()] = False
+    found = np.empty(len(order), bool)
+    found[order] = np.repeat(chosen, sizes)
+    return found
