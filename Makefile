@@ -1,4 +1,4 @@
-# make          sets up .venv and runs the main job: results/agent_eval.json
+# make          sets up .venv, runs the main job, and ends with results/report.html
 # make plan     shows what that would run, why, and what it costs
 # make verify   hashes all that stands behind the result again
 # make chat     talks to the specialist in the terminal; SYSTEM=lora-q4
@@ -30,11 +30,12 @@ LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(A
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
 TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/constraints.txt)
 
-JOB  := --cores $(CORES) results/agent_eval.json $(OPTIONS)
+JOB  := --cores $(CORES) results/agent_eval.json results/report.html $(OPTIONS)
 
 .PHONY: run plan verify chat serve test lint cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake $(JOB)
+	@echo "Open $(CURDIR)/results/report.html in a browser"
 
 plan: $(MAIN)
 	@$(VENV)/bin/python workflow/scripts/show_plan.py $(JOB)
@@ -55,6 +56,7 @@ lint: $(MAIN) $(TEST)
 	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
 	$(VENV)/bin/python tests/lint_workflow.py
 	PYTHONPATH=workflow/scripts $(VENV)/bin/lint-imports
+	$(VENV)/bin/codespell --ignore-words-list endianess README.md CONTRIBUTING.md CHANGELOG.md Snakefile Makefile config docs workflow
 
 cache: $(MAIN)
 	$(VENV)/bin/python workflow/scripts/show_cache.py $(PRUNE:%=--prune %)

@@ -18,9 +18,18 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 from specialist.engine.digest import digest, sources
 from specialist.config.load import load
 from specialist.engine.forced import VARIABLE, announce, selection
-from specialist.config.layout import Layout
+from specialist.config.params import resolver
+from specialist.config.paths import Paths
+from specialist.config.settings.adapters import Batches, DpoTraining, LoraTraining
+from specialist.config.settings.bases import FurtherPretraining, HubModel, Pretraining
+from specialist.config.settings.datasets import Corpus
+from specialist.config.settings.systems import (
+    AgentLimits,
+    Chunking,
+    Generation,
+    Retrieval,
+)
 from specialist.engine.lock import hold
-from specialist.engine.params import named
 from specialist.config.experiments import cores, lay_out
 from specialist.preflight.check import enforce
 from specialist.engine.sources import notice_changes
@@ -39,7 +48,8 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-files, main = Layout(config), Layout(evaluated)
+files, main = Paths(config), Paths(evaluated)
+settings = resolver(config)  # what steps receive, for `params: settings=settings(...)`
 
 # What is forced is computed, and not taken from the cache; see specialist/engine/forced.py.
 os.environ.setdefault(VARIABLE, "[]")
@@ -79,6 +89,7 @@ rule all:
     input:
         "results/agent_eval.json",
         "results/systems.svg",
+        "results/report.html",
 
 
 # What a run with the same options would do, and why: `snakemake --cores 1 plan`.
@@ -100,5 +111,6 @@ include: "workflow/rules/adapt.smk"
 include: "workflow/rules/gguf.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/agent.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/release.smk"

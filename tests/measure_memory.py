@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests"), str(ROOT / "tests/unit")]
@@ -105,8 +106,8 @@ def stage(folder, name, entry, kind, threads):
     own = {
         "figures": folder / "figures.json", "masks": folder / "masks.txt",
         "curve": folder / "loss.csv", "gate": folder / "gate.json", "gguf": folder / "f16.gguf",
-        "name": "random", "precision": "bf16", "seed": 1, "threads": threads, "examples": None,
-        "checkpoints": None, "sentencepiece": [],
+        "name": "random", "threads": threads, "checkpoints": None, "sentencepiece": [],
+        "settings": SimpleNamespace(**entry),
     }  # fmt: skip
     if name == "train_lora":
         from train_lora import train_lora as run
@@ -154,11 +155,12 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--within", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    from specialist.config.load import _fill, schema
+    from specialist.config.settings.adapters import LoraTraining
 
-    entry = {"batch_size": given.batch, "max_length": given.sequence, "epochs": 1}
-    entry |= {"gradient_accumulation": 1, "method": given.method}
-    _fill(entry, schema()["properties"]["adapters"]["additionalProperties"])
+    entry = LoraTraining(
+        batch_size=given.batch, max_length=given.sequence, epochs=1, gradient_accumulation=1,
+        method=given.method, seed=1,
+    ).model_dump() | {"precision": "bf16"}  # fmt: skip
     if given.within:
         [name] = given.stages
         print(

@@ -28,7 +28,7 @@ from train_tokenizer import train_tokenizer  # noqa: E402
 
 from specialist.config.experiments import lay_out  # noqa: E402
 from specialist.config.load import load  # noqa: E402
-from specialist.config.shape import shape  # noqa: E402
+from specialist.core.shape import shape  # noqa: E402
 from specialist.train import attention, language, pretraining  # noqa: E402
 
 LAYERS, WIDTH, HEADS, CONTEXT, ROWS, STEPS = 4, 128, 4, 64, 12, 2000

@@ -20,7 +20,7 @@ MODEL_SYSTEMS = ("base-f16", "lora-q4", "lora-q4-no-retrieval", "lora-r2-q4")
 SYSTEMS = ("oracle", *MODEL_SYSTEMS)
 SEARCHING = ("oracle", "base-f16", "lora-q4", "lora-r2-q4")
 
-RESULT = {"collect_eval", "plot_systems"}
+RESULT = {"collect_eval", "plot_systems", "render_report"}
 MEASURES = {"measure_gguf lora-r16 Q4_K_M"}
 LEARNED = {"learn_queries minilm"}
 EMBEDDED = {"embed_chunks minilm", "build_chroma minilm"} | LEARNED

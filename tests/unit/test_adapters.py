@@ -19,14 +19,8 @@ from specialist.core.text import read_rows, write_rows
 from specialist.engine.checkpoints import Checkpoints
 from specialist.train.adapters import check_targets, load_base, peft_config
 from specialist.train.attention import implementation
-from specialist.train.finetuning import (
-    assistant_loss,
-    draw,
-    encode,
-    packed_collator,
-    trainer_class,
-    with_system_prompt,
-)
+from specialist.train.conversations import draw, encode, with_system_prompt
+from specialist.train.finetuning import assistant_loss, packed_collator, trainer_class
 from tiny_models import TEXTS, write_texts
 
 SETTINGS = {

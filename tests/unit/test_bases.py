@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from snakemake.utils import update_config
 
 import families
-from specialist.bases import imported as bases
+from specialist.bases.locate import locate
 from specialist.config.experiments import lay_out
 from specialist.config.load import load
 from specialist.core.errors import UserError
@@ -182,10 +182,10 @@ def test_hub_base_is_taken_from_the_cache_without_network(original, turns, tmp_p
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     revision = "0123456789" * 4
     hub_cache(tmp_path, original, "some/model", revision)
-    found = bases.locate("bases.own", [], "some/model", revision, SMALL_FILES)
+    found = locate("bases.own", [], "some/model", revision, SMALL_FILES)
     assert (found / "config.json").read_bytes() == (original / "config.json").read_bytes()
     with pytest.raises(UserError, match="bases.own: no/model, revision 0123.* check the name"):
-        bases.locate("bases.own", [], "no/model", revision, SMALL_FILES)
+        locate("bases.own", [], "no/model", revision, SMALL_FILES)
 
 
 def test_hub_that_cannot_be_reached_is_told(tmp_path, monkeypatch):
@@ -193,7 +193,7 @@ def test_hub_that_cannot_be_reached_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)  # between the attempts
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match="some/model, revision 0123.* not in the hub's cache"):
-        bases.locate("bases.own", [], "some/model", "0123456789" * 4, SMALL_FILES)
+        locate("bases.own", [], "some/model", "0123456789" * 4, SMALL_FILES)
 
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from snakemake.iocontainers import Namedlist
 
-from specialist.config.shape import shape
+from specialist.core.shape import shape
 from specialist.engine import step
 from specialist.engine.checkpoints import Checkpoints, trainer_checkpoints
 from specialist.train import pretraining

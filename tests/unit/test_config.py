@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from document_config import HEAD, README, document
-from specialist.config.load import SMALL_BLOCKS, load, schema
+from document_config import HEAD, README, SCHEMA, document, editors_schema
+from specialist.config.load import load
+from specialist.config.schema import schema
+from specialist.config.settings.bases import SMALL_BLOCKS
 from specialist.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,7 +227,7 @@ def test_all_mistakes_are_reported_at_once():
 
 
 def test_sizes_that_a_quantization_cannot_store_are_refused(monkeypatch):
-    from specialist.config import shape as model_shape
+    from specialist.core import shape as model_shape
 
     def shape(depth, vocab_size):
         return {"hidden_size": 64 * depth, "intermediate_size": 192 * depth}
@@ -257,8 +259,9 @@ def test_quantizations_are_those_of_llama_cpp():
     assert {known[name][1] for name in offered} == {32, 256}
 
 
-def test_readme_is_up_to_date():
+def test_what_is_generated_is_up_to_date():
     assert README.read_text(encoding="utf-8") == document(schema())
+    assert SCHEMA.read_text(encoding="utf-8") == editors_schema()
 
 
 def test_overlay_in_the_readme_is_valid():

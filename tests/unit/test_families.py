@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from convert_gguf import convert_gguf
@@ -18,11 +19,11 @@ from write_modelfile import write_modelfile
 
 import families
 from modelfiles import go_text, parse
-from specialist.bases.imported import talks
+from specialist.bases.templates import talks
 from specialist.core.text import write_rows
 from specialist.engine.checkpoints import Checkpoints
 from specialist.gguf.runtime import Runtime
-from specialist.train.finetuning import encode_preferences, preference_rows
+from specialist.train.conversations import encode_preferences, preference_rows
 
 # What is put before the family's own template, and its pad token.
 EXPECTED = {
@@ -48,7 +49,7 @@ METHODS = {"qwen2": "qlora", "mistral": "qlora"}  # as the overlays for 7B have 
 SETTINGS = {
     "learning_rate": 1e-3, "batch_size": 2, "gradient_accumulation": 1,
     "gradient_checkpointing": False, "epochs": 1, "max_length": 512, "precision": "fp32",
-    "seed": 1, "threads": 1,
+    "seed": 1,
 }  # fmt: skip
 TASK = {"id": "a", "kind": "b", "message": "Where is order 48-213?", "expect": {}}
 
@@ -87,9 +88,12 @@ def train(base, rows, prompt, method, folder):
     masks = folder / "masks.txt"
     train_lora(
         rows, rows, **{name: base[name] for name in FILES}, system_prompt=prompt, **adapter,
-        figures=folder / "training.json", masks=masks, curve=folder / "loss.csv", method=method,
-        rank=2, alpha=4, dropout=0.0, target_modules="all-linear", packing=False, examples=None,
-        **SETTINGS, checkpoints=Checkpoints(folder / "checkpoints", 1000),
+        figures=folder / "training.json", masks=masks, curve=folder / "loss.csv", threads=1,
+        settings=SimpleNamespace(
+            **SETTINGS, method=method, rank=2, alpha=4, dropout=0.0, target_modules="all-linear",
+            packing=False, examples=None,
+        ),
+        checkpoints=Checkpoints(folder / "checkpoints", 1000),
     )  # fmt: skip
     return adapter, masks
 
@@ -197,8 +201,9 @@ def test_preferences_are_learned_in_the_words_of_the_template(turns, tmp_path):
         system_prompt=prompt, lora=lora["adapter"], lora_config=lora["adapter_config"],
         adapter=tmp_path / "dpo/adapter_model.safetensors",
         adapter_config=tmp_path / "dpo/adapter_config.json",
-        figures=tmp_path / "dpo/training.json", curve=tmp_path / "dpo/loss.csv", method="lora",
-        beta=0.1, checkpoints=Checkpoints(tmp_path / "checkpoints", 1000), **SETTINGS,
+        figures=tmp_path / "dpo/training.json", curve=tmp_path / "dpo/loss.csv",
+        settings=SimpleNamespace(**SETTINGS, method="lora", beta=0.1), threads=1,
+        checkpoints=Checkpoints(tmp_path / "checkpoints", 1000),
     )  # fmt: skip
     figures = json.loads((tmp_path / "dpo/training.json").read_text())
     assert figures["after"]["reward_accuracy"] == 1

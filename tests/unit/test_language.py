@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from measure_pretraining import measure_pretraining
 from tokenize_corpus import tokenize_corpus
 from train_tokenizer import train_tokenizer
 
-from specialist.config.shape import shape
 from specialist.core.errors import UserError
+from specialist.core.shape import shape
 from specialist.core.text import write_rows
 from specialist.report import curves
 from specialist.train import language
@@ -22,11 +23,11 @@ from specialist.train.sampling import sample
 from toy_dataset import read
 
 WORDS = ("the", "king", "spoke", "and", "his", "men", "came", "to", "a", "gate", "where", "old")
-SETTINGS = {
-    "depth": 1, "context": 64, "sequence": 32, "batch_tokens": 128, "train_tokens": 128 * 24,
-    "learning_rate": 0.01, "muon_learning_rate": 0.02, "weight_decay": 0.0, "warmup_share": 0.1,
-    "precision": "fp32", "seed": 1, "points": 4, "sample_tokens": 12, "threads": 1,
-}  # fmt: skip
+SETTINGS = SimpleNamespace(
+    depth=1, context=64, sequence=32, batch_tokens=128, train_tokens=128 * 24,
+    learning_rate=0.01, muon_learning_rate=0.02, weight_decay=0.0, warmup_share=0.1,
+    precision="fp32", seed=1, points=4, sample_tokens=12,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def learned(tmp_path_factory, resources):
     made = [folder / name for name in ("train.npy", "validation.npy", "stats.json")]
     tokenize_corpus(*parts, tokenizer, others[0], template, *made)
     outputs = folder / "curve.jsonl", folder / "times.jsonl"
-    measure_pretraining(*made, tokenizer, *outputs, **SETTINGS)
+    measure_pretraining(*made, tokenizer, *outputs, settings=SETTINGS, threads=1)
     return folder
 
 
@@ -100,7 +101,12 @@ def test_times_are_beside_the_curve_and_not_in_it(learned, tmp_path):
     made = [learned / name for name in ("train.npy", "validation.npy", "stats.json")]
     again = tmp_path / "curve.jsonl"
     measure_pretraining(
-        *made, learned / "tokenizer.json", again, tmp_path / "times.jsonl", **SETTINGS
+        *made,
+        learned / "tokenizer.json",
+        again,
+        tmp_path / "times.jsonl",
+        settings=SETTINGS,
+        threads=1,
     )
     assert again.read_bytes() == (learned / "curve.jsonl").read_bytes()
 

@@ -13,7 +13,7 @@ from learn_queries import learn_queries
 from measure_retrieval import measure_retrieval
 
 from specialist.agent import react
-from specialist.config.layout import Layout
+from specialist.config.paths import Paths
 from specialist.core.text import write_rows
 from specialist.data import simulation
 from specialist.rag.retrieval import Searcher
@@ -167,8 +167,8 @@ def test_index_without_conversations_learns_nothing(tmp_path):
         "datasets": {"own": {"path": str(tmp_path)}},
         "indexes": {"one": {"dataset": "own", "learn_from": 10}},
     }
-    assert Layout(config).shift("one") == []
+    assert Paths(config).indexes.shift("one") == []
     (tmp_path / "sft.jsonl").touch()
-    assert Layout(config).shift("one") == "results/own/index/one/shift.npy"
+    assert Paths(config).indexes.shift("one") == "results/own/index/one/shift.npy"
     config["indexes"]["one"]["learn_from"] = 0
-    assert Layout(config).shift("one") == []
+    assert Paths(config).indexes.shift("one") == []

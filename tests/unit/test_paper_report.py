@@ -16,12 +16,13 @@ from compare_searches import METHODS
 from judge_claims import judge_claims
 from plot_curves import plot_curves
 from plot_experiment import _numbers, plot_experiment
-from render_paper import number, picture, render_paper
+from render_paper import figure, render_paper
 
 from specialist.config.experiments import BENCHMARK, PRETRAINING, lay_out
-from specialist.config.layout import Layout
 from specialist.config.load import load
+from specialist.config.paths import Paths
 from specialist.core.text import write_rows
+from specialist.report.numbers import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 CURVES = (BENCHMARK, PRETRAINING)
@@ -87,14 +88,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
-    """Folder of a paper of the shipped experiments, with the cells' files as `Layout` says."""
+    """Folder of a paper of the shipped experiments, with the cells' files as `Paths` says."""
     folder = tmp_path_factory.mktemp("paper")
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config |= yaml.safe_load((ROOT / "config/paper.yaml").read_text())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)  # folders in the configuration are relative to it
         config, experiments = lay_out(load(config))
-    files = Layout(config, str(folder / "cells"))
+    files = Paths(config, str(folder / "cells")).paper
     cells = files.cells(experiments)
     for place, cell in enumerate(cells):
         make_up(cell, place)
@@ -206,10 +207,10 @@ def test_plot_takes_its_colour_from_the_page_and_is_the_same_again(paper, tmp_pa
 
 
 def test_numbers_for_people():
-    assert number(0.1234, "success_rate") == "12.3%"
-    assert number(9051000.0) == "9,051,000"
-    assert number(0.000123456) == "0.000123"
-    assert number(float("nan")) == number(None) == "–"
+    assert figure(0.1234, "success_rate") == "12.3%"
+    assert figure(9051000.0) == "9,051,000"
+    assert figure(0.000123456) == "0.000123"
+    assert figure(float("nan")) == figure(None) == "–"
 
 
 def test_picture_has_ids_of_its_own():

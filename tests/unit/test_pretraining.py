@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from specialist.config.shape import shape
 from specialist.core.errors import UserError
+from specialist.core.shape import shape
 from specialist.train.muon import Float32Muon
 from specialist.train.pretraining import base_model, loss_of, optimizers
 from specialist.train.rows import Rows

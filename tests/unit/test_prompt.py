@@ -12,7 +12,7 @@ from specialist.agent.environment import SEARCH
 from specialist.core.errors import UserError
 from specialist.core.prompt import Chat, system_message
 from specialist.gguf.runtime import Runtime
-from specialist.train.finetuning import BaseTokenizer
+from specialist.train.conversations import BaseTokenizer
 
 TALK = [
     {"role": "system", "content": "You help."},
@@ -162,7 +162,7 @@ def test_long_system_message_describes_them(resources, tools):
 def test_templates_run_in_a_sandbox_and_mistakes_in_them_are_refused(tmp_path, template, why):
     path = tmp_path / "prompt.jinja"
     path.write_text(template)
-    with pytest.raises(UserError, match="mend the template of the prompt") as refused:
+    with pytest.raises(UserError, match="correct the template of the prompt") as refused:
         system_message(path, [])
     assert why in str(refused.value)
 

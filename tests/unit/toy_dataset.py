@@ -10,7 +10,7 @@ from simulate_sft import simulate_sft
 from simulate_tasks import simulate_tasks
 from simulate_tools import simulate_tools
 
-from specialist.config.layout import Layout
+from specialist.config.paths import Paths
 
 SPECS = sorted((Path(__file__).resolve().parents[2] / "resources/datasets").iterdir())
 SPEC = SPECS[0].parent / "food-delivery"
@@ -19,7 +19,7 @@ SPEC = SPECS[0].parent / "food-delivery"
 def spec_files(part, folder=SPEC):
     """The files of a spec that the rule of one part gives to its step."""
     config = {"datasets": {"own": {"simulate": str(folder), "sayings": "heldout"}}}
-    return [Path(path) for path in Layout(config).spec("own", part)]
+    return [Path(path) for path in Paths(config).datasets.spec("own", part)]
 
 
 def simulate(target, spec=SPEC, documents=600, episodes=116, tasks=116, seed=1):

@@ -3,14 +3,10 @@
 
 rule train_lora:
     input:
+        unpack(lambda w: files.models.frozen(w.adapter)),
         conversations="results/{dataset}/prepared/sft.train.jsonl",
         held_out="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
-        model=lambda w: f"{files.weights_folder(w.adapter)}/model.safetensors",
-        config=lambda w: f"{files.weights_folder(w.adapter)}/config.json",
-        tokenizer=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer.json",
-        tokenizer_config=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer_config.json",
-        chat_template=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/chat_template.jinja",
     output:
         adapter="results/{dataset}/adapter/{adapter}/adapter_model.safetensors",
         adapter_config="results/{dataset}/adapter/{adapter}/adapter_config.json",
@@ -25,28 +21,8 @@ rule train_lora:
         "results/logs/{dataset}/train_lora/{adapter}.log",
     threads: lambda w: cores(w.adapter, evaluated, workflow.cores)
     params:
-        settings=named(
-            method=lookup("adapters/{adapter}/method", within=config),
-            rank=lookup("adapters/{adapter}/rank", within=config),
-            alpha=lookup("adapters/{adapter}/alpha", within=config),
-            dropout=lookup("adapters/{adapter}/dropout", within=config),
-            target_modules=lookup("adapters/{adapter}/target_modules", within=config),
-            learning_rate=lookup("adapters/{adapter}/learning_rate", within=config),
-            batch_size=lookup("adapters/{adapter}/batch_size", within=config),
-            gradient_accumulation=lookup(
-                "adapters/{adapter}/gradient_accumulation", within=config
-            ),
-            gradient_checkpointing=lookup(
-                "adapters/{adapter}/gradient_checkpointing", within=config
-            ),
-            packing=lookup("adapters/{adapter}/packing", within=config),
-            examples=lookup(
-                "adapters/{adapter}/examples", within=config, default=None
-            ),
-            epochs=lookup("adapters/{adapter}/epochs", within=config),
-            max_length=lookup("adapters/{adapter}/max_length", within=config),
-            precision=lambda w: files.base_of(w.adapter)[1]["precision"],
-            seed=lookup("adapters/{adapter}/seed", within=config),
+        settings=settings(
+            LoraTraining, precision=lambda w: files.models.precision(w.adapter)
         ),
         code=digest("adapt/train_lora.py", "train"),
     script:
@@ -55,11 +31,11 @@ rule train_lora:
 
 rule render_text:
     input:
-        documents=lambda w: files.corpus(files.base_of(w.model)[0]),
+        documents=lambda w: files.models.corpus(w.model),
         conversations="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
-        template=lambda w: f"{files.base_folder(w.model)}/tokenizer/chat_template.jinja",
-        tokenizer_config=lambda w: f"{files.base_folder(w.model)}/tokenizer/tokenizer_config.json",
+        template=lambda w: files.models.tokenizer(w.model)["chat_template"],
+        tokenizer_config=lambda w: files.models.tokenizer(w.model)["tokenizer_config"],
     output:
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
     log:
@@ -76,15 +52,15 @@ rule render_text:
 
 rule simulate_practice:
     input:
-        spec=lambda w: files.spec(w.dataset, "sft"),
+        spec=lambda w: files.datasets.spec(w.dataset, "sft"),
     output:
         sft="results/{dataset}/adapter/{adapter}/dpo/practice.jsonl",
     log:
         "results/logs/{dataset}/simulate_practice/{adapter}.log",
     priority: 1
     params:
-        settings=named(
-            episodes=lookup("adapters/{adapter}/dpo/episodes", within=config),
+        settings=settings(
+            episodes=lambda w: config["adapters"][w.adapter]["dpo"]["episodes"],
             seed=config["seeds"]["simulate"] + 1,
         ),
         code=digest("dataset/simulate_sft.py"),
@@ -94,13 +70,9 @@ rule simulate_practice:
 
 rule collect_preferences:
     input:
+        unpack(lambda w: files.models.frozen(w.adapter)),
         practice="results/{dataset}/adapter/{adapter}/dpo/practice.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
-        model=lambda w: f"{files.weights_folder(w.adapter)}/model.safetensors",
-        config=lambda w: f"{files.weights_folder(w.adapter)}/config.json",
-        tokenizer=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer.json",
-        tokenizer_config=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer_config.json",
-        chat_template=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/chat_template.jinja",
         lora="results/{dataset}/adapter/{adapter}/adapter_model.safetensors",
         lora_config="results/{dataset}/adapter/{adapter}/adapter_config.json",
     output:
@@ -109,8 +81,8 @@ rule collect_preferences:
         "results/logs/{dataset}/collect_preferences/{adapter}.log",
     threads: workflow.cores
     params:
-        settings=named(
-            method=lookup("adapters/{adapter}/method", within=config),
+        settings=settings(
+            method=lambda w: config["adapters"][w.adapter]["method"],
             max_new_tokens=config["agent"]["max_new_tokens"],
         ),
         code=digest("adapt/collect_preferences.py", "train"),
@@ -120,7 +92,7 @@ rule collect_preferences:
 
 rule prepare_preferences:
     input:
-        sources=lambda w: files.preferences(w.adapter),
+        sources=lambda w: files.models.preferences(w.adapter),
     output:
         train="results/{dataset}/adapter/{adapter}/dpo/preferences.train.jsonl",
         validation="results/{dataset}/adapter/{adapter}/dpo/preferences.validation.jsonl",
@@ -130,7 +102,7 @@ rule prepare_preferences:
         "results/logs/{dataset}/prepare_preferences/{adapter}.log",
     priority: 1
     params:
-        settings=named(
+        settings=settings(
             validation_share=0.05,
             seed=config["seeds"]["prepare"],
         ),
@@ -141,15 +113,11 @@ rule prepare_preferences:
 
 rule train_dpo:
     input:
+        unpack(lambda w: files.models.frozen(w.adapter)),
         preferences="results/{dataset}/adapter/{adapter}/dpo/preferences.train.jsonl",
         held_out_preferences="results/{dataset}/adapter/{adapter}/dpo/preferences.validation.jsonl",
         held_out="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
-        model=lambda w: f"{files.weights_folder(w.adapter)}/model.safetensors",
-        config=lambda w: f"{files.weights_folder(w.adapter)}/config.json",
-        tokenizer=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer.json",
-        tokenizer_config=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer_config.json",
-        chat_template=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/chat_template.jinja",
         lora="results/{dataset}/adapter/{adapter}/adapter_model.safetensors",
         lora_config="results/{dataset}/adapter/{adapter}/adapter_config.json",
     output:
@@ -165,23 +133,10 @@ rule train_dpo:
         "results/logs/{dataset}/train_dpo/{adapter}.log",
     threads: workflow.cores
     params:
-        settings=named(
-            method=lookup("adapters/{adapter}/method", within=config),
-            beta=lookup("adapters/{adapter}/dpo/beta", within=config),
-            learning_rate=lookup(
-                "adapters/{adapter}/dpo/learning_rate", within=config
-            ),
-            epochs=lookup("adapters/{adapter}/dpo/epochs", within=config),
-            batch_size=lookup("adapters/{adapter}/batch_size", within=config),
-            gradient_accumulation=lookup(
-                "adapters/{adapter}/gradient_accumulation", within=config
-            ),
-            gradient_checkpointing=lookup(
-                "adapters/{adapter}/gradient_checkpointing", within=config
-            ),
-            max_length=lookup("adapters/{adapter}/max_length", within=config),
-            precision=lambda w: files.base_of(w.adapter)[1]["precision"],
-            seed=lookup("adapters/{adapter}/seed", within=config),
+        settings=settings(
+            Batches,
+            DpoTraining,
+            precision=lambda w: files.models.precision(w.adapter),
         ),
         code=digest("adapt/train_dpo.py", "train"),
     script:
@@ -190,14 +145,9 @@ rule train_dpo:
 
 rule merge_lora:
     input:
-        model=lambda w: f"{files.weights_folder(w.adapter)}/model.safetensors",
-        config=lambda w: f"{files.weights_folder(w.adapter)}/config.json",
-        tokenizer=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer.json",
-        adapter=lambda w: f"{files.trained_folder(w.adapter)}/adapter_model.safetensors",
-        adapter_config=lambda w: f"{files.trained_folder(w.adapter)}/adapter_config.json",
+        unpack(lambda w: files.models.frozen(w.adapter)),
+        unpack(lambda w: files.models.trained(w.adapter)),
         text="results/{dataset}/gguf/{adapter}/held_out.jsonl",
-        tokenizer_config=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer_config.json",
-        chat_template=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/chat_template.jinja",
         conversations="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
     output:
@@ -207,7 +157,7 @@ rule merge_lora:
     log:
         "results/logs/{dataset}/merge_lora/{adapter}.log",
     params:
-        method=lookup("adapters/{adapter}/method", within=config),
+        method=lambda w: config["adapters"][w.adapter]["method"],
         code=digest("adapt/merge_lora.py", "train"),
     script:
         "../scripts/adapt/merge_lora.py"

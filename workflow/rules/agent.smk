@@ -3,14 +3,10 @@
 
 rule run_agent:
     input:
+        unpack(lambda w: files.systems.inputs(w.system)),
         tasks="results/{dataset}/prepared/tasks.jsonl",
-        tools=lambda w: files.system_tools(w.system, w.dataset),
-        database=lambda w: files.file(w.dataset, "database"),
-        gguf=lambda w: files.system_files(w.system)["gguf"],
-        store=lambda w: files.system_files(w.system)["store"],
-        settings=lambda w: files.system_files(w.system)["settings"],
-        encoder=lambda w: files.system_files(w.system)["encoder"],
-        shift=lambda w: files.system_files(w.system)["shift"],
+        tools=lambda w: files.systems.tools(w.system, w.dataset),
+        database=lambda w: files.datasets.file(w.dataset, "database"),
         prompt=config["agent"]["prompt"],
     output:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
@@ -19,12 +15,10 @@ rule run_agent:
         "results/logs/{dataset}/run_agent/{system}.log",
     priority: 1  # the oracle checks the tasks, and so comes before what trains
     params:
-        settings=named(
+        settings=settings(
+            AgentLimits,
+            Retrieval,
             policy=lambda w: config["systems"][w.system].get("policy", "model"),
-            max_steps=config["agent"]["max_steps"],
-            context=config["agent"]["context"],
-            max_new_tokens=config["agent"]["max_new_tokens"],
-            top_k=config["retrieval"]["top_k"],
             seed=config["seeds"]["agent"],
         ),
         code=digest("agent/run_agent.py", "gguf", "rag"),
@@ -37,7 +31,7 @@ rule score:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
         times="results/{dataset}/agent/{system}/times.jsonl",
         tasks="results/{dataset}/prepared/tasks.jsonl",
-        gguf=lambda w: files.system_files(w.system)["gguf"],
+        gguf=lambda w: files.systems.gguf(w.system),
     output:
         scores="results/{dataset}/agent/{system}/scores.json",
     log:
@@ -52,12 +46,12 @@ rule score:
 
 rule collect_eval:
     input:
-        scores=[main.scores(name) for name in evaluated["systems"]],
-        measures=[main.measures(kind) for kind in main.measured()],
-        retrieval=main.retrieval(),
-        gates=list(main.gates().values()),
-        leakage=f"results/{evaluated['dataset']}/prepared/leakage.json",
-        tasks=f"results/{evaluated['dataset']}/prepared/tasks.jsonl",
+        scores=main.systems.each("scores.json"),
+        measures=main.systems.measures(),
+        retrieval=main.systems.retrieval(),
+        gates=list(main.systems.gates().values()),
+        leakage=main.datasets.prepared(evaluated["dataset"], "leakage.json"),
+        tasks=main.datasets.prepared(evaluated["dataset"], "tasks.jsonl"),
         schema="workflow/schemas/agent_eval.schema.json",
         template="workflow/report/summary.md.jinja",
     output:
@@ -68,7 +62,7 @@ rule collect_eval:
     log:
         "results/logs/collect_eval.log",
     params:
-        settings=named(
+        settings=settings(
             # Where the cache lies, how often a checkpoint is made, whether memory is checked, the
             # paper and what a release is called, are no part of it.
             config={
@@ -86,8 +80,8 @@ rule collect_eval:
                     "benchmarks",
                 )
             },
-            quantizations=main.measured(),
-            stages=list(main.gates()),
+            quantizations=main.systems.measured(),
+            stages=list(main.systems.gates()),
         ),
         code=digest("agent/collect_eval.py", "report"),
     script:

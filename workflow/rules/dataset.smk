@@ -6,15 +6,15 @@
 
 rule simulate_corpus:
     input:
-        spec=lambda w: files.spec(w.dataset, "corpus"),
+        spec=lambda w: files.datasets.spec(w.dataset, "corpus"),
     output:
         corpus="results/{dataset}/data/corpus/corpus.jsonl",
     log:
         "results/logs/{dataset}/simulate_corpus.log",
     priority: 1
     params:
-        settings=named(
-            documents=lookup("datasets/{dataset}/documents", within=config),
+        settings=settings(
+            documents=lambda w: files.datasets.entry(w.dataset)["documents"],
             seed=config["seeds"]["simulate"],
         ),
         code=digest("dataset/simulate_corpus.py"),
@@ -24,15 +24,15 @@ rule simulate_corpus:
 
 rule simulate_sft:
     input:
-        spec=lambda w: files.spec(w.dataset, "sft"),
+        spec=lambda w: files.datasets.spec(w.dataset, "sft"),
     output:
         sft="results/{dataset}/data/sft.jsonl",
     log:
         "results/logs/{dataset}/simulate_sft.log",
     priority: 1
     params:
-        settings=named(
-            episodes=lookup("datasets/{dataset}/episodes", within=config),
+        settings=settings(
+            episodes=lambda w: files.datasets.entry(w.dataset)["episodes"],
             seed=config["seeds"]["simulate"],
         ),
         code=digest("dataset/simulate_sft.py"),
@@ -48,9 +48,9 @@ for name, entry in config["datasets"].items():
             name:
                 f"simulate_kb_{name}"
             input:
-                spec=files.spec(name, "kb"),
+                spec=files.datasets.spec(name, "kb"),
             output:
-                articles=files.part(name, "kb"),
+                articles=files.datasets.part(name, "kb"),
             log:
                 f"results/logs/{name}/simulate_kb.log",
             priority: 1
@@ -63,7 +63,7 @@ for name, entry in config["datasets"].items():
 
 rule simulate_tasks:
     input:
-        spec=lambda w: files.spec(w.dataset, "tasks"),
+        spec=lambda w: files.datasets.spec(w.dataset, "tasks"),
     output:
         suite="results/{dataset}/data/tasks.jsonl",
         database="results/{dataset}/data/database.sql",
@@ -71,8 +71,8 @@ rule simulate_tasks:
         "results/logs/{dataset}/simulate_tasks.log",
     priority: 1
     params:
-        settings=named(
-            tasks=lookup("datasets/{dataset}/tasks", within=config),
+        settings=settings(
+            tasks=lambda w: files.datasets.entry(w.dataset)["tasks"],
             seed=config["seeds"]["simulate"],
         ),
         code=digest("dataset/simulate_tasks.py"),
@@ -82,7 +82,7 @@ rule simulate_tasks:
 
 rule simulate_tools:
     input:
-        spec=lambda w: f"{config['datasets'][w.dataset]['simulate']}/tools.yaml",
+        spec=lambda w: files.datasets.spec(w.dataset, "tools")[0],
     output:
         tools="results/{dataset}/data/tools.yaml",
     log:
@@ -96,17 +96,14 @@ rule simulate_tools:
 
 rule fetch_corpus:
     input:
-        local=lambda w: files.local_copy(w.dataset),
+        local=lambda w: files.datasets.local_copy(w.dataset),
     output:
         corpus="results/{dataset}/data/corpus.txt",
     log:
         "results/logs/{dataset}/fetch_corpus.log",
     priority: 1
     params:
-        settings=named(
-            url=lookup("datasets/{dataset}/corpus/url", within=config),
-            sha256=lookup("datasets/{dataset}/corpus/sha256", within=config),
-        ),
+        settings=settings(Corpus),
         code=digest("dataset/fetch_corpus.py"),
     script:
         "../scripts/dataset/fetch_corpus.py"
@@ -122,7 +119,7 @@ rule split_corpus:
     log:
         "results/logs/{dataset}/split_corpus.log",
     wildcard_constraints:
-        dataset="|".join(files.fetched()) or "-",  # which is no name
+        dataset="|".join(files.datasets.fetched()) or "-",  # which is no name
     priority: 1
     params:
         validation_share=0.1,
@@ -136,7 +133,7 @@ ruleorder: split_corpus > prepare_corpus
 
 rule prepare_corpus:
     input:
-        sources=lambda w: files.needed(w.dataset, "corpus"),
+        sources=lambda w: files.datasets.needed(w.dataset, "corpus"),
     output:
         train="results/{dataset}/prepared/corpus.train.jsonl",
         validation="results/{dataset}/prepared/corpus.validation.jsonl",
@@ -147,7 +144,7 @@ rule prepare_corpus:
         "results/logs/{dataset}/prepare_corpus.log",
     priority: 1
     params:
-        settings=named(
+        settings=settings(
             validation_share=0.02,
             seed=config["seeds"]["prepare"],
         ),
@@ -158,7 +155,7 @@ rule prepare_corpus:
 
 rule prepare_sft:
     input:
-        sources=lambda w: files.needed(w.dataset, "sft"),
+        sources=lambda w: files.datasets.needed(w.dataset, "sft"),
     output:
         train="results/{dataset}/prepared/sft.train.jsonl",
         validation="results/{dataset}/prepared/sft.validation.jsonl",
@@ -169,8 +166,8 @@ rule prepare_sft:
         "results/logs/{dataset}/prepare_sft.log",
     priority: 1
     params:
-        settings=named(
-            columns=lookup("datasets/{dataset}/columns", within=config),
+        settings=settings(
+            columns=lambda w: files.datasets.entry(w.dataset)["columns"],
             validation_share=0.05,
             seed=config["seeds"]["prepare"],
         ),
@@ -181,9 +178,9 @@ rule prepare_sft:
 
 rule prepare_tasks:
     input:
-        suite=lambda w: files.needed(w.dataset, "tasks")[0],
-        tools=lambda w: files.file(w.dataset, "tools"),
-        database=lambda w: files.file(w.dataset, "database"),
+        suite=lambda w: files.datasets.needed(w.dataset, "tasks")[0],
+        tools=lambda w: files.datasets.file(w.dataset, "tools"),
+        database=lambda w: files.datasets.file(w.dataset, "database"),
     output:
         tasks="results/{dataset}/prepared/tasks.jsonl",
     log:
@@ -191,7 +188,9 @@ rule prepare_tasks:
     priority: 1
     params:
         # Their text does not matter here: an edited article leaves the tasks as they are.
-        articles=lambda w: [Path(path).name for path in files.part(w.dataset, "kb")],
+        articles=lambda w: [
+            Path(path).name for path in files.datasets.part(w.dataset, "kb")
+        ],
         code=digest("dataset/prepare_tasks.py"),
     script:
         "../scripts/dataset/prepare_tasks.py"
@@ -200,14 +199,14 @@ rule prepare_tasks:
 rule audit_leakage:
     input:
         tasks="results/{dataset}/prepared/tasks.jsonl",
-        training=main.training(),
+        training=main.systems.training(),
     output:
         leakage="results/{dataset}/prepared/leakage.json",
     log:
         "results/logs/{dataset}/audit_leakage.log",
     priority: 1
     params:
-        max_leaking_tasks=lookup("datasets/{dataset}/max_leaking_tasks", within=config),
+        max_leaking_tasks=lambda w: files.datasets.entry(w.dataset)["max_leaking_tasks"],
         code=digest("dataset/audit_leakage.py"),
     script:
         "../scripts/dataset/audit_leakage.py"
@@ -216,7 +215,7 @@ rule audit_leakage:
 rule render_prompt:
     input:
         template=config["agent"]["prompt"],
-        tools=lambda w: files.file(w.dataset, "tools"),
+        tools=lambda w: files.datasets.file(w.dataset, "tools"),
     output:
         prompt="results/{dataset}/prepared/system_prompt.txt",
     log:

@@ -3,7 +3,7 @@
 
 rule fetch_tokenizer:
     input:
-        source=lambda w: files.source(w.base),
+        source=lambda w: files.models.source(w.base),
         turns=multiext(
             "resources/prompts/turns/",
             "fixed_date.jinja",
@@ -19,15 +19,14 @@ rule fetch_tokenizer:
     log:
         "results/logs/{dataset}/fetch_tokenizer/{base}.log",
     wildcard_constraints:
-        base=files.bases(taken=True),
+        base=files.models.bases(imported=True),
     priority: 1  # it checks the base
     params:
-        settings=named(
+        settings=settings(
+            HubModel,
             base=lambda w: w.base,
-            hub=lookup("bases/{base}/hub", within=config, default=None),
-            revision=lookup("bases/{base}/revision", within=config, default=None),
-            context=lookup("bases/{base}/context", within=config),
-            targets=lambda w: files.targets(w.base),
+            context=lambda w: config["bases"][w.base]["context"],
+            targets=lambda w: files.models.targets(w.base),
             quantizations=[kind for kind in config["quantizations"] if kind],
         ),
         code=digest("fetch/fetch_tokenizer.py", "train", "gguf"),
@@ -37,7 +36,7 @@ rule fetch_tokenizer:
 
 rule fetch_base:
     input:
-        source=lambda w: files.source(w.base, weights=True),
+        source=lambda w: files.models.source(w.base, weights=True),
         tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
     output:
         model="results/{dataset}/base/{base}/model/model.safetensors",
@@ -45,14 +44,10 @@ rule fetch_base:
     log:
         "results/logs/{dataset}/fetch_base/{base}.log",
     wildcard_constraints:
-        base=files.bases(taken=True),
+        base=files.models.bases(imported=True),
     priority: 1
     params:
-        settings=named(
-            base=lambda w: w.base,
-            hub=lookup("bases/{base}/hub", within=config, default=None),
-            revision=lookup("bases/{base}/revision", within=config, default=None),
-        ),
+        settings=settings(HubModel, base=lambda w: w.base),
         code=digest("fetch/fetch_base.py", "train"),
     script:
         "../scripts/fetch/fetch_base.py"
@@ -79,19 +74,10 @@ rule continue_pretraining:
     log:
         "results/logs/{dataset}/continue_pretraining/{base}.log",
     wildcard_constraints:
-        base=files.bases(taken=True),
+        base=files.models.bases(imported=True),
     threads: workflow.cores
     params:
-        settings=named(
-            sequence=lookup("bases/{base}/sequence", within=config),
-            batch_tokens=lookup("bases/{base}/batch_tokens", within=config),
-            train_tokens=lookup("bases/{base}/train_tokens", within=config),
-            learning_rate=lookup("bases/{base}/learning_rate", within=config),
-            weight_decay=lookup("bases/{base}/weight_decay", within=config),
-            warmup_share=lookup("bases/{base}/warmup_share", within=config),
-            precision=lookup("bases/{base}/precision", within=config),
-            seed=lookup("bases/{base}/seed", within=config),
-        ),
+        settings=settings(FurtherPretraining),
         code=digest("fetch/continue_pretraining.py", "train"),
     script:
         "../scripts/fetch/continue_pretraining.py"

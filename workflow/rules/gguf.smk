@@ -3,12 +3,8 @@
 
 rule convert_gguf:
     input:
-        model=lambda w: f"{files.model_folder(w.model)}/model.safetensors",
-        config=lambda w: f"{files.model_folder(w.model)}/config.json",
-        tokenizer=lambda w: f"{files.base_folder(w.model)}/tokenizer/tokenizer.json",
-        tokenizer_config=lambda w: f"{files.base_folder(w.model)}/tokenizer/tokenizer_config.json",
-        chat_template=lambda w: f"{files.base_folder(w.model)}/tokenizer/chat_template.jinja",
-        sentencepiece=lambda w: files.sentencepiece(w.model),
+        unpack(lambda w: files.models.whole(w.model)),
+        sentencepiece=lambda w: files.models.sentencepiece(w.model),
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
     output:
         gguf="results/{dataset}/gguf/{model}/F16.gguf",
@@ -48,10 +44,7 @@ rule measure_gguf:
     wildcard_constraints:
         quantization="|".join(["F16", *config["quantizations"]]),
     params:
-        settings=named(
-            tokens=4096,
-            rounds=5,
-        ),
+        settings=settings(tokens=4096, rounds=5),
         code=digest("gguf/measure_gguf.py", "gguf"),
     script:
         "../scripts/gguf/measure_gguf.py"

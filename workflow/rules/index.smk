@@ -3,17 +3,14 @@
 
 rule chunk_kb:
     input:
-        articles=lambda w: files.needed(w.dataset, "kb"),
+        articles=lambda w: files.datasets.needed(w.dataset, "kb"),
     output:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
     log:
         "results/logs/{dataset}/chunk_kb/{index}.log",
     priority: 1  # it checks the articles
     params:
-        settings=named(
-            max_words=lookup("indexes/{index}/max_words", within=config),
-            overlap_words=lookup("indexes/{index}/overlap_words", within=config),
-        ),
+        settings=settings(Chunking),
         code=digest("index/chunk_kb.py", "rag"),
     script:
         "../scripts/index/chunk_kb.py"
@@ -22,7 +19,7 @@ rule chunk_kb:
 rule embed_chunks:
     input:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
-        weights=lambda w: files.weights(w.index),
+        weights=lambda w: files.indexes.weights(w.index),
     output:
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
         settings="results/{dataset}/index/{index}/embeddings.json",
@@ -30,7 +27,7 @@ rule embed_chunks:
         "results/logs/{dataset}/embed_chunks/{index}.log",
     priority: 1  # see rule run_agent
     params:
-        model=lookup("indexes/{index}/embedding", within=config),
+        model=lambda w: config["indexes"][w.index]["embedding"],
         code=digest("index/embed_chunks.py", "rag"),
     script:
         "../scripts/index/embed_chunks.py"
@@ -38,14 +35,14 @@ rule embed_chunks:
 
 rule convert_encoder:
     input:
-        weights=lambda w: files.weights(w.index),
+        weights=lambda w: files.indexes.weights(w.index),
     output:
         encoder="results/{dataset}/index/{index}/encoder.gguf",
     log:
         "results/logs/{dataset}/convert_encoder/{index}.log",
     priority: 1  # see rule run_agent
     params:
-        model=lookup("indexes/{index}/embedding", within=config),
+        model=lambda w: config["indexes"][w.index]["embedding"],
         code=digest("index/convert_encoder.py", "rag", "gguf"),
     script:
         "../scripts/index/convert_encoder.py"
@@ -72,14 +69,14 @@ rule learn_queries:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
         settings="results/{dataset}/index/{index}/embeddings.json",
-        encoder=lambda w: files.encoder(w.index),
+        encoder=lambda w: files.indexes.encoder(w.index),
     output:
         shift="results/{dataset}/index/{index}/shift.npy",
     log:
         "results/logs/{dataset}/learn_queries/{index}.log",
     priority: 1  # see rule run_agent
     params:
-        learn_from=lookup("indexes/{index}/learn_from", within=config),
+        learn_from=lambda w: config["indexes"][w.index]["learn_from"],
         code=digest("index/learn_queries.py", "rag"),
     script:
         "../scripts/index/learn_queries.py"
@@ -87,13 +84,13 @@ rule learn_queries:
 
 rule measure_retrieval:
     input:
-        queries=f"results/{config['dataset']}/prepared/tasks.jsonl",
+        queries=files.datasets.prepared(config["dataset"], "tasks.jsonl"),
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
         settings="results/{dataset}/index/{index}/embeddings.json",
         store="results/{dataset}/index/{index}/chroma.zip",
-        encoder=lambda w: files.encoder(w.index),
-        shift=lambda w: files.shift(w.index),
+        encoder=lambda w: files.indexes.encoder(w.index),
+        shift=lambda w: files.indexes.shift(w.index),
     output:
         retrieval="results/{dataset}/index/{index}/retrieval.json",
         gate="results/{dataset}/index/{index}/gate.json",

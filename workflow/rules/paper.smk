@@ -21,27 +21,25 @@ rule check_claims:
 
 rule evaluate_adapter:
     input:
-        model="results/{dataset}/adapter/{adapter}/merged/model.safetensors",
-        config="results/{dataset}/adapter/{adapter}/merged/config.json",
-        tokenizer=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer.json",
-        tokenizer_config=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/tokenizer_config.json",
-        chat_template=lambda w: f"{files.base_folder(w.adapter)}/tokenizer/chat_template.jinja",
+        unpack(lambda w: files.models.whole(w.adapter)),
         conversations="results/{dataset}/prepared/sft.train.jsonl",
         held_out="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
-        held_out_tokens=lambda w: f"{files.base_folder(w.adapter)}/tokens/validation.npy",
-        stats=lambda w: f"{files.base_folder(w.adapter)}/tokens/stats.json",
-        pretraining=lambda w: f"{files.base_folder(w.adapter)}/pretraining.json",
+        held_out_tokens=lambda w: files.models.base(w.adapter, "tokens/validation.npy"),
+        stats=lambda w: files.models.base(w.adapter, "tokens/stats.json"),
+        pretraining=lambda w: files.models.base(w.adapter, "pretraining.json"),
         training="results/{dataset}/adapter/{adapter}/training.json",
     output:
         evaluation="results/{dataset}/adapter/{adapter}/evaluation.json",
     log:
         "results/logs/{dataset}/evaluate_adapter/{adapter}.log",
     params:
-        examples=lookup("adapters/{adapter}/examples", within=config, default=None),
-        sequence=lambda w: files.base_of(w.adapter)[1]["sequence"],
-        precision=lambda w: files.base_of(w.adapter)[1]["precision"],
-        seed=lookup("adapters/{adapter}/seed", within=config),
+        settings=settings(
+            examples=lambda w: config["adapters"][w.adapter].get("examples"),
+            sequence=lambda w: files.models.base_of(w.adapter)[1]["sequence"],
+            precision=lambda w: files.models.precision(w.adapter),
+            seed=lambda w: config["adapters"][w.adapter]["seed"],
+        ),
         code=digest("paper/evaluate_adapter.py", "train"),
     script:
         "../scripts/paper/evaluate_adapter.py"
@@ -53,8 +51,8 @@ rule compare_searches:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
         settings="results/{dataset}/index/{index}/embeddings.json",
-        encoder=lambda w: files.encoder(w.index),
-        shift=lambda w: files.shift(w.index),
+        encoder=lambda w: files.indexes.encoder(w.index),
+        shift=lambda w: files.indexes.shift(w.index),
     output:
         searches="results/{dataset}/index/{index}/searches.json",
     log:
@@ -74,9 +72,11 @@ rule measure_scale:
         "results/logs/paper/measure_scale/{shape}.log",
     threads: workflow.cores
     params:
-        shape=lookup("shapes/{shape}", within=config),
-        quantizations=lambda w: config["papers"][config["paper"]]["quantizations"],
-        rounds=5,
+        settings=settings(
+            shape=lambda w: config["shapes"][w.shape],
+            quantizations=lambda w: config["papers"][config["paper"]]["quantizations"],
+            rounds=5,
+        ),
         code=digest("paper/measure_scale.py", "gguf"),
     script:
         "../scripts/paper/measure_scale.py"
@@ -85,10 +85,11 @@ rule measure_scale:
 rule collect_scale:
     input:
         measures=lambda w: [
-            files.scale(shape) for shape in config["papers"][config["paper"]]["large"]
+            files.paper.scale(shape)
+            for shape in config["papers"][config["paper"]]["large"]
         ],
         machines=lambda w: [
-            files.scale(shape, "machine.json")
+            files.paper.scale(shape, "machine.json")
             for shape in config["papers"][config["paper"]]["large"]
         ],
     output:
@@ -116,23 +117,7 @@ rule measure_pretraining:
         "results/logs/{dataset}/measure_pretraining/{base}.log",
     threads: workflow.cores
     params:
-        settings=named(
-            depth=lookup("bases/{base}/depth", within=config),
-            context=lookup("bases/{base}/context", within=config),
-            sequence=lookup("bases/{base}/sequence", within=config),
-            batch_tokens=lookup("bases/{base}/batch_tokens", within=config),
-            train_tokens=lookup("bases/{base}/train_tokens", within=config),
-            learning_rate=lookup("bases/{base}/learning_rate", within=config),
-            muon_learning_rate=lookup(
-                "bases/{base}/muon_learning_rate", within=config
-            ),
-            weight_decay=lookup("bases/{base}/weight_decay", within=config),
-            warmup_share=lookup("bases/{base}/warmup_share", within=config),
-            precision=lookup("bases/{base}/precision", within=config),
-            seed=lookup("bases/{base}/seed", within=config),
-            points=8,
-            sample_tokens=100,
-        ),
+        settings=settings(Pretraining, points=8, sample_tokens=100),
         code=digest("paper/measure_pretraining.py", "train"),
     script:
         "../scripts/paper/measure_pretraining.py"
@@ -140,19 +125,13 @@ rule measure_pretraining:
 
 rule collect_curves:
     input:
-        sources=sorted(
-            {
-                path
-                for cell in files.curves(experiments)
-                for path in cell["files"].values()
-            }
-        ),
+        sources=files.paper.sources(files.paper.curves(experiments)),
     output:
         curves="results/paper/curves.csv",
     log:
         "results/logs/paper/collect_curves.log",
     params:
-        cells=files.curves(experiments),
+        cells=files.paper.curves(experiments),
         code=digest("paper/collect_curves.py", "report"),
     script:
         "../scripts/paper/collect_curves.py"
@@ -160,13 +139,7 @@ rule collect_curves:
 
 rule collect_paper:
     input:
-        sources=sorted(
-            {
-                path
-                for cell in files.cells(experiments)
-                for path in cell["files"].values()
-            }
-        ),
+        sources=files.paper.sources(files.paper.cells(experiments)),
     output:
         measurements="results/paper/measurements.csv",
         outcomes="results/paper/outcomes.csv",
@@ -178,7 +151,7 @@ rule collect_paper:
     log:
         "results/logs/paper/collect_paper.log",
     params:
-        cells=files.cells(experiments),
+        cells=files.paper.cells(experiments),
         code=digest("paper/collect_paper.py", "report"),
     script:
         "../scripts/paper/collect_paper.py"
@@ -240,8 +213,10 @@ rule plot_curves:
     wildcard_constraints:
         experiment="pretraining|benchmark",
     params:
-        experiment="{experiment}",
-        published=lambda w: files.published(w.experiment),
+        settings=settings(
+            experiment=lambda w: w.experiment,
+            published=lambda w: files.paper.published(w.experiment),
+        ),
         code=digest("paper/plot_curves.py", "report"),
     script:
         "../scripts/paper/plot_curves.py"
@@ -254,8 +229,8 @@ rule render_paper:
     input:
         verdicts="results/paper/verdicts.json",
         summary="results/paper/summary.csv",
-        samples=files.samples(experiments),
-        pretraining=lambda w: files.pretraining(experiments),
+        samples=files.paper.samples(experiments),
+        pretraining=lambda w: files.paper.pretraining(experiments),
         plots=expand("results/paper/plots/{experiment}.svg", experiment=experiments),
         template="workflow/report/paper.html.jinja",
     output:
@@ -267,14 +242,16 @@ rule render_paper:
     log:
         "results/logs/paper/render_paper.log",
     params:
-        paper=config["paper"],
-        dataset=config["dataset"],
-        seeds=len(config["papers"][config["paper"]]["seeds"]),
-        shared={
-            "all": config["papers"][config["paper"]]["changes"],
-            "sweeps": config["papers"][config["paper"]]["reference"],
-            "quantization, stack": config["papers"][config["paper"]]["whole"],
-        },
+        settings=settings(
+            paper=config["paper"],
+            dataset=config["dataset"],
+            seeds=len(config["papers"][config["paper"]]["seeds"]),
+            shared={
+                "all": config["papers"][config["paper"]]["changes"],
+                "sweeps": config["papers"][config["paper"]]["reference"],
+                "quantization, stack": config["papers"][config["paper"]]["whole"],
+            },
+        ),
         code=digest("paper/render_paper.py", "report"),
     script:
         "../scripts/paper/render_paper.py"

@@ -12,9 +12,9 @@ rule train_tokenizer:
     log:
         "results/logs/{dataset}/train_tokenizer/{base}.log",
     wildcard_constraints:
-        base=files.bases(taken=False),
+        base=files.models.bases(imported=False),
     params:
-        vocab_size=lookup("bases/{base}/vocab_size", within=config),
+        vocab_size=lambda w: config["bases"][w.base]["vocab_size"],
         code=digest("pretrain/train_tokenizer.py", "train"),
     script:
         "../scripts/pretrain/train_tokenizer.py"
@@ -57,24 +57,10 @@ rule pretrain:
     log:
         "results/logs/{dataset}/pretrain/{base}.log",
     wildcard_constraints:
-        base=files.bases(taken=False),
+        base=files.models.bases(imported=False),
     threads: lambda w: cores(w.base, evaluated, workflow.cores)
     params:
-        settings=named(
-            depth=lookup("bases/{base}/depth", within=config),
-            context=lookup("bases/{base}/context", within=config),
-            sequence=lookup("bases/{base}/sequence", within=config),
-            batch_tokens=lookup("bases/{base}/batch_tokens", within=config),
-            train_tokens=lookup("bases/{base}/train_tokens", within=config),
-            learning_rate=lookup("bases/{base}/learning_rate", within=config),
-            muon_learning_rate=lookup(
-                "bases/{base}/muon_learning_rate", within=config
-            ),
-            weight_decay=lookup("bases/{base}/weight_decay", within=config),
-            warmup_share=lookup("bases/{base}/warmup_share", within=config),
-            precision=lookup("bases/{base}/precision", within=config),
-            seed=lookup("bases/{base}/seed", within=config),
-        ),
+        settings=settings(Pretraining),
         code=digest("pretrain/pretrain.py", "train"),
     script:
         "../scripts/pretrain/pretrain.py"

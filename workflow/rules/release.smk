@@ -3,18 +3,20 @@
 
 rule describe_gguf:
     input:
-        gguf=lambda w: files.released(w.system)["gguf"],
+        gguf=lambda w: files.releases.parts(w.system)["gguf"],
     output:
         model="results/{dataset}/release/{system}/model.gguf",
     log:
         "results/logs/{dataset}/describe_gguf/{system}.log",
     params:
-        settings=named(
+        settings=settings(
             name=lambda w: f"{w.dataset}-{w.system}",
             description=lambda w: f"Support agent for {w.dataset}",
             license=config["release"]["license"],
             author=config["release"]["author"],
-            base=lambda w: files.base_of(files.released(w.system)["model"])[0],
+            base=lambda w: files.models.base_of(
+                files.releases.parts(w.system)["model"]
+            )[0],
         ),
         code=digest("release/describe_gguf.py", "gguf"),
     script:
@@ -25,17 +27,16 @@ rule write_modelfile:
     input:
         gguf="results/{dataset}/release/{system}/model.gguf",
         prompt=config["agent"]["prompt"],
-        tools=lambda w: files.system_tools(w.system, w.dataset),
+        tools=lambda w: files.systems.tools(w.system, w.dataset),
     output:
         modelfile="results/{dataset}/release/{system}/Modelfile",
     log:
         "results/logs/{dataset}/write_modelfile/{system}.log",
     params:
-        settings=named(
+        settings=settings(
+            Generation,
             search=lambda w: "index" in config["systems"][w.system],
             license=config["release"]["license"],
-            context=config["agent"]["context"],
-            max_new_tokens=config["agent"]["max_new_tokens"],
         ),
         code=digest("release/write_modelfile.py", "gguf"),
     script:
@@ -44,7 +45,7 @@ rule write_modelfile:
 
 rule write_card:
     input:
-        unpack(lambda w: files.figures(w.system, w.dataset)),
+        unpack(lambda w: files.releases.figures(w.system)),
         template="workflow/report/card.md.jinja",
         scores="results/{dataset}/agent/{system}/scores.json",
         leakage="results/{dataset}/prepared/leakage.json",
@@ -53,14 +54,14 @@ rule write_card:
     log:
         "results/logs/{dataset}/write_card/{system}.log",
     params:
-        settings=named(
+        settings=settings(
             name=lambda w: f"{w.dataset}-{w.system}",
             license=config["release"]["license"],
             language=config["release"]["language"],
             author=config["release"]["author"],
             dataset=lambda w: w.dataset,
-            source=lambda w: files.origin(w.dataset),
-            parts=lambda w: files.described(w.system),
+            source=lambda w: files.datasets.origin(w.dataset),
+            parts=lambda w: files.releases.described(w.system),
         ),
         code=digest("release/write_card.py", "report", "rag"),
     script:
@@ -76,10 +77,10 @@ rule make_release:
         card=f"results/{config['dataset']}/release/{{system}}/README.md",
         license_text="LICENSE",
         prompt=config["agent"]["prompt"],
-        tools=lambda w: files.system_tools(w.system, config["dataset"]),
-        database=lambda w: files.file(config["dataset"], "database"),
-        articles=lambda w: files.released(w.system)["articles"],
-        index=lambda w: files.released(w.system)["index"],
+        tools=lambda w: files.systems.tools(w.system, config["dataset"]),
+        database=lambda w: files.datasets.file(config["dataset"], "database"),
+        articles=lambda w: files.releases.parts(w.system)["articles"],
+        index=lambda w: files.releases.parts(w.system)["index"],
         tasks=f"results/{config['dataset']}/prepared/tasks.jsonl",
         programs=[
             f"workflow/scripts/{path}"
@@ -93,7 +94,7 @@ rule make_release:
     log:
         "results/logs/make_release/{system}.log",
     params:
-        settings=named(
+        settings=settings(
             name=lambda w: f"{config['dataset']}-{w.system}",
             settings={
                 "max_steps": config["agent"]["max_steps"],

@@ -36,11 +36,11 @@ def collect_preferences(
     from specialist.core.prompt import Chat
     from specialist.core.text import write_rows
     from specialist.train.adapters import QLORA, load_base
-    from specialist.train.finetuning import BaseTokenizer, with_system_prompt
+    from specialist.train.conversations import BaseTokenizer, with_system_prompt
 
     torch.set_num_threads(threads)
     processing = AutoTokenizer.from_pretrained(
-        tokenizer.parent, local_files_only=True, padding_side="left"
+        tokenizer.parent, local_files_only=True, trust_remote_code=False, padding_side="left"
     )
     chat = Chat(BaseTokenizer(processing))
     network = PeftModel.from_pretrained(load_base(model.parent, method=method), lora.parent).eval()

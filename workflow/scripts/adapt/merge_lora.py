@@ -88,9 +88,12 @@ def _loss(network, tokenizer, conversations, system_prompt):
     """Held-out loss of a model, in nats for each of the assistant's tokens."""
     from transformers import AutoTokenizer
 
-    from specialist.train.finetuning import assistant_loss, with_system_prompt
+    from specialist.train.conversations import with_system_prompt
+    from specialist.train.finetuning import assistant_loss
 
-    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    processing = AutoTokenizer.from_pretrained(
+        tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )
     rows = with_system_prompt(conversations, system_prompt.read_text(encoding="utf-8"))
     return assistant_loss(network, processing, rows[:CONVERSATIONS])
 

@@ -16,7 +16,7 @@ def render_text(documents, conversations, system_prompt, template, tokenizer_con
     from itertools import chain, zip_longest
 
     from specialist.core import text as texts
-    from specialist.train.finetuning import with_system_prompt
+    from specialist.train.conversations import with_system_prompt
 
     tokens = texts.special_tokens(tokenizer_config)
     render = texts.chat_renderer(template.read_text(encoding="utf-8"), tokens)

@@ -4,8 +4,7 @@
 def train_dpo(
     preferences, held_out_preferences, held_out, model, config, tokenizer, tokenizer_config,
     chat_template, system_prompt, lora, lora_config, adapter, adapter_config, figures, curve,
-    *, method, beta, learning_rate, epochs, batch_size, gradient_accumulation,
-    gradient_checkpointing, max_length, precision, seed, threads, checkpoints,
+    *, settings, threads, checkpoints,
 ):  # fmt: skip
     """Move an adapter towards chosen and away from rejected turns with trl's DPOTrainer.
 
@@ -23,9 +22,8 @@ def train_dpo(
             (share of the held-out preferences whose chosen side gained more than the rejected;
             0 before, as nothing has changed yet) and held_out_loss (of the conversations).
         curve: CSV of the loss by step.
-        method: of the adapter, see `specialist.train.adapters`.
-        beta: how much moving away from the reference costs.
-        epochs: passes over the preferences.
+        settings: `Batches` and `DpoTraining` in specialist/config/settings/adapters.py say what
+            each means; and `precision`, the number format of the base.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
 
     Raises:
@@ -43,42 +41,39 @@ def train_dpo(
     from specialist.engine.checkpoints import trainer_checkpoints
     from specialist.train.adapters import load_base, save
     from specialist.train.attention import implementation
+    from specialist.train.conversations import (
+        encode_preferences,
+        preference_rows,
+        with_system_prompt,
+    )
     from specialist.train.finetuning import (
         assistant_loss,
-        encode_preferences,
         loss_curve,
-        preference_rows,
         preference_trainer,
         trainer_arguments,
-        with_system_prompt,
     )
 
     torch.set_num_threads(threads)
-    set_seed(seed)
+    set_seed(settings.seed)
     prompt = system_prompt.read_text(encoding="utf-8")
-    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    processing = AutoTokenizer.from_pretrained(
+        tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )
     rows, unseen = (
-        encode_preferences(path, preference_rows(path, prompt), processing, max_length)
+        encode_preferences(path, preference_rows(path, prompt), processing, settings.max_length)
         for path in (preferences, held_out_preferences)
     )
     base = load_base(
-        model.parent, method=method, attention=implementation(precision), precision=precision
+        model.parent,
+        method=settings.method,
+        attention=implementation(settings.precision),
+        precision=settings.precision,
     )
     trainer = preference_trainer()(
         model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
         args=DPOConfig(
-            beta=beta,
-            **trainer_arguments(
-                checkpoints,
-                max_length=max_length,
-                batch_size=batch_size,
-                gradient_accumulation=gradient_accumulation,
-                gradient_checkpointing=gradient_checkpointing,
-                epochs=epochs,
-                learning_rate=learning_rate,
-                precision=precision,
-                seed=seed,
-            ),
+            beta=settings.beta,
+            **trainer_arguments(checkpoints, settings),
         ),
         processing_class=processing,
         train_dataset=Dataset.from_list(rows),

@@ -4,8 +4,7 @@
 def continue_pretraining(
     tokens, held_out_tokens, stats, tokenizer, tokenizer_config, start, start_config,
     model, config, curve, figures,
-    *, sequence, batch_tokens, train_tokens, learning_rate, weight_decay, warmup_share,
-    precision, seed, threads, checkpoints,
+    *, settings, threads, checkpoints,
 ):  # fmt: skip
     """Train all weights by AdamW, in fp32: 16 bytes of memory for each of them.
 
@@ -17,12 +16,7 @@ def continue_pretraining(
         model, config: the same of the trained one.
         curve: CSV of the loss of the batches, in nats per token, by step.
         figures: JSON to write, as that of `pretrain`.
-        sequence: tokens in a row of a training batch.
-        batch_tokens, train_tokens: tokens in one optimizer step and in all.
-        learning_rate: peak rate.
-        weight_decay: decoupled weight decay of the matrices.
-        warmup_share: share of the steps in which the rate rises.
-        precision: "fp32", "bf16" or "auto" (bf16 where the processor computes in it).
+        settings: `FurtherPretraining` in specialist/config/settings/bases.py says what each means.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
     """
     from functools import partial
@@ -38,31 +32,35 @@ def continue_pretraining(
     from specialist.train.sampling import document
 
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+    torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bpe = Tokenizer.from_file(str(tokenizer))
     end = end_of_text(bpe, special_tokens(tokenizer_config))
     data, held_out = (
-        Rows(np.load(path, mmap_mode="r"), end, sequence, what)
+        Rows(np.load(path, mmap_mode="r"), end, settings.sequence, what)
         for path, what in ((tokens, "text to train on"), (held_out_tokens, "held-out text"))
     )
+    precision = settings.precision
     network = AutoModelForCausalLM.from_pretrained(
         start.parent,
         local_files_only=True,
+        trust_remote_code=False,
         use_safetensors=True,
         dtype="float32",
         attn_implementation=attention.implementation(precision),
     ).to(device)
+    matrices = [parameter for parameter in network.parameters() if parameter.ndim == 2]
+    others = [parameter for parameter in network.parameters() if parameter.ndim != 2]
     groups = [
-        {"params": [p for p in network.parameters() if p.ndim == 2], "weight_decay": weight_decay},
-        {"params": [p for p in network.parameters() if p.ndim != 2], "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
     trained = pretraining.train(
         network, pretraining.with_peaks([optimizer]), data, device, checkpoints,
-        batch_tokens=batch_tokens, train_tokens=train_tokens, warmup_share=warmup_share,
-        precision=precision, seed=seed,
-        sample=partial(document, network, bpe, end, precision, seed, device),
+        batch_tokens=settings.batch_tokens, train_tokens=settings.train_tokens,
+        warmup_share=settings.warmup_share, precision=precision, seed=settings.seed,
+        sample=partial(document, network, bpe, end, precision, settings.seed, device),
     )  # fmt: skip
     pretraining.finish(
         network, trained, held_out, stats, precision, device, model.parent, curve, figures

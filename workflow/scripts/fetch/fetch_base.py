@@ -13,21 +13,27 @@ def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
         hub, revision: where the base is from if it is no local folder, or None.
 
     Raises:
-        UserError: there are no weights to use; see `specialist.bases.imported`.
+        UserError: there are no weights to use; see `specialist.bases`.
     """
+    import json
     import os
     import shutil
 
-    from specialist.bases import imported as bases
-    from specialist.core.model_files import WEIGHT_FILES
+    from specialist.bases.locate import check_config_file, locate
+    from specialist.bases.weights import check_weights, find_weights, join
+    from specialist.core.model_files import CONFIG, WEIGHT_FILES
 
     place = f"bases.{base}"
-    folder = bases.locate(place, source, hub, revision, WEIGHT_FILES)
-    weights = bases.find_weights(place, folder)
-    bases.check_weights(place, folder, weights)
-    shutil.copyfile(folder / bases.CONFIG, config)
+    folder = locate(place, source, hub, revision, WEIGHT_FILES)
+    settings = check_config_file(place, folder)
+    weights = find_weights(place, folder)
+    check_weights(place, folder, weights)
+    if settings.pop("auto_map", None):  # what loads the model later shall not look for its code
+        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    else:
+        shutil.copyfile(folder / CONFIG, config)
     if len(weights) > 1:
-        bases.join(weights, model)
+        join(weights, model)
         return
     try:
         os.link(weights[0].resolve(), model)

@@ -17,65 +17,90 @@ def fetch_tokenizer(
         sentencepiece: the base's tokenizer.model, which llama.cpp converts such a tokenizer from;
             empty for one of another kind.
         gate: JSON of the gates "chat_ids", conversations with results of tools that do not get
-            the same token ids by Transformers and by llama.cpp, and "turns_without_end", 1 if
-            the token that ends a turn does not end generation.
+            the same token ids by Transformers and by llama.cpp, "added_tokens", those that do
+            not, alone or inside text, and "turns_without_end", 1 if the token that ends a turn
+            does not end generation.
         base: name of the base in the configuration.
         hub, revision: where the base is from if it is no local folder, or None.
         context: tokens that the runs use.
-        targets, quantizations: what is made of it; see `check_uses` in specialist.bases.imported.
+        targets, quantizations: what is made of it; see `specialist.bases.uses`.
 
     Raises:
         UserError: the base is not to be had, or is one that cannot be used; see
-            `specialist.bases.imported`.
+            `specialist.bases`.
     """
     import json
     import shutil
 
-    from transformers import AutoTokenizer
-
-    from specialist.bases import imported as bases
+    from specialist.bases.locate import check_files, file_of, locate
+    from specialist.bases.templates import adapt_template, read_turns
+    from specialist.bases.tokenizer import (
+        choose_pad,
+        differing,
+        load_tokenizer,
+        mark_control,
+        settle_tokenizer,
+    )
+    from specialist.bases.uses import check_config, check_uses
     from specialist.core import gates
-    from specialist.core.model_files import SMALL_FILES
+    from specialist.core.model_files import (
+        CONFIG,
+        OTHER_TEMPLATES,
+        SMALL_FILES,
+        TEMPLATE,
+        TOKENIZER,
+        TOKENIZER_CONFIG,
+    )
     from specialist.core.prompt import Chat
     from specialist.core.scratch import scratch
+    from specialist.gguf.agreement import differing_tokens, named
     from specialist.gguf.converter import convert
     from specialist.gguf.runtime import Runtime
-    from specialist.train.finetuning import BaseTokenizer
+    from specialist.train.conversations import BaseTokenizer
 
     place = f"bases.{base}"
-    folder = bases.locate(place, source, hub, revision, SMALL_FILES)
-    bases.check_files(place, folder)
-    config = json.loads((folder / bases.CONFIG).read_text(encoding="utf-8"))
+    folder = locate(place, source, hub, revision, SMALL_FILES)
+    config = check_files(place, folder)
+    config.pop("auto_map", None)
+    others = [path.stem for path in folder.glob(OTHER_TEMPLATES)]
     with scratch(tokenizer) as made:
         for name in SMALL_FILES:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, made / name)
-        greedy = bases.settle_tokenizer(made)
-        loaded = AutoTokenizer.from_pretrained(made, local_files_only=True)
-        bases.check_config(place, config, len(loaded), context)
-        template = bases.adapt_template(place, loaded, bases.read_turns(turns), greedy)
-        settings = json.loads((made / bases.TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+            if path := file_of(place, folder, name):
+                shutil.copyfile(path, made / name)
+        (made / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+        greedy = settle_tokenizer(place, made)
+        check_config(place, config, len(load_tokenizer(place, made)), context)
+        convert(made, made / "tokens.gguf", base, weights=False)
+        with Runtime(made / "tokens.gguf", weights=False) as runtime:
+            mark_control(made, runtime.control_tokens)
+        loaded = load_tokenizer(place, made)
+        template = adapt_template(place, loaded, read_turns(turns), greedy, others)
+        settings = json.loads((made / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
         settings.pop("chat_template", None)
-        settings["pad_token"] = bases.choose_pad(place, loaded)
+        settings["pad_token"] = choose_pad(place, loaded)
         # What the template ends a turn with ends generation, whatever llama.cpp knows of its name.
         settings["eot_token"] = Chat(BaseTokenizer(loaded)).end_text
         text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        (made / bases.TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
-        (made / "chat_template.jinja").write_text(template, encoding="utf-8")
+        (made / TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
+        (made / TEMPLATE).write_text(template, encoding="utf-8")
         convert(made, made / "tokens.gguf", base, weights=False)
-        bases.check_uses(place, folder, targets, quantizations)
-        loaded = AutoTokenizer.from_pretrained(made, local_files_only=True)
+        check_uses(place, folder, targets, quantizations)
+        loaded = load_tokenizer(place, made)
         with Runtime(made / "tokens.gguf", weights=False) as runtime:
+            added = [token.content for token in loaded.added_tokens_decoder.values()]
+            tokens = differing_tokens(added, BaseTokenizer(loaded), runtime)
             checked = gates.check(
                 f"{place}: chat template and tokens of Transformers against llama.cpp",
                 "The agent would meet other tokens than those trained on: llama.cpp converts this "
-                "tokenizer otherwise; take another base, or one with its original tokenizer.",
-                chat_ids=(bases.differing(loaded, runtime), 0),
+                "tokenizer otherwise; take another base, or one with its original tokenizer."
+                f"{named(tokens)}",
+                chat_ids=(differing(loaded, runtime), 0),
+                added_tokens=(len(tokens), 0),
                 turns_without_end=(int(not runtime.ends(Chat(runtime).end)), 0),
             )
-        shutil.copyfile(made / bases.TOKENIZER, tokenizer)
-        shutil.copyfile(made / bases.TOKENIZER_CONFIG, tokenizer_config)
-        shutil.copyfile(made / "chat_template.jinja", chat_template)
+        shutil.copyfile(made / TOKENIZER, tokenizer)
+        shutil.copyfile(made / TOKENIZER_CONFIG, tokenizer_config)
+        shutil.copyfile(made / TEMPLATE, chat_template)
         model = made / "tokenizer.model"
         sentencepiece.write_bytes(model.read_bytes() if model.is_file() else b"")
     gate.write_text(json.dumps(checked, indent=1) + "\n")

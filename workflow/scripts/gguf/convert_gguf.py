@@ -23,7 +23,8 @@ def convert_gguf(
         text: JSONL with a "text" field: the text to compare tokens and logits on.
         gguf: F16 GGUF to write.
         gate: JSON to write: token_ids (number of texts whose ids differ between
-            Transformers and llama.cpp) and f16_logits (largest difference of logits from
+            Transformers and llama.cpp), added_tokens (number of added tokens that are not
+            read alike, alone or inside text) and f16_logits (largest difference of logits from
             Transformers in fp32, over the standard deviation of the logits), each with
             value, limit and passed.
         name: the model's name in the GGUF.
@@ -35,6 +36,7 @@ def convert_gguf(
     """
     from specialist.core.gates import check
     from specialist.core.scratch import scratch
+    from specialist.gguf.agreement import named
     from specialist.gguf.converter import convert
 
     files = {
@@ -56,12 +58,13 @@ def convert_gguf(
             (folder / target).symlink_to(source.resolve())
         made = room / "f16.gguf"
         convert(folder, made, name)
-        differing, difference = _compare(folder, made, texts, threads)
+        differing, tokens, difference = _compare(folder, made, texts, threads)
         gates = check(
             "Hugging Face model against F16 GGUF",
             "llama.cpp would run another model than the one trained: use a tokenizer and an "
-            "architecture that it knows.",
+            f"architecture that it knows.{named(tokens)}",
             token_ids=(differing, 0),
+            added_tokens=(len(tokens), 0),
             f16_logits=(difference, LOGIT_LIMIT),
         )
         os.replace(made, gguf)
@@ -69,15 +72,19 @@ def convert_gguf(
 
 
 def _compare(folder, gguf, texts, threads):
-    """Number of texts with other token ids, and the largest difference of logits."""
+    """Number of texts with other token ids, such added tokens, the largest difference of logits."""
     import numpy as np
     import torch
     from transformers import AutoTokenizer
 
+    from specialist.gguf.agreement import differing_tokens
     from specialist.gguf.runtime import Runtime
+    from specialist.train.conversations import BaseTokenizer
     from specialist.train.streaming import open_model
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     checked = texts + tokenizer.all_special_tokens
     expected = tokenizer(checked, add_special_tokens=False)["input_ids"]
     model = open_model(folder)
@@ -86,11 +93,13 @@ def _compare(folder, gguf, texts, threads):
         differing = sum(
             runtime.tokenize(text) != ids for text, ids in zip(checked, expected, strict=True)
         )
+        added = [token.content for token in tokenizer.added_tokens_decoder.values()]
+        tokens = differing_tokens(added, BaseTokenizer(tokenizer), runtime)
         ids = runtime.tokenize("".join(texts))[:context]
         actual = runtime.logits(ids)
     with torch.inference_mode():
         logits = model(torch.tensor([ids])).logits[0].numpy()
-    return differing, float(np.abs(actual - logits).max() / logits.std())
+    return differing, tokens, float(np.abs(actual - logits).max() / logits.std())
 
 
 if "snakemake" in globals():

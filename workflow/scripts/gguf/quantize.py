@@ -21,7 +21,7 @@ def quantize(f16, gguf, *, type, threads):
     """
     from specialist.core.errors import UserError
     from specialist.gguf.info import bits_per_weight, quantizations, tensors
-    from specialist.gguf.runtime import library, reason
+    from specialist.gguf.library import library, reason
 
     known = quantizations()
     if type not in known:

@@ -33,15 +33,22 @@ def evaluate_adapter(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from specialist.core.text import END_OF_TEXT
-    from specialist.train.finetuning import assistant_loss, draw, with_system_prompt
+    from specialist.train.conversations import draw, with_system_prompt
+    from specialist.train.finetuning import assistant_loss
     from specialist.train.pretraining import held_out_loss
     from specialist.train.rows import Rows
 
     torch.set_num_threads(threads)
     prompt = system_prompt.read_text(encoding="utf-8")
-    processing = AutoTokenizer.from_pretrained(tokenizer.parent, local_files_only=True)
+    processing = AutoTokenizer.from_pretrained(
+        tokenizer.parent, local_files_only=True, trust_remote_code=False
+    )
     network = AutoModelForCausalLM.from_pretrained(
-        model.parent, local_files_only=True, use_safetensors=True, dtype="float32"
+        model.parent,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype="float32",
     ).eval()
     learned, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
     seen = [learned[number] for number in draw(len(learned), examples, seed)[: len(unseen)]]

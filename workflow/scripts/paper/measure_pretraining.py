@@ -3,9 +3,7 @@
 
 def measure_pretraining(
     tokens, held_out_tokens, stats, tokenizer, curve, times,
-    *, depth, context, sequence, batch_tokens, train_tokens, learning_rate,
-    muon_learning_rate, weight_decay, warmup_share, precision, seed, points, sample_tokens,
-    threads,
+    *, settings, threads,
 ):  # fmt: skip
     """Write bits per byte of the held-out text, and a sample, after each part of the training.
 
@@ -21,9 +19,8 @@ def measure_pretraining(
         curve: JSONL to write: "tokens" seen, "bits_per_byte", "sample".
         times: JSONL to write: "tokens" seen, "seconds" from the making of the model on, those
             of the measurements left out.
-        depth, ..., seed: as in `pretrain`.
-        points: how often it is measured, the last time at the end.
-        sample_tokens: tokens of a sample.
+        settings: as in `pretrain`; and `points`, how often it is measured, the last time at the
+            end, and `sample_tokens`, the tokens of a sample.
         threads: CPU threads.
 
     Raises:
@@ -37,31 +34,33 @@ def measure_pretraining(
     import torch
     from tokenizers import Tokenizer
 
-    from specialist.config.shape import shape
     from specialist.core.progress import Progress
+    from specialist.core.shape import shape
     from specialist.core.text import END_OF_TEXT, write_rows
     from specialist.train import attention, language, pretraining
     from specialist.train.sampling import sample
 
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+    torch.manual_seed(settings.seed)
+    sequence, precision, points = settings.sequence, settings.precision, settings.points
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bpe = Tokenizer.from_file(str(tokenizer))
     end = bpe.token_to_id(END_OF_TEXT)
     text, held_out = (language.one_text(path, sequence) for path in (tokens, held_out_tokens))
     size = json.loads(stats.read_text())["held_out"]["bytes"]
-    per_step = max(1, batch_tokens // sequence) * sequence
-    steps = math.ceil(train_tokens / per_step)
+    per_step = max(1, settings.batch_tokens // sequence) * sequence
+    steps = math.ceil(settings.train_tokens / per_step)
     measured = {round(steps * part / points) for part in range(1, points + 1)}
     found, clock, progress = [], [], Progress("measure_pretraining", steps)
     seconds, begin = 0.0, time.perf_counter()
-    network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
+    sizes = shape(settings.depth, bpe.get_vocab_size())
+    network = pretraining.base_model(sizes, settings.context, end).to(device)
     network.set_attn_implementation(attention.implementation(precision))
     training = language.training(
-        network, text, steps=steps, batch_tokens=batch_tokens, sequence=sequence,
-        learning_rate=learning_rate, muon_learning_rate=muon_learning_rate,
-        weight_decay=weight_decay, warmup_share=warmup_share, precision=precision, seed=seed,
-        device=device,
+        network, text, steps=steps, batch_tokens=settings.batch_tokens, sequence=sequence,
+        learning_rate=settings.learning_rate, muon_learning_rate=settings.muon_learning_rate,
+        weight_decay=settings.weight_decay, warmup_share=settings.warmup_share,
+        precision=precision, seed=settings.seed, device=device,
     )  # fmt: skip
     for step, loss in enumerate(training, 1):
         progress(step, f"loss {loss:.3f}")
@@ -73,7 +72,9 @@ def measure_pretraining(
         with pretraining.autocast(precision):
             loss_of = functools.partial(language.loss_of, network)
             nats = language.nats_of(loss_of, held_out, sequence, device)
-            ids = sample(network, bpe.encode("\n").ids, sample_tokens, seed, device)
+            ids = sample(
+                network, bpe.encode("\n").ids, settings.sample_tokens, settings.seed, device
+            )
         network.train()
         bits = nats / math.log(2) / size
         found.append({"tokens": seen, "bits_per_byte": bits, "sample": bpe.decode(ids).strip()})

@@ -1,10 +1,10 @@
 """Renders the paper: one page that needs nothing from elsewhere."""
 
 import json
-import re
 
 from specialist.core.text import read_rows
 from specialist.report.claims import SHARES
+from specialist.report.numbers import number, picture
 
 
 def render_paper(
@@ -30,7 +30,7 @@ def render_paper(
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=True)
-    environment.filters |= {"number": number, "settings": settings_text}
+    environment.filters |= {"number": figure, "settings": settings_text}
     claims = json.loads(verdicts.read_text(encoding="utf-8"))
     means = pd.read_csv(summary, dtype={"cell": str})
     pictures = {path.stem: picture(path.read_text(encoding="utf-8"), path.stem) for path in plots}
@@ -54,13 +54,11 @@ def render_paper(
     page.write_text(text, encoding="utf-8")
 
 
-def number(value, metric=""):
-    """A number for people; a dash for one that is not there."""
-    if value is None or value != value:
-        return "–"
-    if metric in SHARES:
+def figure(value, metric=""):
+    """A number for people; a share in percent."""
+    if metric in SHARES and value is not None and value == value:
         return f"{value:.1%}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return number(value)
 
 
 def settings_text(values):
@@ -70,18 +68,6 @@ def settings_text(values):
         for key, value in values.items()
         if value != {}
     ).replace("_", " ")
-
-
-def picture(svg, name):
-    """An SVG to stand in a page: without prologue, and with ids of its own.
-
-    Two pictures of one page may hold the same ids, and a reference takes the first.
-    """
-    svg = svg[svg.index("<svg") :]
-    for own in set(re.findall(r'\bid="([^"]+)"', svg)):
-        svg = re.sub(rf'(id="|url\(#|href="#){re.escape(own)}(?=["\)])', rf"\g<1>{name}-{own}", svg)
-    size = r'\b(width|height)="[\d.]+pt" '
-    return re.sub(size, "", svg, count=2)
 
 
 def _table(means, metrics):

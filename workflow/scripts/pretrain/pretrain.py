@@ -3,8 +3,7 @@
 
 def pretrain(
     tokens, held_out_tokens, stats, tokenizer, model, config, curve, figures,
-    *, depth, context, sequence, batch_tokens, train_tokens, learning_rate,
-    muon_learning_rate, weight_decay, warmup_share, precision, seed, threads, checkpoints,
+    *, settings, threads, checkpoints,
 ):  # fmt: skip
     """Train a Qwen3 model on packed documents that do not see each other.
 
@@ -16,15 +15,7 @@ def pretrain(
         curve: CSV of the loss of the batches, in nats per token, by step.
         figures: JSON to write: parameters, tokens seen, held-out loss, bits per byte, and samples
             of what the model wrote as it learned.
-        depth: number of layers; the other sizes follow from it.
-        context: positions that the model is made for.
-        sequence: tokens in a row of a training batch.
-        batch_tokens, train_tokens: tokens in one optimizer step and in all.
-        learning_rate: peak rate of AdamW, for embeddings and norms.
-        muon_learning_rate: peak rate of Muon, for the matrices.
-        weight_decay: decoupled weight decay of the matrices.
-        warmup_share: share of the steps in which the rates rise.
-        precision: "fp32", "bf16" or "auto" (bf16 where the processor computes in it).
+        settings: `Pretraining` in specialist/config/settings/bases.py says what each means.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
     """
     from functools import partial
@@ -33,31 +24,36 @@ def pretrain(
     import torch
     from tokenizers import Tokenizer
 
-    from specialist.config.shape import shape
+    from specialist.core.shape import shape
     from specialist.core.text import END_OF_TEXT
     from specialist.train import attention, pretraining
     from specialist.train.rows import Rows
     from specialist.train.sampling import document
 
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+    torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bpe = Tokenizer.from_file(str(tokenizer))
     end = bpe.token_to_id(END_OF_TEXT)
     data, held_out = (
-        Rows(np.load(path, mmap_mode="r"), end, sequence, what)
+        Rows(np.load(path, mmap_mode="r"), end, settings.sequence, what)
         for path, what in ((tokens, "text to train on"), (held_out_tokens, "held-out text"))
     )
-    network = pretraining.base_model(shape(depth, bpe.get_vocab_size()), context, end).to(device)
+    sizes, precision = shape(settings.depth, bpe.get_vocab_size()), settings.precision
+    network = pretraining.base_model(sizes, settings.context, end).to(device)
     network.set_attn_implementation(attention.implementation(precision))
     optimizers = pretraining.optimizers(
-        network, learning_rate, muon_learning_rate, weight_decay, precision
+        network,
+        settings.learning_rate,
+        settings.muon_learning_rate,
+        settings.weight_decay,
+        precision,
     )
     trained = pretraining.train(
         network, optimizers, data, device, checkpoints,
-        batch_tokens=batch_tokens, train_tokens=train_tokens, warmup_share=warmup_share,
-        precision=precision, seed=seed,
-        sample=partial(document, network, bpe, end, precision, seed, device),
+        batch_tokens=settings.batch_tokens, train_tokens=settings.train_tokens,
+        warmup_share=settings.warmup_share, precision=precision, seed=settings.seed,
+        sample=partial(document, network, bpe, end, precision, settings.seed, device),
     )  # fmt: skip
     pretraining.finish(
         network, trained, held_out, stats, precision, device, model.parent, curve, figures

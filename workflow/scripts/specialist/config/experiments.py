@@ -4,10 +4,12 @@ A variant is named by what differs from the entry that it is a variant of, so th
 differs in nothing is that entry itself, and is not trained twice.
 """
 
-import copy
 import itertools
 
-from specialist.config.load import UNQUANTIZED, load, taken_over
+from specialist.config.load import load
+from specialist.config.settings.bases import imported
+from specialist.config.settings.run import NAMED
+from specialist.config.settings.systems import UNQUANTIZED
 from specialist.core.errors import UserError
 
 # The experiments that are no sweeps.
@@ -46,9 +48,10 @@ def lay_out(config):
     headline = config["systems"][config["headline"]]
     if not paper or "adapter" not in headline:
         return config, {}
-    if taken_over(config["bases"][config["adapters"][headline["adapter"]]["base"]]):
+    if imported(config["bases"][config["adapters"][headline["adapter"]]["base"]]):
         return config, {}
-    config = copy.deepcopy(config)
+    # Entries are added, and none is changed.
+    config = config | {section: dict(config[section]) for section in NAMED}
     adapter, index = _own_entries(config, paper, headline)
     kinds = [UNQUANTIZED, *paper["quantizations"]]
     config["quantizations"] = list(dict.fromkeys([*config["quantizations"], *kinds[1:]]))

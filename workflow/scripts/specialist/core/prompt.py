@@ -26,16 +26,13 @@ def system_message(template, tools):
     Raises:
         UserError: the template cannot be rendered.
     """
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from specialist.core.sandbox import Sandbox
 
     text = Path(template).read_text(encoding="utf-8")
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
     try:
-        return environment.from_string(text).render(tools=tools).strip()
-    except (TemplateError, OverflowError) as error:  # the sandbox bounds loops by the latter
-        line = f":{error.lineno}" if hasattr(error, "lineno") else ""
-        raise UserError(f"{template}{line}: {error}; mend the template of the prompt") from None
+        return Sandbox(strict=True).compiled(text, template)(tools=tools).strip()
+    except UserError as error:
+        raise UserError(f"{error}; correct the template of the prompt") from None
 
 
 class Chat:
@@ -47,7 +44,7 @@ class Chat:
 
     Args:
         model: what knows the chat template and the tokens: an open
-            `specialist.gguf.runtime.Runtime`, or a `specialist.train.finetuning.BaseTokenizer`.
+            `specialist.gguf.runtime.Runtime`, or a `specialist.train.conversations.BaseTokenizer`.
     """
 
     def __init__(self, model):
@@ -159,12 +156,7 @@ class Chat:
         Raises:
             UserError: a message is left out, or the template refuses the conversation.
         """
-        from jinja2 import TemplateError
-
-        try:
-            text = self._render(marked, open)
-        except (TemplateError, ValueError) as error:
-            raise UserError(f"the model's chat template refuses a conversation: {error}") from None
+        text = self._render(marked, open)
         for place, turn in enumerate(marked):
             if chr(MARK + place) not in text:
                 raise UserError(

@@ -51,17 +51,21 @@ def end_of_text(bpe, tokens):
 def chat_renderer(template, tokens=()):
     """A function from a list of messages to their text, by a chat template of Transformers.
 
-    It renders as `apply_chat_template` does, without importing Transformers.
+    It renders as `apply_chat_template` does, without importing Transformers, and it ends whatever
+    the template is (`specialist.core.sandbox`).
 
     Args:
         template: the Jinja template's text.
         tokens: what `special_tokens` found, which templates may name.
 
     Raises:
-        UserError: from that function, if the template refuses the messages.
+        UserError: the template is no Jinja; from that function, if it refuses the messages.
     """
+    import datetime
+
     import jinja2.ext
-    import jinja2.sandbox
+
+    from specialist.core.sandbox import Sandbox
 
     class Generation(jinja2.ext.Extension):
         """Transformers' `generation` block: it marks what the assistant wrote, and adds nothing."""
@@ -73,20 +77,19 @@ def chat_renderer(template, tokens=()):
             body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
             return jinja2.nodes.Scope(body, lineno=line)
 
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **how: json.dumps(
-        value, ensure_ascii=False, **how
-    )
-    compiled = environment.from_string(template)
-
     def refuse(message):
         raise UserError(f"the chat template refuses a conversation: {message}")
 
-    return lambda messages, **extra: compiled.render(
-        messages=messages, raise_exception=refuse, **dict(tokens), **extra
+    sandbox = Sandbox(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
     )
+    sandbox.filters["tojson"] = lambda value, **how: json.dumps(value, ensure_ascii=False, **how)
+    sandbox.globals["raise_exception"] = refuse
+    sandbox.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+    render = sandbox.compiled(template, "the chat template")
+    # Templates ask `tools is not none`, so these are there as Transformers passes them.
+    given = {"tools": None, "documents": None, **dict(tokens)}
+    return lambda messages, **extra: render(messages=messages, **given, **extra)
 
 
 def document_text(row, render):

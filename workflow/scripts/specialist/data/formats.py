@@ -1,6 +1,5 @@
 """Checks of rows: every mistake by its place, several at once."""
 
-import hashlib
 import json
 import re
 import unicodedata
@@ -84,30 +83,3 @@ def check_text(value, mistakes, place, *path):
         )
         return None
     return clean(value)
-
-
-def split(rows, share, seed, mistakes, place):
-    """Distinct rows for training and for validation, in their order.
-
-    Each row falls by a checksum of its own, so that a new row moves no other to the other
-    side; one row at least is for validation.
-
-    Args:
-        rows: dicts; later ones that equal an earlier one are left out.
-        share: share of the rows for validation, from 0 to 1.
-
-    Returns:
-        (train, validation)
-    """
-    ranks = {}
-    for row in rows:
-        text = json.dumps(row, ensure_ascii=False, sort_keys=True)
-        digest = hashlib.sha256(f"{seed}/{text}".encode()).digest()
-        ranks.setdefault(text, (int.from_bytes(digest[:8]) / 2**64, row))
-    if len(ranks) < 2:
-        found = f"found {len(ranks)} different row{'s' * (len(ranks) != 1)} with text"
-        mistakes.add(place, text=f"{found}, expected two at least; add data")
-        mistakes.stop()
-    limit = max(share, min(rank for rank, _ in ranks.values()))
-    train = [row for rank, row in ranks.values() if rank > limit]
-    return train, [row for rank, row in ranks.values() if rank <= limit]

@@ -6,6 +6,7 @@ either can change what a step computes, so version.py has to follow; a test comp
 
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 
 
 def bind(function, snakemake, checkpoints):
@@ -13,18 +14,25 @@ def bind(function, snakemake, checkpoints):
 
     Args:
         function: the step; each of its arguments is a name in exactly one of the rule's
-            input, output and params, or `threads`, or `checkpoints`.
+            input, output and params, or `threads`, or `checkpoints`. The names in the dict
+            `settings` of params are arguments of their own, unless the step takes `settings`.
         snakemake: the object that Snakemake gives to a script.
         checkpoints: `specialist.engine.checkpoints.Checkpoints` of this run.
 
     Returns:
-        dict of keyword arguments; paths are `pathlib.Path`, lists stay lists.
+        dict of keyword arguments; paths are `pathlib.Path`, lists stay lists, `settings` has its
+        names as attributes.
 
     Raises:
         TypeError: a name is missing, unknown or declared twice.
     """
     given, wanted = {}, inspect.signature(function).parameters
-    params = flat(snakemake.params)
+    files = {*snakemake.input.keys(), *snakemake.output.keys()}
+    if "settings" in wanted and "settings" not in files:
+        params = dict(snakemake.params.items())
+        params["settings"] = SimpleNamespace(**params["settings"])
+    else:
+        params = flat(snakemake.params)
     for section in (snakemake.input, snakemake.output, params):
         for name, value in section.items():
             if name in given:

@@ -5,5 +5,5 @@ All steps then run again. A test compares CONTRACT with the code of contract.py 
 so that the version is not forgotten.
 """
 
-VERSION = 1
-CONTRACT = "4288a3c8fe902e41"
+VERSION = 2
+CONTRACT = "8cc9d21054db9e6d"

@@ -66,12 +66,20 @@ def convert(folder, gguf, name, weights=True):
             except NotImplementedError:
                 return _known_split(folder / "tokenizer.json")
 
+        def get_vocab_base(self):
+            # The converter decodes the text of an added token as if it were bytes of the
+            # byte-level alphabet: "\u00a7" would become half a character.
+            tokens, kinds, split = super().get_vocab_base()
+            for token in _added_tokens(folder):
+                if not token["normalized"] and token["id"] < len(tokens):
+                    tokens[token["id"]] = token["content"]
+            return tokens, kinds, split
+
         def set_vocab(self):
             super().set_vocab()
             settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
             if text := settings.get("eot_token"):
-                tokens = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-                ids = {token["content"]: token["id"] for token in tokens["added_tokens"]}
+                ids = {token["content"]: token["id"] for token in _added_tokens(folder)}
                 self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.EOT_ID)
                 self.gguf_writer.add_eot_token_id(ids[text])
             if "add_prefix_space" in settings:
@@ -81,9 +89,22 @@ def convert(folder, gguf, name, weights=True):
                 self.gguf_writer.remove_key(gguf_py.Keys.Tokenizer.ADD_BOS)
                 self.gguf_writer.add_add_bos_token(False)
 
-    with torch.inference_mode():
-        made = Converter(folder, gguf_py.LlamaFileType.MOSTLY_F16, gguf, model_name=name)
-        made.write() if weights else made.write_vocab()
+    try:
+        with torch.inference_mode():
+            made = Converter(folder, gguf_py.LlamaFileType.MOSTLY_F16, gguf, model_name=name)
+            made.write() if weights else made.write_vocab()
+    except UserError:
+        raise
+    except Exception as error:  # what does not fit its architecture fails anywhere in it
+        raise UserError(
+            f"{folder}: llama.cpp's converter cannot convert this model: "
+            f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        ) from error
+
+
+def _added_tokens(folder):
+    """The entries of `added_tokens` in the tokenizer.json of a folder."""
+    return json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
 
 
 def _conversion():

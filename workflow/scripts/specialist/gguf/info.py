@@ -2,6 +2,8 @@
 
 import re
 
+from specialist.core.errors import UserError
+
 
 def quantizations():
     """llama.cpp's quantised file types: name -> (its number, what row sizes must divide by).
@@ -25,9 +27,19 @@ def tensors(path):
     Returns:
         list of dict: name, type ("F16", "Q4_K", ...), shape (row size first), weights
         (their number), bytes, bits_per_weight (with the scales of its blocks).
+
+    Raises:
+        UserError: the file is no GGUF, or damaged.
     """
     from gguf import GGUFReader
 
+    try:
+        found = GGUFReader(path).tensors
+    except Exception as error:  # its reader trusts every length and offset in the file
+        raise UserError(
+            f"{path}: damaged, cut off or no GGUF ({type(error).__name__}: {error}); remove it and "
+            "run again, or fetch it anew"
+        ) from None
     return [
         {
             "name": tensor.name,
@@ -37,7 +49,7 @@ def tensors(path):
             "bytes": int(tensor.n_bytes),
             "bits_per_weight": 8 * int(tensor.n_bytes) / int(tensor.n_elements),
         }
-        for tensor in GGUFReader(path).tensors
+        for tensor in found
     ]
 
 

@@ -5,11 +5,12 @@ and rebuilds its sampler for each token, which costs a small model most of its s
 """
 
 import ctypes
-import functools
 import time
 from dataclasses import dataclass
 
 from specialist.core.errors import UserError
+from specialist.gguf.library import library, reason
+from specialist.gguf.tokens import Tokens
 
 # The layout of llama_token_data in llama.h.
 TOKEN_DATA = [("id", "i4"), ("logit", "f4"), ("p", "f4")]
@@ -30,33 +31,7 @@ class Usage:
     generated_seconds: float = 0.0
 
 
-_errors = []  # llama.cpp's error messages since the last `reason`
-_callbacks = []  # ctypes does not keep them alive
-
-
-@functools.cache
-def library():
-    """The llama.cpp bindings, initialised once; their log is silent, for `reason`."""
-    import llama_cpp
-
-    def note(level, text, _):
-        if level == 4:  # GGML_LOG_LEVEL_ERROR of ggml.h
-            _errors.append(text.decode(errors="replace").strip())
-
-    _callbacks.append(llama_cpp.llama_log_callback(note))
-    llama_cpp.llama_log_set(_callbacks[0], None)
-    llama_cpp.llama_backend_init()
-    return llama_cpp
-
-
-def reason():
-    """What llama.cpp has said about errors since the last call, as one line."""
-    said = "; ".join(_errors) or "no reason given"
-    _errors.clear()
-    return said
-
-
-class Runtime:
+class Runtime(Tokens):
     """A GGUF model with one sequence of cached keys and values.
 
     Decoding is greedy, so equal calls give equal tokens for a given file, library and
@@ -128,84 +103,6 @@ class Runtime:
 
     def __exit__(self, *_):
         self.close()
-
-    @functools.cached_property
-    def chat_template(self):
-        """The Jinja template that the GGUF carries for conversations.
-
-        Raises:
-            UserError: it carries none.
-        """
-        if not (template := self._lib.llama_model_chat_template(self._model, None)):
-            raise UserError(
-                f"{self._path}: the model carries no chat template, which the agent needs; "
-                "convert it from a folder with chat_template.jinja"
-            )
-        return template.decode()
-
-    def render(self, messages, open=True):
-        """A conversation as text, by that template; `open` opens the assistant's next turn."""
-        return self._formats[open](messages=messages).prompt
-
-    @functools.cached_property
-    def _formats(self):
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-        bos, eos = self.control_text(self.bos), self.control_text(self.eos)
-        return [Jinja2ChatFormatter(self.chat_template, eos, bos, open) for open in (False, True)]
-
-    def control_text(self, token):
-        """Text of a control token, or "" for another token or none."""
-        return next((text for text, own in self.control_tokens.items() if own == token), "")
-
-    @functools.cached_property
-    def control_tokens(self):
-        """The tokens that structure text, such as "<|im_end|>": text -> id."""
-        lib, vocab = self._lib, self._vocab
-        return {
-            lib.llama_vocab_get_text(vocab, token).decode(): token
-            for token in range(self.vocabulary)
-            if lib.llama_vocab_is_control(vocab, token)
-        }
-
-    @functools.cached_property
-    def opens_with_blank(self):
-        """Whether the first token of a text has a blank before it, as SentencePiece does it."""
-        first = self.tokenize("a", special=False)[0]
-        return self._lib.llama_vocab_get_text(self._vocab, first).decode().startswith("\u2581")
-
-    def ends(self, token):
-        """Whether a token ends generation."""
-        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
-
-    def tokenize(self, text, special=True):
-        """Token ids of `text`, nothing added.
-
-        Args:
-            text: str.
-            special: whether "<|im_end|>" and its kin become control tokens; False for text
-                from outside, which must not end a turn or open another.
-        """
-        data = text.encode()
-        # No token is shorter than a byte; SentencePiece may put a blank before them.
-        ids = (self._lib.llama_token * (len(data) + 1))()
-        count = self._lib.llama_tokenize(
-            self._vocab, data, len(data), ids, len(ids), False, special
-        )
-        return ids[:count]
-
-    def detokenize(self, ids):
-        """Text of token ids, control tokens included; a split character becomes U+FFFD."""
-        tokens = (self._lib.llama_token * len(ids))(*ids)
-        size = 0
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            count = self._lib.llama_detokenize(
-                self._vocab, tokens, len(ids), buffer, size, False, True
-            )
-            if count >= 0:
-                return buffer.raw[:count].decode(errors="replace")
-            size = -count
 
     def logits(self, ids):
         """Logits after each token of a sequence of its own: float32 array [len(ids), vocabulary].

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from specialist.core.errors import UserError
+from specialist.core.model_config import check_sizes
 
 # model_type -> (norms of a layer as wide as the model, norms as wide as a head, what has biases
 # if the config does not say, embeddings tied if the config does not say, fused matrices)
@@ -84,8 +85,9 @@ def read(config, place="config.json"):
         an `Architecture`, or None for a `model_type` whose sizes are not known here.
 
     Raises:
-        UserError: a size is missing or is no number.
+        UserError: a size is missing, or cannot be one.
     """
+    check_sizes(config, place)
     if config.get("model_type") not in FAMILIES:
         return None
     wide, narrow, biased, tied, fused = FAMILIES[config["model_type"]]

@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from specialist.config.shape import shape
 from specialist.core.errors import UserError
+from specialist.core.shape import shape
 from specialist.preflight import architecture, needs
 from specialist.preflight.machine import look
 from specialist.preflight.smaller import CHANGES

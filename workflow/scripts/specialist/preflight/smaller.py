@@ -4,7 +4,6 @@ Each function yields (section of the configuration, name of an entry or None, ot
 least change of a kind first.
 """
 
-from specialist.config.load import schema
 from specialist.preflight import needs
 
 
@@ -30,7 +29,6 @@ def _smaller_training(names, config):
         yield "adapters", name, {"batch_size": size, "gradient_accumulation": rows // size}
     for length in range((entry["max_length"] - 1) // 64 * 64, 0, -64):
         yield "adapters", name, {"max_length": length}
-    known = schema()["properties"]["adapters"]["additionalProperties"]["properties"]
     checkpointing = {"gradient_checkpointing": True}
     four_bits = {} if entry.get("method") == "qlora" else {"method": "qlora"}
     least = {"batch_size": 1, "gradient_accumulation": rows}
@@ -38,7 +36,7 @@ def _smaller_training(names, config):
         checkpointing, four_bits, four_bits | checkpointing, checkpointing | least,
         four_bits | checkpointing | least,
     ):  # fmt: skip
-        if values and known.keys() >= values.keys():
+        if values:
             yield "adapters", name, values
 
 

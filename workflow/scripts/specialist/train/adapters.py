@@ -2,6 +2,7 @@
 
 from specialist.core.errors import UserError
 from specialist.core.schema_errors import near
+from specialist.train.networks import empty_network
 
 QLORA, FULL = "qlora", "full"
 
@@ -26,7 +27,12 @@ def load_base(folder, *, method="lora", attention="sdpa", precision="fp32"):
     if method == QLORA:
         form = {"dtype": "bfloat16", "quantization_config": four_bits()}
     model = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, attn_implementation=attention, **form
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        attn_implementation=attention,
+        **form,
     )
     for module in model.modules():
         # An evaluation would repack the weights for a kernel of processors with AVX512-BF16 that
@@ -73,12 +79,8 @@ def linear_layers(folder):
         folder: with the base's config.json; its weights are not read.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
 
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
-            AutoConfig.from_pretrained(folder, local_files_only=True)
-        )
+    model = empty_network(folder)
     head = model.get_output_embeddings()
     return {
         name.rsplit(".", 1)[-1]: module.in_features

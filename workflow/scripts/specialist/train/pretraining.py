@@ -17,7 +17,7 @@ def base_model(sizes, context, end):
     copying from context after a fraction of the tokens.
 
     Args:
-        sizes: arguments of Qwen3Config, from `specialist.config.shape`.
+        sizes: arguments of Qwen3Config, from `specialist.core.shape`.
         context: positions that the model is made for.
         end: token id that ends a document.
     """

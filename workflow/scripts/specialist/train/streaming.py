@@ -25,9 +25,11 @@ def open_model(folder, adapter=None):
     from transformers import AutoConfig, AutoModelForCausalLM
 
     folder, adapter = Path(folder), adapter and Path(adapter)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, trust_remote_code=False
+        )
     layers = sorted(model._no_split_modules)
     if adapter:
         from peft import PeftConfig, PeftModel

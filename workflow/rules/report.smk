@@ -1,0 +1,25 @@
+# The page of a run.
+
+
+rule render_report:
+    input:
+        agent_eval="results/agent_eval.json",
+        tasks=main.datasets.prepared(evaluated["dataset"], "tasks.jsonl"),
+        traces=main.systems.each("traces.jsonl"),
+        times=main.systems.each("times.jsonl"),
+        scores=main.systems.each("scores.json"),
+        pretraining=main.systems.pretrained("pretraining.json"),
+        pretraining_losses=main.systems.pretrained("loss.csv"),
+        adapter_losses=main.systems.adapted("loss.csv"),
+        template="workflow/report/run.html.jinja",
+        script="workflow/report/run.js",
+    output:
+        page=report(
+            "results/report.html", category="Result", caption="../report/page.rst"
+        ),
+    log:
+        "results/logs/render_report.log",
+    params:
+        code=digest("report/render_report.py", "report"),
+    script:
+        "../scripts/report/render_report.py"

@@ -1,0 +1,154 @@
+"""The tokenizer of a base, written so that Transformers and llama.cpp agree about it."""
+
+import json
+
+from specialist.bases.templates import talks
+from specialist.core.errors import UserError
+from specialist.core.model_files import TOKENIZER, TOKENIZER_CONFIG
+
+SPACE = "\u2581"  # what SentencePiece writes for a blank
+
+
+def load_tokenizer(place, folder):
+    """The tokenizer of a folder, of Transformers.
+
+    Raises:
+        UserError: Transformers cannot read it.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        loaded.backend_tokenizer.encode("a")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a file of the wrong form fails anywhere, in Rust too
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{place}: {TOKENIZER}: Transformers cannot read this tokenizer "
+            f"({type(error).__name__}: {reason[:400]}); fetch it anew, or write one with "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(folder)"
+        ) from None
+    return loaded
+
+
+def settle_tokenizer(place, folder):
+    """Write the tokenizer in a folder so that Transformers and llama.cpp can only agree about it.
+
+    How SentencePiece is imitated is left to classes and their versions in Transformers, and to
+    the model's name in llama.cpp. Here it is written down: whether a blank is put before what
+    follows a control token, and that no added token swallows the blanks around it or matches whole
+    words alone, which llama.cpp cannot do; behind control tokens the chat template then leaves the
+    blanks out itself (`without_blanks`). Code of the model's own is not named any more.
+
+    Args:
+        folder: holds tokenizer.json, tokenizer_config.json and, for SentencePiece, tokenizer.model.
+
+    Returns:
+        list of the texts of control tokens that swallowed blanks.
+    """
+    from tokenizers import normalizers, pre_tokenizers
+
+    loaded = load_tokenizer(place, folder)
+    tokenizer = json.loads(loaded.backend_tokenizer.to_str())
+    settings = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+    described = settings.get("added_tokens_decoder", {}).values()
+    greedy = [t["content"] for t in tokenizer["added_tokens"] if t["special"] and t["rstrip"]]
+    for token in [*tokenizer["added_tokens"], *described]:
+        token |= {"lstrip": False, "rstrip": False, "single_word": False}
+    if (folder / "tokenizer.model").is_file():
+        control = next(t["content"] for t in tokenizer["added_tokens"] if t["special"])
+        behind = loaded(control + "a", add_special_tokens=False)["input_ids"][1]
+        blank = loaded.convert_ids_to_tokens(behind).startswith(SPACE)
+        settings |= {"add_prefix_space": blank, "tokenizer_class": "PreTrainedTokenizerFast"}
+        if isinstance(loaded.backend_tokenizer.pre_tokenizer, pre_tokenizers.Metaspace):
+            before = [normalizers.Prepend(SPACE)] if blank else []
+            loaded.backend_tokenizer.normalizer = normalizers.Sequence(
+                [*before, normalizers.Replace(" ", SPACE)]
+            )
+            tokenizer["normalizer"] = json.loads(loaded.backend_tokenizer.to_str())["normalizer"]
+            tokenizer["pre_tokenizer"] = None
+    settings.pop("auto_map", None)
+    _write(folder, tokenizer, settings)
+    return greedy
+
+
+def mark_control(folder, names):
+    """Have Transformers take tokens for control tokens that llama.cpp takes for such.
+
+    llama.cpp knows them by their names (`<|fim_prefix|>`), whatever the tokenizer says. Text from
+    outside must not hold them in one and not in the other.
+
+    Args:
+        folder: holds tokenizer.json and tokenizer_config.json.
+        names: texts of llama.cpp's control tokens.
+    """
+    tokenizer, settings = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in (TOKENIZER, TOKENIZER_CONFIG)
+    )
+    described = settings.get("added_tokens_decoder", {}).values()
+    for token in [*tokenizer["added_tokens"], *described]:
+        token["special"] = token["special"] or token["content"] in names
+    _write(folder, tokenizer, settings)
+
+
+def _write(folder, tokenizer, settings):
+    for name, data in ((TOKENIZER, tokenizer), (TOKENIZER_CONFIG, settings)):
+        (folder / name).write_text(
+            json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def choose_pad(place, tokenizer):
+    """The text of the pad token: the base's own, or one that its training never used.
+
+    It is never the end of a text or a turn: a loss that skips padding would skip the end too, and
+    the model would not learn to stop.
+
+    Args:
+        tokenizer: of Transformers.
+
+    Raises:
+        UserError: there is none.
+    """
+    from specialist.core.prompt import Chat
+    from specialist.train.conversations import BaseTokenizer
+
+    model = BaseTokenizer(tokenizer)
+    ends = {tokenizer.eos_token_id, Chat(model).end}
+    spare = [
+        text
+        for word in ("pad", "reserved", "unused", "control", "extra", "dummy", "unk")
+        for text in model.control_tokens
+        if word in text.lower()
+    ]
+    for text in filter(None, [tokenizer.pad_token, *spare]):
+        if tokenizer.convert_tokens_to_ids(text) not in ends:
+            return text
+    raise UserError(
+        f"{place}: {TOKENIZER_CONFIG}: pad_token: found {tokenizer.pad_token}, which is the end "
+        "of a text, and the tokenizer has no spare token; name another special token there"
+    )
+
+
+def differing(tokenizer, runtime):
+    """Number of prompts in `talks` whose token ids are not the same by Transformers and llama.cpp.
+
+    Args:
+        tokenizer: of Transformers, with the template that is used.
+        runtime: an open `specialist.gguf.runtime.Runtime` of the GGUF.
+    """
+    from specialist.core.prompt import Chat
+    from specialist.train.conversations import BaseTokenizer
+
+    own, theirs, count = Chat(BaseTokenizer(tokenizer)), Chat(runtime), 0
+    prompts = [talk[:i] for talk in talks() for i in (2, 4, 6)]
+    for prompt in prompts:
+        expected = tokenizer.apply_chat_template(
+            prompt, add_generation_prompt=True, return_dict=False
+        )
+        count += not expected == own.ids(prompt) == theirs.ids(prompt)
+    return count

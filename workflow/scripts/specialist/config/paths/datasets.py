@@ -1,0 +1,151 @@
+"""The files of a dataset: simulated, fetched, or in the user's folder."""
+
+from pathlib import Path
+
+from specialist.config.paths.entries import entry
+from specialist.core.errors import UserError
+
+# What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
+SPEC = {
+    "corpus": ["world.yaml", "sayings/train.yaml", "corpus.yaml", "labels.yaml", "tools.yaml"],
+    "sft": ["world.yaml", "sayings/train.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml"],
+    "kb": ["world.yaml", "sayings/{sayings}.yaml", "figures.yaml"],
+    "tasks": [
+        "world.yaml", "sayings/{sayings}.yaml", "figures.yaml", "procedures.yaml", "kinds.yaml",
+        "tools.yaml",
+    ],
+    "tools": ["tools.yaml"],
+}  # fmt: skip
+NEEDS_DATABASE, NEEDS_HANDBOOK = {"sft", "tasks"}, {"corpus", "sft", "kb", "tasks"}
+# Part -> files of a user's folder that it may be.
+PARTS = {
+    "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl"),
+    # The readers refuse any other kind by name.
+    "sft": ("sft.jsonl", "sft.csv", "sft.parquet", "sft.*"),
+    "preferences": ("preferences.jsonl", "preferences.*"),
+    "kb": ("kb/*.md", "kb/*.txt"),
+    "tools": ("tools.yaml",),
+    "database": ("database.sql",),
+    "tasks": ("tasks.jsonl",),
+}
+FOLDERS = ("corpus", "kb")  # parts that are folders of texts
+
+
+class Datasets:
+    """Answers the rules' questions about datasets.
+
+    Args:
+        config: the loaded configuration.
+        results: folder that the workflow writes to.
+    """
+
+    def __init__(self, config, results="results"):
+        self.config, self.results = config, results
+
+    def entry(self, dataset):
+        return entry(self.config, "datasets", dataset)
+
+    def spec(self, dataset, part):
+        """Files of a dataset's spec that one of its parts is drawn from."""
+        given = self.entry(dataset)
+        folder = Path(given["simulate"])
+        names = SPEC[part] + (["database.sql"] if part in NEEDS_DATABASE else [])
+        files = [str(folder / name.format(sayings=given["sayings"])) for name in names]
+        return files + (self._articles(folder / "handbook") if part in NEEDS_HANDBOOK else [])
+
+    def part(self, dataset, name):
+        """Files of a part of a dataset: simulated, fetched, or in the user's folder.
+
+        Args:
+            name: a key of PARTS.
+
+        Returns:
+            list of paths; empty if the dataset does not have this part.
+
+        Raises:
+            UserError: a folder of texts holds a file of another kind.
+        """
+        given = self.entry(dataset)
+        made = f"{self.results}/{dataset}/data"
+        if "simulate" in given:
+            pages = self._articles(Path(given["simulate"]) / "handbook")
+            return {
+                "corpus": [f"{made}/corpus/corpus.jsonl"],
+                "sft": [f"{made}/sft.jsonl"],
+                "preferences": [],
+                "kb": [f"{made}/kb/{Path(page).name}" for page in pages],
+                "tools": [f"{made}/tools.yaml"],
+                "database": [f"{made}/database.sql"],
+                "tasks": [f"{made}/tasks.jsonl"],
+            }[name]
+        if "corpus" in given:
+            return [f"{made}/corpus.txt"] if name == "corpus" else []
+        folder = Path(given["path"])
+        found = {path for pattern in PARTS[name] for path in folder.glob(pattern)}
+        if name in FOLDERS:
+            _refuse_others(folder / name, found, PARTS[name])
+        return sorted(map(str, found))
+
+    def file(self, dataset, name):
+        """A part of a dataset that is one file: its path, or an empty list without it."""
+        return "".join(self.part(dataset, name)) or []
+
+    def needed(self, dataset, name):
+        """Like `part`, for a part that the asked-for result cannot do without.
+
+        Raises:
+            UserError: the dataset has no such part.
+        """
+        if found := self.part(dataset, name):
+            return found
+        raise UserError(f"dataset {dataset}: {self.lacks(dataset, name)}")
+
+    def lacks(self, dataset, name):
+        """What to say about a part that a dataset does not have."""
+        given = self.entry(dataset)
+        if "path" not in given:
+            kind = "a simulated dataset" if "simulate" in given else "a text that is fetched"
+            return f"found no {name}, which {kind} does not have; use another dataset"
+        folder = given["path"]
+        usual = [f"{folder}/{part}" for part in PARTS[name] if not part.endswith(".*")]
+        return f"found no {name}, expected {' or '.join(usual)}"
+
+    def prepared(self, dataset, name):
+        """A checked file of a dataset, such as `sft.train.jsonl`."""
+        return f"{self.results}/{dataset}/prepared/{name}"
+
+    def splits(self, dataset, part):
+        """Both halves of a checked part that models learn from: corpus or sft."""
+        return [self.prepared(dataset, f"{part}.{half}.jsonl") for half in ("train", "validation")]
+
+    def fetched(self):
+        """Names of the datasets that are texts to fetch."""
+        return [name for name, given in self.config["datasets"].items() if "corpus" in given]
+
+    def local_copy(self, dataset):
+        """The file that is used instead of a text's URL, or an empty list."""
+        return self.entry(dataset)["corpus"].get("path", [])
+
+    def origin(self, dataset):
+        """Where a dataset came from, in words."""
+        given = self.entry(dataset)
+        if "simulate" in given:
+            return f"simulated from the spec {given['simulate']}"
+        if "corpus" in given:
+            return f"the text at {given['corpus']['url']}"
+        return f"the files of the folder {Path(given['path']).name}"
+
+    @staticmethod
+    def _articles(folder):
+        return sorted(str(path) for path in folder.glob("*.md"))
+
+
+def _refuse_others(folder, found, patterns):
+    """Raise a UserError if a folder of texts holds a file that nobody would read."""
+    files = folder.rglob("*") if folder.is_dir() else ()
+    for path in sorted(set(files).difference(found)):
+        if path.is_file() and not path.name.startswith("."):
+            raise UserError(
+                f"{path}: expected one of {', '.join(patterns)}; convert the file, or move "
+                "it out of the folder"
+            )

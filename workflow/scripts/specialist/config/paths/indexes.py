@@ -1,0 +1,64 @@
+"""The files of search indexes."""
+
+from pathlib import Path
+
+from specialist.config.paths.entries import entry
+
+
+class Indexes:
+    """Answers the rules' questions about indexes.
+
+    Args:
+        config: the loaded configuration.
+        results: folder that the workflow writes to.
+        datasets: the `Datasets` of the same configuration.
+    """
+
+    def __init__(self, config, results, datasets):
+        self.config, self.results, self.datasets = config, results, datasets
+
+    def entry(self, index):
+        return entry(self.config, "indexes", index)
+
+    def file(self, index, name):
+        """A file below an index's folder, such as `chunks.jsonl`."""
+        return f"{self.results}/{self.entry(index)['dataset']}/index/{index}/{name}"
+
+    def encoder(self, index):
+        """The GGUF that embeds queries, or an empty list where sentence-transformers does."""
+        if self.entry(index)["encoder"] != "llama.cpp":
+            return []
+        return self.file(index, "encoder.gguf")
+
+    def shift(self, index):
+        """What an index learned from conversations, or an empty list where it learns nothing."""
+        given = self.entry(index)
+        if not given["learn_from"] or not self.datasets.part(given["dataset"], "sft"):
+            return []
+        return self.file(index, "shift.npy")
+
+    def weights(self, index):
+        """Files of the embedding model if it is a folder: only their content identifies it."""
+        kind, _, name = self.entry(index)["embedding"].partition(":")
+        if kind != "path":
+            return []
+        files = [path for path in Path(name).rglob("*") if path.is_file()]
+        hidden = [path for path in files if "/." in f"/{path.relative_to(name)}"]
+        return sorted(str(path) for path in files if path not in hidden)
+
+    def search(self, index):
+        """The named inputs of a search, for `unpack`; all of them [] without an index."""
+        if index is None:
+            return dict.fromkeys(("store", "settings", "encoder", "shift"), [])
+        return {
+            "store": self.file(index, "chroma.zip"),
+            "settings": self.file(index, "embeddings.json"),
+            "encoder": self.encoder(index),
+            "shift": self.shift(index),
+        }
+
+    def canonical(self, index):
+        """The files with stable bytes that a store can be built from again."""
+        names = ("chunks.jsonl", "embeddings.npy", "embeddings.json")
+        files = [*(self.file(index, name) for name in names), self.encoder(index)]
+        return [path for path in [*files, self.shift(index)] if path]

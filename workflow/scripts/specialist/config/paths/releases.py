@@ -1,0 +1,73 @@
+"""What the release of a system is made of."""
+
+from specialist.config.paths.entries import entry
+from specialist.core.errors import UserError
+
+
+class Releases:
+    """Answers the rules' questions about releases.
+
+    Args:
+        config: the loaded configuration.
+        datasets, models, indexes: of the same configuration.
+    """
+
+    def __init__(self, config, datasets, models, indexes):
+        self.config, self.datasets = config, datasets
+        self.models, self.indexes = models, indexes
+
+    def parts(self, system):
+        """What a release of a system is made of.
+
+        Returns:
+            dict: "model" (name of its adapter or base), "gguf" (path), "index" (paths of the
+            canonical index) and "articles" (paths), both empty without a search.
+
+        Raises:
+            UserError: the system has no model, or its index no encoder that is a file.
+        """
+        given = entry(self.config, "systems", system)
+        model = given.get("adapter") or given.get("base")
+        if model is None:
+            raise UserError(
+                f"systems.{system}: found the policy {given['policy']}, expected a system with a "
+                "base or an adapter; a policy has no model to release"
+            )
+        gguf = self.models.gguf(model, f"{given['quantization']}.gguf")
+        found = {"model": model, "gguf": gguf, "index": [], "articles": []}
+        if not (index := given.get("index")):
+            return found
+        if not self.indexes.encoder(index):
+            raise UserError(
+                f"indexes.{index}.encoder: found sentence-transformers, expected llama.cpp for a "
+                "release, which carries the embedding model as a GGUF"
+            )
+        articles = self.datasets.needed(self.indexes.entry(index)["dataset"], "kb")
+        return found | {"index": self.indexes.canonical(index), "articles": articles}
+
+    def figures(self, system):
+        """The files with figures for the card of a release, by the arguments of write_card."""
+        given, model = self.config["systems"][system], self.parts(system)["model"]
+        base, dataset = self.models.base_of(model)[1], self.models.dataset(model)
+        adapted, pretrained = model in self.config["adapters"], base["train_tokens"]
+        index = given.get("index")
+        return {
+            "pretraining": self.models.base(model, "pretraining.json") if pretrained else [],
+            "training": self.models.adapter(model, "training.json") if adapted else [],
+            "measures": self.models.measures(model, given["quantization"]),
+            "retrieval": self.indexes.file(index, "retrieval.json") if index else [],
+            "corpus": self.datasets.prepared(base["dataset"], "corpus.json") if pretrained else [],
+            "sft": self.datasets.prepared(dataset, "sft.json") if adapted else [],
+        }
+
+    def described(self, system):
+        """What a system is made of, for the card of its release."""
+        given, model = self.config["systems"][system], self.parts(system)["model"]
+        (base, settings), index = self.models.base_of(model), given.get("index")
+        adapter = self.config["adapters"].get(model)
+        return {
+            "base": {"name": base} | settings,
+            "adapter": {"name": model} | adapter if adapter else None,
+            "quantization": given["quantization"],
+            "embedding": self.indexes.entry(index)["embedding"] if index else None,
+        }

@@ -1,0 +1,104 @@
+"""The files of the systems that are compared, and of the result."""
+
+from specialist.config.paths.entries import entry
+from specialist.config.settings.bases import imported
+
+
+class Systems:
+    """Answers the rules' questions about systems.
+
+    Args:
+        config: the loaded configuration.
+        results: folder that the workflow writes to.
+        datasets, models, indexes: of the same configuration.
+    """
+
+    def __init__(self, config, results, datasets, models, indexes):
+        self.config, self.results = config, results
+        self.datasets, self.models, self.indexes = datasets, models, indexes
+
+    def entry(self, system):
+        return entry(self.config, "systems", system)
+
+    def model(self, system):
+        """Name of a system's adapter or base, or None for a policy."""
+        given = self.entry(system)
+        return given.get("adapter") or given.get("base")
+
+    def gguf(self, system):
+        """A system's GGUF, or an empty list for a policy."""
+        model = self.model(system)
+        return (
+            self.models.gguf(model, f"{self.entry(system)['quantization']}.gguf") if model else []
+        )
+
+    def inputs(self, system):
+        """The named inputs of what a system runs with, for `unpack`."""
+        search = self.indexes.search(self.entry(system).get("index"))
+        return {"gguf": self.gguf(system), **search}
+
+    def tools(self, system, dataset):
+        """The tools that a system may use: a path, or an empty list."""
+        return self.datasets.file(dataset, "tools") if self.entry(system)["tools"] else []
+
+    def file(self, system, name, dataset=None):
+        """A file below a system's folder; by default, of the evaluation."""
+        return f"{self.results}/{dataset or self.config['dataset']}/agent/{system}/{name}"
+
+    def each(self, name):
+        """A file below the folder of each system, in their order."""
+        return [self.file(system, name) for system in self.config["systems"]]
+
+    def pretrained(self, name):
+        """A file beside each base that the systems use and that was pretrained here."""
+        models = [*self.used("adapter"), *self.used("base")]
+        bases = {self.models.base_of(model)[0]: self.models.base_of(model)[1] for model in models}
+        return [self.models.base(base, name) for base in bases if not imported(bases[base])]
+
+    def adapted(self, name):
+        """A file beside each adapter that the systems use."""
+        return [self.models.adapter(adapter, name) for adapter in self.used("adapter")]
+
+    def used(self, key):
+        """Names of all that the systems have under a key: adapter, base or index; once each."""
+        given = self.config["systems"].values()
+        return list(dict.fromkeys(system[key] for system in given if key in system))
+
+    def training(self):
+        """All prepared data that a model or an index of any system learned from."""
+        adapters = self.used("adapter")
+        bases = {self.models.base_of(name)[0] for name in [*adapters, *self.used("base")]}
+        pretrained = [self.config["bases"][name] for name in bases]
+        corpora = {given["dataset"] for given in pretrained if given["train_tokens"]}
+        learned = [name for name in self.used("index") if self.indexes.shift(name)]
+        chats = {self.config["adapters"][name]["dataset"] for name in adapters}
+        chats |= {self.indexes.entry(name)["dataset"] for name in learned}
+        names = [(name, "corpus") for name in corpora] + [(name, "sft") for name in chats]
+        halves = [path for name in sorted(names) for path in self.datasets.splits(*name)]
+        return halves + [path for name in sorted(adapters) for path in self.models.practice(name)]
+
+    def gates(self):
+        """{stage: file of its gates} of everything that a system runs with."""
+        models = dict.fromkeys(filter(None, map(self.model, self.config["systems"])))
+        found = {stage: path for name in models for stage, path in self.models.gates(name).items()}
+        indexes = {
+            f"index/{name}": self.indexes.file(name, "gate.json") for name in self.used("index")
+        }
+        return found | indexes
+
+    def headline_model(self):
+        """The base or adapter of the headline system, or None for a policy."""
+        return self.model(self.config["headline"])
+
+    def measured(self):
+        """Quantised types of the headline's model."""
+        return self.config["quantizations"] if self.headline_model() else []
+
+    def measures(self):
+        """What is known about each of the `measured` types."""
+        return [self.models.measures(self.headline_model(), kind) for kind in self.measured()]
+
+    def retrieval(self):
+        """Measure of the index that the headline searches, or an empty list."""
+        index = self.entry(self.config["headline"]).get("index")
+        return self.indexes.file(index, "retrieval.json") if index else []

@@ -1,0 +1,96 @@
+"""Datasets: simulated, a folder of files, or a text that is fetched."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from specialist.config.settings.fields import Settings
+from specialist.config.settings.places import missing, unknown
+
+ROW_FIELDS = Literal[
+    "messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"
+]
+SIMULATED = ("documents", "episodes", "tasks", "sayings")  # settings of simulated datasets alone
+
+
+class Corpus(Settings):
+    """What `fetch_corpus` fetches."""
+
+    place: ClassVar = "datasets/{dataset}/corpus"
+    url: str = Field(pattern="^https?://", description="Where it is fetched from.")
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the file, in hexadecimal; other content is refused.",
+    )
+
+
+class LocalCorpus(Corpus):
+    path: str | None = Field(
+        None, description="The same file on this machine, which is used instead of the URL."
+    )
+
+
+class Dataset(Settings):
+    simulate: str | None = Field(
+        None, description="Folder of a spec that the dataset is simulated from."
+    )
+    documents: int = Field(
+        36000, ge=2, description="Documents in the corpus of a simulated dataset."
+    )
+    episodes: int = Field(2600, ge=2, description="Training episodes of a simulated dataset.")
+    tasks: int = Field(320, ge=1, description="Held-out tasks of a simulated dataset.")
+    sayings: str = Field(
+        "heldout",
+        description="Wording of the customers in a simulated dataset's tasks: a file of the spec's "
+        "sayings/, without .yaml.",
+    )
+    path: str | None = Field(
+        None,
+        description="Folder of a dataset (corpus/, sft.jsonl, kb/, tools.yaml, database.sql, "
+        "tasks.jsonl), used as it is. Each part is needed only by what uses it.",
+    )
+    corpus: LocalCorpus | None = Field(
+        None,
+        description="A text that is fetched; the dataset has no other part. Its first nine tenths "
+        "are for training, the rest is held out.",
+    )
+    columns: dict[ROW_FIELDS, str] = Field(
+        {},
+        description="Names of the fields of training rows in their file, as "
+        "`field of a row: column of the file`.",
+    )
+    max_leaking_tasks: int = Field(
+        0,
+        ge=0,
+        description="Tasks that may share a run of eight words with the training data; identifiers "
+        "and names do not count.",
+    )
+
+
+def check(config):
+    """Yield (place, mistake) for the datasets of a configuration."""
+    for name, entry in config.get("datasets", {}).items():
+        place = ("datasets", name)
+        given = [key for key in ("simulate", "path", "corpus") if key in entry]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            yield place, f"found {found}, expected one of simulate, path, corpus"
+        local = entry.get("corpus", {}).get("path")
+        if local and not Path(local).is_file():
+            yield (
+                (*place, "corpus", "path"),
+                f"found {local}, expected a file that exists; correct it, or remove it to have "
+                "the file fetched from url",
+            )
+        for key in {"simulate", "path"}.intersection(given):
+            yield from missing((*place, key), Path(entry[key]))
+        if "simulate" in given:
+            sayings = Path(entry["simulate"]) / "sayings"
+            names = sorted({path.stem for path in sayings.glob("*.yaml")} - {"train"})
+            yield from unknown((*place, "sayings"), entry["sayings"], names)
+        if "path" not in given and entry["columns"]:
+            yield (*place, "columns"), "is only for files under path; remove it"
+        for key in SIMULATED:
+            if "simulate" not in given and entry[key] != Dataset.model_fields[key].default:
+                yield (*place, key), "is only for a simulated dataset; remove it"

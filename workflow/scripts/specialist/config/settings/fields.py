@@ -1,0 +1,55 @@
+"""Types of settings, and the class that all groups of settings extend."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WrapValidator
+from pydantic_core import PydanticCustomError
+
+
+class Settings(BaseModel):
+    """A group of settings; unknown keys are refused, and no value is converted.
+
+    Attributes:
+        place: where its values stand in the configuration, with wildcards: `adapters/{adapter}`.
+            Groups that no step receives have none.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    place: ClassVar[str | None] = None
+
+
+def _no_item_twice(items):
+    if len({str(item) for item in items}) < len(items):
+        raise PydanticCustomError("unique", "an item stands twice")
+    return items
+
+
+def number(**bounds):
+    """The type of a finite number.
+
+    A whole number stays one: 32 is not turned into 32.0, which would be other text in results.
+
+    Args:
+        bounds: gt, ge, lt, le, as for pydantic's `Field`.
+    """
+    keep = WrapValidator(lambda value, check: (check(value), value)[1])
+    return Annotated[float, Field(allow_inf_nan=False, **bounds), keep]
+
+
+Positive = number(gt=0)
+Rate = number(gt=0, le=1)
+Share = number(ge=0, le=1)
+# A name becomes a folder of results/: it must be one on every file system, and no wildcard.
+NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$"
+Name = Annotated[str, Field(pattern=NAME, max_length=200)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Unique = (AfterValidator(_no_item_twice), Field(json_schema_extra={"uniqueItems": True}))
+Quantization = Literal[
+    "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0",
+    "IQ4_NL", "IQ4_XS", "Q3_K_L", "Q3_K_M", "Q3_K_S", "IQ3_M", "IQ3_S", "Q2_K",
+]  # fmt: skip
+Quantizations = Annotated[list[Quantization], *Unique]
+Names = Annotated[list[str], *Unique]
+OwnDataset = Annotated[
+    str | None, Field(description="Name of its dataset; default: the dataset of the evaluation.")
+]

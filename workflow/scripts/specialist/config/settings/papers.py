@@ -1,0 +1,118 @@
+"""The paper: its experiments, shapes and benchmarks."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from specialist.config.settings.datasets import LocalCorpus
+from specialist.config.settings.fields import (
+    Name,
+    Names,
+    Positive,
+    Quantizations,
+    Seed,
+    Settings,
+    Unique,
+)
+from specialist.config.settings.places import unknown
+
+# Experiments that are no sweeps.
+OTHER_EXPERIMENTS = {
+    "quantization", "stack", "retrieval", "scale", "pretraining", "benchmark",
+}  # fmt: skip
+Changes = dict[str, Any]  # keys of another entry; they are checked there
+Sweep = Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+
+
+class Shape(Settings):
+    architecture: Literal["llama", "qwen2"] = Field(description="Its name in llama.cpp.")
+    hidden: int = Field(ge=32, multiple_of=32, description="Width of the model.")
+    layers: int = Field(ge=1, description="Number of layers.")
+    heads: int = Field(ge=1, description="Heads of the queries.")
+    key_heads: int = Field(ge=1, description="Heads of the keys and values.")
+    intermediate: int = Field(
+        ge=32, multiple_of=32, description="Width of the feed-forward layers."
+    )
+    vocabulary: int = Field(ge=32, description="Number of tokens.")
+
+
+class Published(Settings):
+    name: str = Field(description="Name of the published work.")
+    seconds: Positive = Field(
+        description="Wall time of training, in seconds, on a comparable machine."
+    )
+    bits_per_byte: Positive = Field(description="Loss on the last tenth of the text.")
+
+
+class Benchmark(Settings):
+    corpus: LocalCorpus = Field(
+        description="A text that is fetched. Its first nine tenths are for training, the rest is "
+        "held out."
+    )
+    pretraining: Changes = Field(description="Keys of the base.")
+    published: Published = Field(description="The published figures.")
+
+
+class EntryChanges(Settings):
+    dataset: Changes = Field({}, description="Keys of the dataset, if it is simulated.")
+    base: Changes = Field({}, description="Keys of the base.")
+
+
+class Paper(Settings):
+    seeds: Annotated[list[Seed], Field(min_length=2), *Unique] = Field(
+        description="Seeds of the bases and adapters; each cell is trained once with each seed."
+    )
+    changes: EntryChanges = Field(
+        EntryChanges(),
+        description="Differences from the entries of the dataset and the base.",
+    )
+    reference: Changes = Field(
+        {}, description="Differences from the adapter's entry, in every cell of a sweep."
+    )
+    whole: Changes = Field(
+        {},
+        description="Differences from the adapter's entry, in the adapter that is quantised and "
+        "taken apart; the sweeps ignore them.",
+    )
+    sweeps: dict[Name, Sweep] = Field(
+        {},
+        description="Experiments by name: keys of an adapter with their values; several keys "
+        "change in step.",
+    )
+    quantizations: Quantizations = Field(
+        [],
+        description="Types of llama.cpp to compare with F16; without any there is no comparison.",
+    )
+    scale: Names = Field([], description="Names of `shapes` that are measured for the page.")
+    large: Names = Field(
+        [],
+        description="Names of `shapes` in results/paper/scale-7b.json; they need many gigabytes of "
+        "disk.",
+    )
+    benchmarks: Names = Field(
+        [], description="Names of `benchmarks` to run, each once with each seed."
+    )
+    stack: bool = Field(
+        True,
+        description="Whether the parts of the headline's system are taken away, in all "
+        "combinations.",
+    )
+
+
+def check(config):
+    """Yield (place, mistake) for the versions of the paper."""
+    papers = config.get("papers", {})
+    if papers:
+        yield from unknown(("paper",), config["paper"], papers)
+    for name, entry in papers.items():
+        for key, names in (("scale", "shapes"), ("large", "shapes"), ("benchmarks", "benchmarks")):
+            for index, value in enumerate(entry[key]):
+                yield from unknown(("papers", name, key, index), value, config[names])
+        for sweep, lists in entry["sweeps"].items():
+            place = ("papers", name, "sweeps", sweep)
+            if sweep in OTHER_EXPERIMENTS:
+                yield place, "is the name of another experiment"
+            counts = {key: len(values) for key, values in lists.items()}
+            if len(set(counts.values())) > 1:
+                found = ", ".join(f"{count} of {key}" for key, count in counts.items())
+                yield place, f"found {found}, expected as many values of each key"

@@ -1,0 +1,183 @@
+"""The whole configuration."""
+
+import re
+
+from pydantic import Field
+
+from specialist.config.settings import adapters as adapter_settings
+from specialist.config.settings import bases as base_settings
+from specialist.config.settings import datasets as dataset_settings
+from specialist.config.settings import papers as paper_settings
+from specialist.config.settings import systems as system_settings
+from specialist.config.settings.fields import Name, Quantizations, Seed, Settings, number
+from specialist.config.settings.places import unknown
+
+# Key of an entry that names an entry of a section.
+REFERENCES = {"dataset": "datasets", "base": "bases", "adapter": "adapters", "index": "indexes"}
+
+
+class Cache(Settings):
+    folder: str = Field(
+        "~/.cache/specialist",
+        description="Where it lies; checkouts may share it. ~ is the home folder.",
+    )
+    max_gb: number(ge=0) = Field(
+        20,
+        description="Size in 10^9 bytes above which the entries that were unused for longest are "
+        "removed; 0 switches the cache off.",
+    )
+
+
+class Release(Settings):
+    license: str = Field(
+        "other",
+        min_length=1,
+        description="The model's licence, by its name on model hubs, such as mit or apache-2.0. It "
+        "must allow what the licences of the base and the data ask for.",
+    )
+    language: str = Field("", description="Code of the language that it speaks, such as en.")
+    author: str = Field("", description="Whose model it is.")
+
+
+class Seeds(Settings):
+    simulate: Seed = Field(1, description="The simulated dataset.")
+    prepare: Seed = Field(1, description="The split into training and validation data.")
+    pretrain: Seed = Field(1, description="Initial weights and order of the pretraining data.")
+    lora: Seed = Field(1, description="Initial adapter, dropout and order of the conversations.")
+    agent: Seed = Field(1, description="The random policy.")
+
+
+class Config(Settings):
+    dataset: str = Field(
+        description="The dataset of every base, adapter and index that does not name one, and of "
+        "the evaluation."
+    )
+    datasets: dict[Name, dataset_settings.Dataset] = Field(
+        min_length=1,
+        description="Datasets by name. Each is simulated from a spec, a folder of files, or a text "
+        "that is fetched.",
+    )
+    bases: dict[Name, base_settings.Base] = Field(
+        min_length=1,
+        description="Base models by name. Each is pretrained from scratch on the corpus of its "
+        "dataset, or imported with `path` or `hub`.",
+    )
+    adapters: dict[Name, adapter_settings.Adapter] = Field(
+        {}, description="LoRA adapters by name, each trained on a frozen base."
+    )
+    quantizations: Quantizations = Field(
+        [], description="Types of llama.cpp that each GGUF is quantised to; F16 is always made."
+    )
+    indexes: dict[Name, system_settings.Index] = Field(
+        {}, description="Search indexes of a knowledge base by name."
+    )
+    retrieval: system_settings.Retrieval = Field(
+        system_settings.Retrieval(), description="The search tool of the agent."
+    )
+    agent: system_settings.Agent = Field(system_settings.Agent(), description="The ReAct loop.")
+    systems: dict[Name, system_settings.System] = Field(
+        min_length=1,
+        description="What the evaluation compares, by name. Each has exactly one of `policy`, "
+        "`base` and `adapter`.",
+    )
+    shapes: dict[Name, paper_settings.Shape] = Field(
+        {},
+        description="Shapes of models by name, whose size and speed are measured with random "
+        "weights.",
+    )
+    benchmarks: dict[Name, paper_settings.Benchmark] = Field(
+        {},
+        description="Published runs of pretraining by name, with the text that was learned and "
+        "what learns it here. The dataset and the base have the same name.",
+    )
+    paper: str = Field(
+        "full", description="Which of `papers` results/paper/report.html is made from."
+    )
+    papers: dict[Name, paper_settings.Paper] = Field(
+        {},
+        description="The experiments of results/paper/report.html, in versions by name. They use "
+        "the headline's adapter, base and index.",
+    )
+    cache: Cache = Field(
+        Cache(),
+        description="Results of steps, kept outside of results/ and found by what they were made "
+        "from. `make cache` shows it.",
+    )
+    checkpoint_seconds: number(ge=0) = Field(
+        60,
+        description="Seconds of training between two checkpoints, from which a killed run "
+        "continues; changes no result.",
+    )
+    preflight: bool = Field(
+        True,
+        description="Whether a run that needs more memory or disk than this machine has is refused "
+        "before it starts; changes no result.",
+    )
+    release: Release = Field(
+        Release(), description="What results/release/NAME says of the model that it holds."
+    )
+    headline: str = Field(description="Name of the system whose success rate is the result.")
+    seeds: Seeds = Field(Seeds(), description="Seeds of all that draws numbers at random.")
+
+
+# Sections whose keys are names that users give.
+NAMED = (
+    "datasets", "bases", "adapters", "indexes", "systems", "shapes", "benchmarks", "papers",
+)  # fmt: skip
+
+
+def inherit(config):
+    """Set the defaults that are the value of another setting, in place."""
+    dataset, seeds = config.get("dataset"), config["seeds"]
+    for section in ("bases", "adapters", "indexes"):
+        for entry in config.get(section, {}).values():
+            if dataset is not None:
+                entry.setdefault("dataset", dataset)
+    for entry in config.get("bases", {}).values():
+        entry.setdefault("seed", seeds["pretrain"])
+        for key, value in (
+            base_settings.IMPORTED if base_settings.imported(entry) else base_settings.SCRATCH
+        ).items():
+            entry.setdefault(key, value)
+    for entry in config.get("adapters", {}).values():
+        entry.setdefault("seed", seeds["lora"])
+    for entry in config.get("systems", {}).values():
+        if "policy" not in entry:
+            entry.setdefault("quantization", system_settings.UNQUANTIZED)
+
+
+# Folders of results/ that are no dataset's, and names that Windows keeps for devices.
+TAKEN = {"logs", "paper", "release"}
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def check(config):
+    """Yield (place, mistake) for names that refer to an entry, and for the entries' names."""
+    entries = {section: config.get(section, {}) for section in NAMED}
+    yield from unknown(("dataset",), config.get("dataset"), entries["datasets"])
+    yield from unknown(("headline",), config.get("headline"), entries["systems"])
+    for name in TAKEN.intersection(entries["datasets"]):
+        yield ("datasets", name), f"results/{name} is no dataset's folder; choose another name"
+    for name in entries["adapters"].keys() & entries["bases"].keys():
+        yield ("adapters", name), "is a name in bases too; rename one of them"
+    for section, named in entries.items():
+        seen = {}
+        for name, entry in named.items():
+            if (other := seen.setdefault(str(name).lower(), name)) != name:
+                yield (section, name), f"differs from {other} in case alone; rename one of them"
+            if DEVICES.fullmatch(str(name)):
+                yield (section, name), "is no file name on Windows; choose another name"
+            for key, names in REFERENCES.items():
+                # A wrong `dataset` at the top is one mistake, not one for each that inherits it.
+                if key != "dataset" or entry.get(key) != config.get("dataset"):
+                    yield from unknown((section, name, key), entry.get(key), entries[names])
+
+
+CHECKS = (
+    check,
+    dataset_settings.check,
+    base_settings.check,
+    adapter_settings.check,
+    system_settings.check,
+    paper_settings.check,
+)

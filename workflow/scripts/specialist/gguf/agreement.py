@@ -1,0 +1,35 @@
+"""Whether two tokenizers read the same text alike."""
+
+# Where a token may stand: alone, in a word, among blanks, behind figures, at a line's end, twice.
+PLACES = ("@", "a@b", "x @ y", "1@.", "@\n", "\n@", "@@")
+
+
+def differing_tokens(tokens, one, other):
+    """The added tokens that two tokenizers do not read alike, alone or inside a text.
+
+    Args:
+        tokens: texts of the added tokens.
+        one, other: each has `tokenize(text, special)`, such as a
+            `specialist.gguf.runtime.Runtime` or a `specialist.train.conversations.BaseTokenizer`.
+
+    Returns:
+        list of texts.
+    """
+    return [
+        token
+        for token in tokens
+        if any(
+            one.tokenize(place.replace("@", token), special)
+            != other.tokenize(place.replace("@", token), special)
+            for place in PLACES
+            for special in (True, False)
+        )
+    ]
+
+
+def named(tokens, most=5):
+    """A sentence that names some tokens for a gate's message, or "" for none."""
+    if not tokens:
+        return ""
+    more = f" and {len(tokens) - most} more" if len(tokens) > most else ""
+    return f" These added tokens differ: {', '.join(map(repr, tokens[:most]))}{more}."

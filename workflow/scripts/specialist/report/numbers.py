@@ -1,0 +1,27 @@
+"""Numbers and pictures as the pages show them."""
+
+import re
+
+
+def number(value):
+    """A number with three digits; a dash if there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def percent(share):
+    """A share of 1 in percent; a dash if there is none."""
+    return "–" if share is None or share != share else f"{100 * share:.1f} %"
+
+
+def picture(svg, name):
+    """An SVG to stand in a page: without prologue, and with ids of its own.
+
+    Two pictures of one page may hold the same ids, and a reference takes the first.
+    """
+    svg = svg[svg.index("<svg") :]
+    for own in set(re.findall(r'\bid="([^"]+)"', svg)):
+        svg = re.sub(rf'(id="|url\(#|href="#){re.escape(own)}(?=["\)])', rf"\g<1>{name}-{own}", svg)
+    size = r'\b(width|height)="[\d.]+pt" '
+    return re.sub(size, "", svg, count=2)
