@@ -24,7 +24,7 @@ PIP  := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 
 # A stamp's name holds a checksum of the files that define what was installed.
 sum   = $(firstword $(shell cat $(1) | cksum))
-RUNS := envs/workflow.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/report.txt \
+RUNS := envs/workflow.txt envs/data.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/report.txt \
         envs/paper.txt envs/serve.txt
 LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(ACCEL)
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)

@@ -252,7 +252,9 @@ def test_dpo_moves_towards_the_chosen_side(chat_model, tmp_path):
     ]  # fmt: skip
     write_rows(tmp_path / "preferences.jsonl", rows)
     parts = [tmp_path / f"dpo/preferences.{split}.jsonl" for split in ("train", "validation")]
-    prepare_preferences([tmp_path / "preferences.jsonl"], *parts, validation_share=0.2, seed=1)
+    places = [path.with_suffix(".places") for path in parts]
+    given = {"validation_share": 0.2, "seed": 1}
+    prepare_preferences([tmp_path / "preferences.jsonl"], *parts, *places, **given)
     lora = {name: adapter.files[name] for name in ("adapter", "adapter_config")}
     adapter.files |= {name: tmp_path / "dpo" / path.name for name, path in lora.items()}
     adapter._call(
@@ -314,19 +316,18 @@ def test_wrong_preferences_are_named(tmp_path):
     good = {"prompt": asked, "chosen": _says("Here."), "rejected": _says("There.")}
     bad = [
         good | {"rejected": good["chosen"]},
-        good | {"chosen": "Here."},
+        good | {"chosen": {"role": "assistant"}},
         good | {"rejected": []},
         good | {"prompt": asked + _says("Wait.")},
         {"prompt": asked, "chosen": _says("Here.")},
     ]
     write_rows(tmp_path / "p.jsonl", [good, *bad])
     with pytest.raises(UserError) as refused:
-        prepare_preferences(
-            [tmp_path / "p.jsonl"], tmp_path / "a", tmp_path / "b", validation_share=0.5, seed=1
-        )
+        out = [tmp_path / name for name in "abcd"]
+        prepare_preferences([tmp_path / "p.jsonl"], *out, validation_share=0.5, seed=1)
     lines = str(refused.value).splitlines()[1:]
     assert [line.split("p.jsonl:")[1][0] for line in lines] == ["2", "3", "4", "5", "5", "6"]
-    assert "the same as in chosen" in lines[0] and "expected a list of objects" in lines[1]
+    assert "the same as in chosen" in lines[0] and "expected text" in lines[1]
 
 
 def _says(text):

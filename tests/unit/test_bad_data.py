@@ -29,7 +29,7 @@ def write(path, content):
 
 def refused_corpus(folder, name, content):
     sources = [write(folder / name, content)] if name else []
-    out = [folder / "train", folder / "validation", folder / "stats"]
+    out = [folder / name for name in ("train", "validation", "t.places", "v.places", "stats")]
     lines = message_of(prepare_corpus, sources, *out, validation_share=0.1, seed=1)
     assert not any(path.exists() for path in out)
     return [line.replace(f"{folder}/", "") for line in lines]
@@ -37,7 +37,7 @@ def refused_corpus(folder, name, content):
 
 def refused_sft(folder, name, content, columns=None):
     sources = [write(folder / name, content)] if name else []
-    out = [folder / "train", folder / "validation", folder / "stats"]
+    out = [folder / name for name in ("train", "validation", "t.places", "v.places", "stats")]
     lines = message_of(
         prepare_sft, sources, *out, columns=columns or {}, validation_share=0.1, seed=1
     )
@@ -59,7 +59,7 @@ CORPUS = [
     ("a.txt", b"one\ntwo\ncaf\xe9", "a.txt:3: found the byte 0xe9, expected UTF-8; save the file"),
     ("a.txt", "a <|im_end|> b", "a.txt: found <|im_end|>, expected text without the marks"),
     ("a.jsonl", '{"text": "\\ud800"}', "a.jsonl:1, text: found half of a character"),
-    ("a.pdf", "%PDF", "a.pdf: expected *.txt, *.md or *.jsonl; convert the file or remove it"),
+    ("a.pdf", "%PDF", "a.pdf: expected one of *.txt, *.md, *.jsonl, *.ndjson"),
     ("a.txt", "", "found 0 different rows with text, expected two at least; add data"),
     ("a.txt", "the only one", "found 1 different row with text, expected two at least"),
     (None, "", "the corpus: found 0 different rows with text, expected two at least; add data"),
@@ -95,7 +95,7 @@ SFT = [
     (
         "a.jsonl",
         jsonl({"conversations": [{"from": "humn", "value": "a"}]}),
-        'a.jsonl:1, conversations[0].from: found "humn", expected one of system, user',
+        'a.jsonl:1, conversations[0].from: found "humn", expected one of system, human',
     ),
     # messages
     (
@@ -112,8 +112,8 @@ SFT = [
     (
         "a.jsonl",
         chat(("usr", "a")),
-        'messages[0].role: found "usr", expected one of system, user, '
-        "assistant, tool; did you mean user?",
+        'messages[0].role: found "usr", expected one of system, developer, '
+        "user, assistant, tool, function; did you mean user?",
     ),
     (
         "a.jsonl",
@@ -141,14 +141,18 @@ SFT = [
     (
         "a.jsonl",
         jsonl({"messages": [USER, {**ASSISTANT, "tool_calls": [{"name": "x"}]}]}),
-        "a.jsonl:1, messages[1].tool_calls: found a call outside of the text",
+        'a.jsonl:1, messages[1].tool_calls: the action is not a call: found {"name": "x"}, exp',
     ),
     # files
     ("a.jsonl", b'{"messages": "\xfe"}', "a.jsonl:1: found the byte 0xfe, expected UTF-8"),
     ("a.jsonl", "", "a.jsonl: found 0 different rows with text, expected two at least"),
     ("a.jsonl", jsonl(GOOD, GOOD), "a.jsonl: found 1 different row with text, expected two at"),
     (None, "", "the training data: found 0 different rows"),
-    ("a.json", "[]", "a.json: expected one of *.jsonl, *.csv, *.parquet; convert the file"),
+    (
+        "a.xlsx",
+        "",
+        "a.xlsx: expected one of *.jsonl, *.ndjson, *.json, *.csv, *.tsv, *.parquet, text",
+    ),
     ("a.csv", 'prompt,completion\nx,y\n"a\n', "a.csv:3: found no CSV (unexpected end of data)"),
     (
         "a.csv",
@@ -166,7 +170,7 @@ SFT = [
     (
         "a.jsonl",
         jsonl({"conversations": [{"from": ["human"], "value": "a"}]}),
-        'a.jsonl:1, conversations[0].from: found ["human"], expected one of system, user',
+        'a.jsonl:1, conversations[0].from: found ["human"], expected one of system, human',
     ),
     ("a.csv", b"prompt,completion\na,\xe9\n", "a.csv:2: found the byte 0xe9, expected UTF-8"),
     ("a.parquet", "PAR0", "a.parquet: found no Parquet"),

@@ -16,7 +16,7 @@ from prepare_tasks import prepare_tasks
 from specialist.core.errors import UserError
 from specialist.data.corpus import PIECE
 from specialist.data.leakage import audit
-from toy_dataset import CHAT, DATABASE, TASK, TOOLS, jsonl, read, simulate
+from toy_dataset import CHAT, DATABASE, TASK, TOOLS, jsonl, prepare, read, simulate
 
 
 def prepared_corpus(folder, files, validation_share=0.25, seed=1):
@@ -25,16 +25,17 @@ def prepared_corpus(folder, files, validation_share=0.25, seed=1):
     for name, text in files.items():
         paths.append(folder / name)
         paths[-1].write_bytes(text if isinstance(text, bytes) else text.encode())
-    out = [folder / name for name in ("train.out", "validation.out", "stats.out")]
-    prepare_corpus(paths, *out, validation_share=validation_share, seed=seed)
-    return read(out[0]), read(out[1]), json.loads(out[2].read_text())
+    return prepare(folder, paths, validation_share=validation_share, seed=seed)
 
 
 def prepared_sft(folder, source, columns=None):
     """All rows, and counts, of one file."""
-    out = [folder / name for name in ("train.out", "validation.out", "stats.out")]
-    prepare_sft([source], *out, columns=columns or {}, validation_share=0.05, seed=1)
-    return read(out[0]) + read(out[1]), json.loads(out[2].read_text())
+    out = [folder / name for name in ("train.out", "validation.out", "train.places", "v.places")]
+    stats = folder / "stats.json"
+    prepare_sft([source], *out, stats, columns=columns or {}, validation_share=0.05, seed=1)
+    for rows, places in (out[::2], out[1::2]):
+        assert rows.read_text().count("\n") == places.read_text().count("\n") > 0
+    return read(out[0]) + read(out[1]), json.loads(stats.read_text())
 
 
 def test_corpus_of_every_kind_of_file(tmp_path):
@@ -89,6 +90,11 @@ def chat(question, answer):
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
+def said(text):
+    """An answer as the agent writes it."""
+    return f"Thought: greet.\nAnswer: {text}"
+
+
 FORMS = {
     "messages": lambda question, answer: {"messages": chat(question, answer)},
     "sharegpt": lambda question, answer: {
@@ -101,7 +107,7 @@ FORMS = {
         "completion": chat(question, answer)[1:],
     },
 }
-OTHER = {"messages": chat("Bye.", "!")}
+OTHER = {"messages": chat("Bye.", said("!"))}
 
 
 def write_jsonl(path, rows):
@@ -132,7 +138,11 @@ FILES = sorted({*product(FORMS, WRITERS)} - {("conversational prompt", "csv")})
 
 @pytest.mark.parametrize(("form", "kind"), FILES)
 def test_every_form_in_every_kind_of_file_prepares_the_same_bytes(tmp_path, form, kind):
-    pairs = [("Hello?", "Good day."), ('Two\nlines, "quoted"?', "Sch\u00f6n."), ("Bye.", "!")]
+    pairs = [
+        ("Hello?", said("Good day.")),
+        ('Two\nlines, "quoted"?', said("Sch\u00f6n.")),
+        ("Bye.", said("!")),
+    ]
     made = {}
     for name, extension in (("messages", "jsonl"), (form, kind)):
         folder = tmp_path / f"{name} {extension}"
@@ -146,13 +156,13 @@ def test_every_form_in_every_kind_of_file_prepares_the_same_bytes(tmp_path, form
 
 
 def test_alpaca_input_and_system_prompt(tmp_path):
-    row = {"system": "Be kind.", "instruction": "Add.", "input": "1 + 1", "output": "2"}
+    row = {"system": "Be kind.", "instruction": "Add.", "input": "1 + 1", "output": said("2")}
     (tmp_path / "sft.jsonl").write_text(jsonl(row, OTHER))
     rows, _ = prepared_sft(tmp_path, tmp_path / "sft.jsonl")
     assert [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "Add.\n\n1 + 1"},
-        {"role": "assistant", "content": "2"},
+        {"role": "assistant", "content": said("2")},
     ] in [row["messages"] for row in rows]
 
 
@@ -174,7 +184,8 @@ def test_agent_turns_and_sharegpt_tools(tmp_path):
 
 
 def test_csv_with_other_column_names(tmp_path):
-    text = 'question,reply,id\r\n"Hello?",Good day.,1\r\n"Two\nlines, a ""quote""",Fine.,2\r\n'
+    text = f'question,reply,id\r\n"Hello?","{said("Good day.")}",1\r\n'
+    text += '"Two\nlines, a ""quote""",Fine.,2\r\n'
     (tmp_path / "sft.csv").write_text(text, newline="")
     columns = {"prompt": "question", "completion": "reply"}
     rows, _ = prepared_sft(tmp_path, tmp_path / "sft.csv", columns)
@@ -275,15 +286,19 @@ def test_leak_is_found(tmp_path, text, leaks):
 WORDS = st.lists(st.sampled_from("abcd"), max_size=30)
 
 
-@given(message=WORDS, text=WORDS)
+@given(message=WORDS, text=WORDS, length=st.integers(1, 6))
 @settings(deadline=None)
-def test_audit_finds_exactly_the_shared_runs(tmp_path_factory, message, text):
+def test_audit_finds_exactly_the_shared_runs(tmp_path_factory, message, text, length):
     path = tmp_path_factory.getbasetemp() / "training.jsonl"
     path.write_text(jsonl({"text": ", ".join(text).upper()}))
     task = {"id": "t", "message": " ".join(message), "entities": []}
-    runs = {tuple(message[start : start + 3]) for start in range(len(message) - 2)}
-    shared = any(tuple(text[start : start + 3]) in runs for start in range(len(text) - 2))
-    assert audit([task], [path], 3)["n_leaking"] == shared
+    runs, seen = (
+        {tuple(words[start : start + length]) for start in range(len(words) - length + 1)}
+        for words in (message, text)
+    )
+    shared = sorted(" ".join(run) for run in runs & seen)
+    leaking = audit([task], [path], length)["leaking"]
+    assert [leak["run"] for leak in leaking] == shared[:1]
 
 
 def test_audit_reads_all_sides_of_preferences(tmp_path):
@@ -299,9 +314,16 @@ def test_audit_reads_all_sides_of_preferences(tmp_path):
 def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
     folder = simulate(tmp_path / "data", documents=3000, episodes=300, tasks=320)
     out = [tmp_path / f"{part}.{name}" for part in "cs" for name in ("train", "valid", "stats")]
+    places = [tmp_path / f"{name}.places" for name in ("train", "valid")]
     corpus = [folder / "corpus/corpus.jsonl"]
-    prepare_corpus(corpus, *out[:3], validation_share=0.02, seed=1)
-    prepare_sft([folder / "sft.jsonl"], *out[3:], columns={}, validation_share=0.05, seed=1)
+    prepare_corpus(corpus, *out[:2], *places, out[2], validation_share=0.02, seed=1)
+    given = {"columns": {}, "validation_share": 0.05, "seed": 1}
+    prepare_sft([folder / "sft.jsonl"], *out[3:5], *places, out[5], **given)
+    stats = json.loads(out[5].read_text())
+    assert stats["readable"] == stats["turns"] > 900
+    assert (stats["converted"], stats["notes"]) == ({}, {})
+    prepared = {json.dumps(row) for path in out[3:5] for row in read(path)}
+    assert prepared == {json.dumps(row) for row in read(folder / "sft.jsonl")}
     prepare_tasks(
         *(folder / name for name in ("tasks.jsonl", "tools.yaml", "database.sql")),
         tmp_path / "tasks.jsonl",

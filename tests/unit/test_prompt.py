@@ -165,3 +165,14 @@ def test_templates_run_in_a_sandbox_and_mistakes_in_them_are_refused(tmp_path, t
     with pytest.raises(UserError, match="correct the template of the prompt") as refused:
         system_message(path, [])
     assert why in str(refused.value)
+
+
+def test_message_of_weight_0_carries_no_loss(tokenizer):
+    first, last = ({"role": "assistant", "content": f"Thought: {t}.\nAnswer: {t}"} for t in "ab")
+    talk = [*TALK, {**first, "weight": 0}, TALK[1], {**last, "weight": 1}]
+    ids, mask = Chat(BaseTokenizer(tokenizer)).finished(talk)
+    weightless = [{k: v for k, v in turn.items() if k != "weight"} for turn in talk]
+    assert ids == Chat(BaseTokenizer(tokenizer)).finished(weightless)[0]
+    kept = [i for i, own in zip(ids, mask, strict=True) if own]
+    expected = "".join(turn["content"] + "<|im_end|>" for turn in (TALK[2], last))
+    assert tokenizer.decode(kept) == expected

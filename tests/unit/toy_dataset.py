@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from prepare_corpus import prepare_corpus
 from simulate_corpus import simulate_corpus
 from simulate_kb import simulate_kb
 from simulate_sft import simulate_sft
@@ -39,6 +40,16 @@ def simulate(target, spec=SPEC, documents=600, episodes=116, tasks=116, seed=1):
     )
     simulate_tools(spec / "tools.yaml", target / "tools.yaml")
     return target
+
+
+def prepare(folder, sources, validation_share=0.25, seed=1):
+    """Training rows, validation rows and counts of a corpus."""
+    parts = ("train", "validation", "train.places", "validation.places", "stats")
+    out = [folder / f"{part}.out" for part in parts]
+    prepare_corpus(sources, *out, validation_share=validation_share, seed=seed)
+    for rows, places in (out[:4:2], out[1:4:2]):
+        assert rows.read_bytes().count(b"\n") == places.read_bytes().count(b"\n") > 0
+    return read(out[0]), read(out[1]), json.loads(out[4].read_text())
 
 
 def read(path):
@@ -93,7 +104,10 @@ TASK = {
         {"thought": "done", "answer": "It is due in 5 weeks."},
     ],
 }
-CHAT = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Good day."}]
+CHAT = [
+    {"role": "user", "content": "Hello?"},
+    {"role": "assistant", "content": "Thought: greet.\nAnswer: Good day."},
+]
 
 
 def jsonl(*rows):

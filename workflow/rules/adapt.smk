@@ -97,6 +97,8 @@ rule prepare_preferences:
     output:
         train="results/{dataset}/adapter/{adapter}/dpo/preferences.train.jsonl",
         validation="results/{dataset}/adapter/{adapter}/dpo/preferences.validation.jsonl",
+        train_places="results/{dataset}/adapter/{adapter}/dpo/preferences.train.jsonl.places",
+        validation_places="results/{dataset}/adapter/{adapter}/dpo/preferences.validation.jsonl.places",
     log:
         "results/logs/{dataset}/prepare_preferences/{adapter}.log",
     priority: 1

@@ -137,6 +137,8 @@ rule prepare_corpus:
     output:
         train="results/{dataset}/prepared/corpus.train.jsonl",
         validation="results/{dataset}/prepared/corpus.validation.jsonl",
+        train_places="results/{dataset}/prepared/corpus.train.jsonl.places",
+        validation_places="results/{dataset}/prepared/corpus.validation.jsonl.places",
         stats="results/{dataset}/prepared/corpus.json",
     log:
         "results/logs/{dataset}/prepare_corpus.log",
@@ -146,7 +148,7 @@ rule prepare_corpus:
             validation_share=0.02,
             seed=config["seeds"]["prepare"],
         ),
-        code=digest("dataset/prepare_corpus.py"),
+        code=digest("dataset/prepare_corpus.py", "data"),
     script:
         "../scripts/dataset/prepare_corpus.py"
 
@@ -157,6 +159,8 @@ rule prepare_sft:
     output:
         train="results/{dataset}/prepared/sft.train.jsonl",
         validation="results/{dataset}/prepared/sft.validation.jsonl",
+        train_places="results/{dataset}/prepared/sft.train.jsonl.places",
+        validation_places="results/{dataset}/prepared/sft.validation.jsonl.places",
         stats="results/{dataset}/prepared/sft.json",
     log:
         "results/logs/{dataset}/prepare_sft.log",

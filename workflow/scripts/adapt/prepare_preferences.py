@@ -1,56 +1,46 @@
 """Prepares preference rows: checked, split."""
 
-from specialist.data.formats import Mistakes, check_messages, message_turns, read_jsonl, split
 
-FIELDS = ("prompt", "chosen", "rejected")
-
-
-def prepare_preferences(sources, train, validation, *, validation_share, seed):
+def prepare_preferences(
+    sources, train, validation, train_places, validation_places, *, validation_share, seed
+):
     """Write preferences as {"prompt", "chosen", "rejected"}, each a list of messages.
 
     Args:
-        sources: JSONL of such rows; "prompt" ends where the assistant is to go on, and the
-            other two are how it should and should not.
+        sources: files of such rows that `specialist.data.reading.rows` reads; "prompt" ends
+            where the assistant is to go on, and the other two are how it should and should not.
+            Each is a list of messages or the text of one.
         train, validation: JSONL to write.
+        train_places, validation_places: where each row came from; see `specialist.core.places`.
         validation_share: share of the rows for validation.
         seed: seed of the split.
 
     Raises:
         UserError: what is wrong with the files, place by place.
     """
-    from specialist.core.text import write_rows
+    from specialist.data.formats import Mistakes
+    from specialist.data.halves import write_split
+    from specialist.data.preferences import Preferences
+    from specialist.data.reading import rows
 
     with Mistakes() as mistakes:
-        rows = [
-            found
-            for path in sources
-            for place, row in read_jsonl(path, mistakes)
-            if (found := _preference(row, mistakes, place))
-        ]
-        mistakes.stop()
-        parts = split(rows, validation_share, seed, mistakes, sources[0])
-    for path, part in zip((train, validation), parts, strict=True):
-        write_rows(path, part)
-    print(f"preferences: {len(parts[0])} for training, {len(parts[1])} for validation")
-
-
-def _preference(row, mistakes, place):
-    """A row of clean messages, or None if something is wrong with it."""
-    turns = {name: message_turns(row.get(name), mistakes, place, name) for name in FIELDS}
-    if None in turns.values():
-        return None
-    asked, sides = len(turns["prompt"]), {}
-    for name in FIELDS[1:]:
-        if not turns[name]:
-            return mistakes.add(place, name, text="found no turn, expected one of the assistant")
-        sides[name] = check_messages(turns["prompt"] + turns[name], mistakes, place)
-    if None in sides.values():
-        return None
-    if sides["chosen"] == sides["rejected"]:
-        text = "found the same as in chosen, expected what is worse; change it or remove the row"
-        return mistakes.add(place, "rejected", text=text)
-    prompt = sides["chosen"][:asked]
-    return {"prompt": prompt} | {name: found[asked:] for name, found in sides.items()}
+        reader = Preferences(mistakes)
+        counts = write_split(
+            (
+                (place, preference)
+                for path in sources
+                for place, row in rows(path, mistakes)
+                if (preference := reader.read(row, place))
+            ),
+            [(train, train_places), (validation, validation_places)],
+            share=validation_share,
+            seed=seed,
+            mistakes=mistakes,
+            where=sources[0],
+        )
+    print("preferences: " + ", ".join(f"{value} {key}" for key, value in [*counts.items()][:4]))
+    for text, number in sorted((reader.converted + mistakes.notes).items()):
+        print(f"preferences: {text} ({number} times)")
 
 
 if "snakemake" in globals():

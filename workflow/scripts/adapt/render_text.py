@@ -1,8 +1,10 @@
 """Held-out text as the model sees it: what gates and measures of a GGUF read."""
 
+ENOUGH = 4_000_000  # characters; gates and measures read a few thousand tokens
+
 
 def render_text(documents, conversations, system_prompt, template, tokenizer_config, text):
-    """Write documents and conversations as rows of plain text, in turns.
+    """Write documents and conversations as rows of plain text, in turns, up to 4 MB of it.
 
     Args:
         documents: JSONL of validation documents, rows with "text" or "messages", or an empty list.
@@ -13,24 +15,28 @@ def render_text(documents, conversations, system_prompt, template, tokenizer_con
     """
     from itertools import chain, zip_longest
 
-    from specialist.core.text import (
-        chat_renderer,
-        document_text,
-        read_rows,
-        special_tokens,
-        write_rows,
-    )
+    from specialist.core import text as texts
     from specialist.train.conversations import with_system_prompt
 
-    render = chat_renderer(template.read_text(encoding="utf-8"), special_tokens(tokenizer_config))
-    rows = read_rows(documents) if documents else ()
-    plain = [document_text(row, render) for row in rows]
-    chats = []
+    tokens = texts.special_tokens(tokenizer_config)
+    render = texts.chat_renderer(template.read_text(encoding="utf-8"), tokens)
+    plain = texts.documents(documents, render) if documents else ()
+    chats = ()
     if conversations:
         prompt = system_prompt.read_text(encoding="utf-8")
-        chats = [render(row["messages"]) for row in with_system_prompt(conversations, prompt)]
+        chats = (render(row["messages"]) for row in with_system_prompt(conversations, prompt))
     both = filter(None, chain.from_iterable(zip_longest(chats, plain)))
-    write_rows(text, ({"text": row} for row in both))
+    texts.write_rows(text, _enough({"text": row} for row in both))
+
+
+def _enough(rows):
+    """Rows until they have enough text."""
+    left = ENOUGH
+    for row in rows:
+        yield row
+        left -= len(row["text"])
+        if left < 0:
+            return
 
 
 if "snakemake" in globals():

@@ -1,36 +1,28 @@
 """Prepares the training conversations of a dataset: checked, of one form, split."""
 
-import json
-
-from specialist.core.schema_errors import near
-from specialist.data.formats import (
-    Mistakes,
-    check_messages,
-    message_turns,
-    read_csv,
-    read_jsonl,
-    read_parquet,
-    split,
-)
-
-READERS = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
-SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "function": "tool", "observation": "tool"}
-FORMS = "messages, conversations, instruction and output, or prompt and completion"
-FIELDS = ("messages", "conversations", "instruction", "output", "prompt", "completion")
+FEW = 0.9  # share of turns in the agent's form below which a warning is shown
 
 
-def prepare_sft(sources, train, validation, stats, *, columns, validation_share, seed):
+def prepare_sft(
+    sources, train, validation, train_places, validation_places, stats,
+    *, columns, validation_share, seed,
+):  # fmt: skip
     """Write conversations as {"messages": [{"role", "content"}]}.
 
     A row has "messages"; or ShareGPT's "conversations" of {"from", "value"}; or Alpaca's
-    "instruction", perhaps "input", and "output"; or "prompt" and "completion". The last two
-    may have "system".
+    "instruction", perhaps "input" and "history", and "output"; or "prompt" and "completion".
+    Each may have "system". The turns of the assistant come out in the agent's protocol
+    (`specialist.agent.react`): a plain reply is an answer, a tool call an action. A turn
+    without loss keeps "weight": 0.
 
     Args:
-        sources: *.jsonl, *.csv (UTF-8, with a header) and *.parquet.
+        sources: files that `specialist.data.reading.rows` reads.
         train, validation: JSONL to write.
+        train_places, validation_places: where each row came from; see `specialist.core.places`.
         stats: JSON to write: "rows" that were found, "duplicates" among them, "train" and
-            "validation" that are left, and "assistant_turns" in them.
+            "validation" that are left, "assistant_turns" in them; of all rows "turns" of the
+            assistant, "readable" ones that the agent reads as they were, and "converted", by
+            what was changed; and "notes", what was found and not used, with its number.
         columns: {field of a row: what it is called in the files}.
         validation_share: share of the conversations for validation.
         seed: seed of the split.
@@ -38,81 +30,54 @@ def prepare_sft(sources, train, validation, stats, *, columns, validation_share,
     Raises:
         UserError: what is wrong with the files, place by place.
     """
-    from specialist.core.text import write_rows
+    import json
+
+    from specialist.data.conversations import Conversations
+    from specialist.data.formats import Mistakes
+    from specialist.data.halves import write_split
+    from specialist.data.reading import rows
+
+    def conversations():
+        for path in sorted(sources):
+            for place, row in rows(path, mistakes, columns):
+                if messages := reader.read(row, place):
+                    yield place, {"messages": messages}
 
     with Mistakes() as mistakes:
-        found = list(_conversations(sources, columns, mistakes))
-        mistakes.stop()
-        where = sources[0] if sources else "the training data"
-        parts = split(found, validation_share, seed, mistakes, where)
-    for path, rows in zip((train, validation), parts, strict=True):
-        write_rows(path, rows)
-    turns = [turn["role"] for rows in parts for row in rows for turn in row["messages"]]
-    counts = {
-        "rows": len(found),
-        "duplicates": len(found) - sum(map(len, parts)),
-        "train": len(parts[0]),
-        "validation": len(parts[1]),
-        "assistant_turns": turns.count("assistant"),
-    }
-    stats.write_text(json.dumps(counts, indent=1) + "\n")
-    print(f"sft: {counts}")
-
-
-def _conversations(sources, columns, mistakes):
-    for path in sorted(sources):
-        if path.suffix not in READERS:
-            mistakes.add(path, text=f"expected one of *{', *'.join(READERS)}; convert the file")
-            continue
-        for place, row in READERS[path.suffix](path, mistakes):
-            for field, column in columns.items():
-                if column not in row:
-                    hint = f"found no column {column} for {field}, expected it as config names it"
-                    mistakes.add(path, text=f"{hint} under columns{near(column, row)}")
-            row |= {field: row[column] for field, column in columns.items() if column in row}
-            turns = _turns(row, mistakes, place)
-            if turns is not None and (messages := check_messages(turns, mistakes, place)):
-                yield {"messages": messages}
-
-
-def _turns(row, mistakes, place):
-    """What `check_messages` takes, from a row of any form, or None."""
-    for name in ("messages", "conversations"):
-        if isinstance(row.get(name), str):  # a cell of a CSV file
-            try:
-                row[name] = json.loads(row[name])
-            except (ValueError, RecursionError) as error:
-                mistakes.add(place, name, text=f"found no JSON ({error}), expected a list")
-                return None
-    if row.get("messages") is not None:
-        return message_turns(row["messages"], mistakes, place)
-    if row.get("conversations") is not None:
-        turns = message_turns(
-            row["conversations"], mistakes, place, "conversations", "from", "value"
+        reader = Conversations(mistakes)
+        counts = write_split(
+            conversations(),
+            [(train, train_places), (validation, validation_places)],
+            share=validation_share,
+            seed=seed,
+            mistakes=mistakes,
+            where=sources[0] if sources else "the training data",
+            size=lambda row: sum(turn["role"] == "assistant" for turn in row["messages"]),
         )
-        return turns and [
-            (path, SHAREGPT_ROLES.get(str(role), role), *rest) for path, role, *rest in turns
-        ]
-    system = [(("system",), "system", ("system",), row["system"])] if row.get("system") else []
-    for asked, answered in (("instruction", "output"), ("prompt", "completion")):
-        if asked in row:
-            question, answer = row[asked], row.get(answered)
-            if isinstance(question, list):  # both sides as messages
-                turns = [
-                    message_turns(value, mistakes, place, name)
-                    for name, value in ((asked, question), (answered, answer))
-                ]
-                return None if None in turns else system + turns[0] + turns[1]
-            if isinstance(question, str) and (more := row.get("input")):
-                question = f"{question}\n\n{more}"
-            user = ((asked,), "user", (asked,), question)
-            return [*system, user, ((answered,), "assistant", (answered,), answer)]
-    hints = [hint for key in row if (hint := near(key, FIELDS))]
-    found = ", ".join(row) or "no fields"
-    mistakes.add(
-        place, text=f"found {found}, expected {FORMS}, or `columns` in config{''.join(hints[:1])}"
-    )
-    return None
+    counts |= {
+        "assistant_turns": counts.pop("size"),
+        "turns": reader.turns["turns"],
+        "readable": reader.turns["readable"],
+        "converted": dict(sorted(reader.converted.items())),
+        "notes": dict(sorted(mistakes.notes.items())),
+    }
+    stats.write_text(json.dumps(counts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print("sft: " + ", ".join(f"{value} {key}" for key, value in [*counts.items()][:5]))
+    _show(counts)
+
+
+def _show(counts):
+    """Print what was converted, and what was not used."""
+    turns, readable = counts["turns"], counts["readable"]
+    print(f"sft: the agent reads {readable} of {turns} turns of the assistant as they were")
+    if readable < FEW * turns:
+        print(
+            "sft: WARNING: few turns are in the agent's form, `Thought: ...` and then "
+            "`Action: ...` or `Answer: ...`; check how the others were converted"
+        )
+    for name in ("converted", "notes"):
+        for text, number in counts[name].items():
+            print(f"sft: {'converted ' * (name == 'converted')}{text} ({number} times)")
 
 
 if "snakemake" in globals():

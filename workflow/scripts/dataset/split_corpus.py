@@ -4,29 +4,54 @@
 def split_corpus(corpus, train, validation, *, validation_share):
     """Cut a text once, by characters, and change nothing in it.
 
+    A part above two million characters is cut into several rows, at paragraphs if it has them.
+
     Args:
         corpus: the text, UTF-8.
-        train, validation: JSONL to write, one row with "text".
+        train, validation: JSONL to write, rows with "text": one, or several for a long text.
         validation_share: share of the characters, at the end of the text, that is held out.
 
     Raises:
         UserError: the text is no UTF-8, holds marks of the chat template, or is too short.
     """
     from specialist.core.errors import UserError
+    from specialist.core.scratch import scratch
     from specialist.core.text import write_rows
-    from specialist.data.formats import Mistakes, check_text, read_text
+    from specialist.data.corpus import LONGEST, blocks, pieces
+    from specialist.data.formats import Mistakes, check_text
 
+    length = 0
     with Mistakes() as mistakes:
-        text = read_text(corpus, mistakes)
-        mistakes.stop()
-        check_text(text, mistakes, corpus)
-    cut = int(len(text) * (1 - validation_share))
-    parts = text[:cut], text[cut:]
-    if not all(part.strip() for part in parts):
-        raise UserError(f"{corpus}: found {len(text)} characters, too few to split; add text")
-    for path, part in zip((train, validation), parts, strict=True):
-        write_rows(path, [{"text": part}])
-    print(f"{corpus}: {len(parts[0])} characters for training, {len(parts[1])} held out")
+        for block in blocks(corpus, mistakes):
+            check_text(block, mistakes, corpus)
+            length += len(block)
+    cut, written = int(length * (1 - validation_share)), []
+    with scratch(train) as folder:
+        for path, begin, end in ((train, 0, cut), (validation, cut, length)):
+            part = _between(blocks(corpus, mistakes), begin, end)
+            made = folder / path.name
+            write_rows(made, ({"text": piece} for piece in pieces(part, LONGEST)))
+            written.append(made)
+        if any(_blank(made) for made in written):
+            raise UserError(f"{corpus}: found {length} characters, too few to split; add text")
+        for made, path in zip(written, (train, validation), strict=True):
+            made.replace(path)
+    print(f"{corpus}: {cut} characters for training, {length - cut} held out")
+
+
+def _between(blocks, begin, end):
+    """Yield what blocks hold from one character to another."""
+    place = 0
+    for block in blocks:
+        if part := block[max(0, begin - place) : max(0, end - place)]:
+            yield part
+        place += len(block)
+
+
+def _blank(path):
+    from specialist.core.text import read_rows
+
+    return not any(row["text"].strip() for row in read_rows(path))
 
 
 if "snakemake" in globals():

@@ -97,7 +97,7 @@ class Chat:
 
         Returns:
             (ids, mask): the tokens, and of each whether it is the assistant's: of its text, or
-            the control token that ends its turn.
+            the control token that ends its turn. A message of weight 0 counts as nobody's.
 
         Raises:
             UserError: as `ids`.
@@ -118,7 +118,7 @@ class Chat:
                 continue
             ids += self._tokenize(part)
             # It writes all up to that token, blanks at the end of its text among it.
-            own = [begin for begin, turn in begins if messages[turn]["role"] == "assistant"]
+            own = [begin for begin, turn in begins if _carries_loss(messages[turn])]
             begin, starts = min(own, default=len(part)), self._model.starts(part)
             ends = [*starts[1:], len(part)]
             mask += [
@@ -186,6 +186,10 @@ class Chat:
                     written += piece
                 if written:
                     yield None, written, begins
+
+
+def _carries_loss(message):
+    return message["role"] == "assistant" and message.get("weight", 1) != 0
 
 
 def _body(content):

@@ -1,18 +1,14 @@
 """Documents of a corpus, read one after the other: files of any size, in bounded memory."""
 
 import json
-from collections import Counter
 
 from specialist.core.schema_errors import near
-from specialist.data.formats import (
-    _decode,
-    check_messages,
-    check_text,
-    message_turns,
-    read_jsonl,
-)
+from specialist.data.files import OPENERS, decoded, is_file, kind, opened
+from specialist.data.formats import check_text
+from specialist.data.messages import check_messages, message_turns
+from specialist.data.reading import READERS, rows
 
-TEXTS, ROWS = (".txt", ".md"), (".jsonl",)
+TEXTS = (".txt", ".md")
 PIECE = 8000  # characters in a piece of a text file; a longer paragraph stays whole
 LONGEST = 2_000_000  # characters in any document; what is longer is cut at the best border
 BLOCK = 1 << 20  # bytes read at a time
@@ -21,64 +17,68 @@ KEYS = ("text", "messages")
 
 
 class Documents:
-    """Iterates over the checked documents of files: {"text"} or {"messages"}.
+    """Iterates over (place, document) of files; a document is {"text"} or {"messages"}.
 
     Text is brought to Unicode's composed form (NFC) with newlines of one kind. A text file is
     cut between paragraphs, into pieces of up to 8,000 characters. Any document above two million
     characters is cut at a paragraph, a line or a blank.
 
     Args:
-        sources: *.txt, *.md and *.jsonl (rows with "text" or "messages"), UTF-8.
-        mistakes: `specialist.data.formats.Mistakes`.
+        sources: *.txt and *.md, UTF-8, plain or compressed, and the files that
+            `specialist.data.reading.rows` reads, with rows of "text" or "messages".
+        mistakes: `specialist.data.formats.Mistakes`; it counts other keys of rows as notes.
 
     Attributes:
-        cut: rows that were cut because they are too long.
-        ignored: Counter of the keys of rows that nothing reads.
+        cut: number of rows that were cut because they are too long.
     """
 
     def __init__(self, sources, mistakes):
         self.sources, self.mistakes = sorted(sources), mistakes
-        self.cut, self.ignored = 0, Counter()
+        self.cut = 0
 
     def __iter__(self):
         for path in self.sources:
-            if path.suffix in TEXTS:
-                for piece in pieces(self._blocks(path), PIECE):
-                    yield {"text": piece.strip("\n")}
-            elif path.suffix in ROWS:
-                for place, row in read_jsonl(path, self.mistakes):
-                    yield from self._documents(row, place)
+            form, packed = kind(path)
+            if form in TEXTS:
+                if is_file(path, self.mistakes):
+                    for piece in pieces(self._checked(path), PIECE):
+                        yield path, {"text": piece.strip("\n")}
+            elif form in READERS and not (packed and form == ".parquet"):
+                for place, row in rows(path, self.mistakes):
+                    for document in self._documents(row, place):
+                        yield place, document
             else:
-                text = "expected *.txt, *.md or *.jsonl; convert the file or remove it"
+                known = ", ".join(f"*{name}" for name in (*TEXTS, *READERS))
+                packed = f"text also with {', '.join(OPENERS)}"
+                text = f"expected one of {known}, {packed}; convert the file or remove it"
                 self.mistakes.add(path, text=text)
 
-    def _blocks(self, path):
-        """Checked blocks of a text file, about a megabyte each, in whole lines if it has them."""
-        line, rest = 1, b""
-        with open(path, "rb") as file:
-            while data := rest + file.read(BLOCK):
-                last = len(data) < len(rest) + BLOCK
-                end = len(data) if last else _line_end(data)
-                data, rest = data[:end], data[end:]
-                text = _decode(data, path, self.mistakes, line)
-                text = None if text is None else check_text(text, self.mistakes, path)
-                if text is None:
-                    return
-                yield text
-                line += data.count(b"\n")
+    def _checked(self, path):
+        """Checked blocks of a text file, up to the first mistake."""
+        for block in blocks(path, self.mistakes):
+            if (text := check_text(block, self.mistakes, path)) is None:
+                return
+            yield text
 
     def _documents(self, row, place):
         """The documents of a row: one, or several if its text is too long."""
-        if len(found := [key for key in KEYS if key in row]) != 1:
+        if len(found := [key for key in KEYS if row.get(key) is not None]) != 1:
+            found = found or [key for key in KEYS if key in row]
+        if len(found) != 1:
             hints = [hint for key in row if (hint := near(key, KEYS))]
             names = " and ".join(found) or ", ".join(row) or "no keys"
             expected = "one of the two" if found else f"text or messages{''.join(hints[:1])}"
             self.mistakes.add(place, text=f"found {names}, expected {expected}")
             return
-        self.ignored.update(key for key in row if key not in KEYS)
-        if "messages" in row:
+        for key in row:
+            if key not in KEYS:
+                self.mistakes.note(f"the key {key} is not used")
+        if found == ["messages"]:
             turns = message_turns(row["messages"], self.mistakes, place)
             if messages := turns and check_messages(turns, self.mistakes, place):
+                if any("weight" in turn for turn in messages):
+                    text = "weight 0 of a message: pretraining learns every token of the corpus"
+                    self.mistakes.note(text)
                 yield {"messages": messages}
             return
         text = check_text(row["text"], self.mistakes, place, "text")
@@ -87,6 +87,22 @@ class Documents:
             yield from ({"text": piece.strip("\n")} for piece in pieces([text], LONGEST))
         elif text is not None:
             yield {"text": text}
+
+
+def blocks(path, mistakes):
+    """Yield the text of a UTF-8 file, about a megabyte at a time, in whole lines if it has them.
+
+    It ends at the first byte that is not UTF-8.
+    """
+    line, rest = 1, b""
+    with opened(path) as file:
+        while data := rest + (read := file.read(BLOCK)):
+            end = _line_end(data) if read else len(data)
+            data, rest = data[:end], data[end:]
+            if (text := decoded(data, path, mistakes, line)) is None:
+                return
+            yield text
+            line += data.count(b"\n")
 
 
 def pieces(blocks, size):
@@ -121,13 +137,15 @@ def _paragraphs(blocks):
 
 def _bounded(text):
     """Parts of up to `LONGEST` characters, each but the last ending at a border."""
-    while len(text) > LONGEST:
-        found = (text.rfind(border, 0, LONGEST) + len(border) for border in BORDERS)
+    begin = 0
+    while len(text) - begin > LONGEST:
+        limit = begin + LONGEST
+        found = (text.rfind(border, begin, limit) + len(border) for border in BORDERS)
         # A border in the first half would leave a small part.
-        end = next((end for end in found if end > LONGEST // 2), LONGEST)
-        yield text[:end]
-        text = text[end:]
-    yield text
+        end = next((end for end in found if end > begin + LONGEST // 2), limit)
+        yield text[begin:end]
+        begin = end
+    yield text[begin:]
 
 
 def _line_end(data):

@@ -1,5 +1,7 @@
 """Which documents are held out, by their content and a seed alone."""
 
+LARGE = 10  # groups that fill the share are the largest that may be held out
+
 
 def first_of_equal(digests):
     """Which rows equal no earlier one, bool [n].
@@ -21,8 +23,8 @@ def held_out(digests, groups, share):
     """Which documents are for validation, bool [n]; a group of near-duplicates stays together.
 
     A group falls by the digest of one of its documents, so that a new document moves no other,
-    and hardly ever a near-duplicate of its own. A group larger than the whole share is for
-    training. At least one group is on either side.
+    and hardly ever a near-duplicate of its own. A group larger than a tenth of the share is for
+    training: held out, it would outweigh the rest. At least one group is on either side.
 
     Args:
         digests: uint64 array [n, 2] of documents that differ, evenly distributed.
@@ -38,7 +40,7 @@ def held_out(digests, groups, share):
     starts = np.flatnonzero(first)
     sizes = np.diff(starts, append=len(order))
     ranks = digests[order[starts], 0] / 2.0**64
-    large = sizes > max(1.0, share * len(digests))
+    large = sizes > max(1, share * len(digests) / LARGE)
     chosen = (ranks <= share) & ~large
     if not chosen.any():
         chosen[np.lexsort((ranks, sizes * large))[0]] = True

@@ -7,7 +7,8 @@ import jsonschema
 
 from specialist.agent.environment import SEARCH
 from specialist.core.schema_errors import near
-from specialist.data.formats import check_text, read_jsonl
+from specialist.data.formats import check_text
+from specialist.data.json_rows import read_jsonl
 from specialist.data.toolbox import fits, schema
 
 

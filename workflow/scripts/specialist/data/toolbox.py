@@ -12,7 +12,7 @@ import yaml
 from specialist.agent.database import BadScript, dump, open_database, reason, statements
 from specialist.agent.environment import SEARCH
 from specialist.core.schema_errors import explain, near
-from specialist.data.formats import read_text
+from specialist.data.files import read_text
 from specialist.data.tool_yaml import read_yaml, written
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"

@@ -18,6 +18,7 @@ from pathlib import Path
 from specialist.core.errors import UserError
 from specialist.core.files import flush, write_whole
 from specialist.core.hardware import identity, machine, peak_memory_mb
+from specialist.core.places import cited
 from specialist.engine import cache, forced, job_lock, records, sizes
 from specialist.engine.checkpoints import Checkpoints
 from specialist.engine.console import Tee, import_clock
@@ -58,7 +59,7 @@ def run(function, snakemake):
                 with job_lock.lock([*paths(snakemake.output)]):
                     _run(function, snakemake)
             except UserError as error:
-                print(f"\n{failure(snakemake.rule)}{error}\n")
+                print(f"\n{failure(snakemake.rule)}{cited(str(error))}\n")
                 sys.exit(1)
             except Exception as error:
                 cause = shortage(error, [*paths(snakemake.output)]) or _damage(error, snakemake)

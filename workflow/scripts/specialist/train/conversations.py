@@ -92,7 +92,8 @@ def encode(path, rows, tokenizer, max_length, drawn=None):
         drawn: numbers of the rows that are taken, from 0; None for all.
 
     Returns:
-        list of {"input_ids", "assistant_masks"}: ids, and 1 for each that carries loss.
+        list of {"input_ids", "assistant_masks"}: ids, and 1 for each that carries loss:
+        what the assistant says, but for messages of weight 0.
 
     Raises:
         UserError: names the first one that training would have to cut, or that the chat template

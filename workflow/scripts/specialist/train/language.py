@@ -7,7 +7,7 @@ BATCH = 16  # windows that are measured at a time
 
 
 def one_text(path, sequence):
-    """Token ids of a text, int64 [1 + n]; the first is <|endoftext|>, which is no part of it.
+    """Token ids of a text, [1 + n]; the first is <|endoftext|>, which is no part of it.
 
     Args:
         path: .npy of its tokens and <|endoftext|> behind them.
@@ -18,7 +18,7 @@ def one_text(path, sequence):
     """
     import numpy as np
 
-    ids = np.roll(np.load(path).astype(np.int64), 1)
+    ids = np.roll(np.load(path, mmap_mode="r"), 1)
     if len(ids) <= sequence + 1:
         raise UserError(
             f"{path}: found {len(ids) - 1} tokens of text, expected more than the {sequence} of "
@@ -38,7 +38,7 @@ def windows(ids, rows, sequence, generator):
     import torch
 
     starts = generator.integers(0, len(ids) - sequence, rows)
-    return torch.from_numpy(ids[starts[:, None] + np.arange(sequence + 1)])
+    return torch.from_numpy(ids[starts[:, None] + np.arange(sequence + 1)].astype(np.int64))
 
 
 def training(
@@ -94,10 +94,11 @@ def nats_of(loss, ids, sequence, device):
     import torch
 
     rows = np.lib.stride_tricks.sliding_window_view(ids, sequence + 1)[::sequence]
-    batches = [rows[i : i + BATCH].copy() for i in range(0, len(rows), BATCH)]
+    batches = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
     if (rest := ids[len(rows) * sequence :]).size > 1:
         batches.append(rest[None])
     with torch.inference_mode():
         return sum(
-            loss(torch.from_numpy(batch).to(device)).item() * batch[:, 1:].size for batch in batches
+            loss(torch.from_numpy(batch.astype(np.int64)).to(device)).item() * batch[:, 1:].size
+            for batch in batches
         )

@@ -22,15 +22,22 @@ NEEDS_DATABASE, NEEDS_HANDBOOK = {"sft", "tasks"}, {"corpus", "sft", "kb", "task
 # Part -> files of a user's folder that it may be.
 PARTS = {
     "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl"),
-    "sft": ("sft.jsonl", "sft.csv", "sft.parquet"),
-    "preferences": ("preferences.jsonl",),
+    # The readers refuse any other kind by name.
+    "sft": ("sft.jsonl", "sft.csv", "sft.parquet", "sft.*"),
+    "preferences": ("preferences.jsonl", "preferences.*"),
     "kb": ("kb/*.md", "kb/*.txt"),
     "tools": ("tools.yaml",),
     "database": ("database.sql",),
     "tasks": ("tasks.jsonl",),
 }
 # Parts that are folders of texts, and the endings of their files.
-FOLDERS = {"corpus": (".txt", ".md", ".jsonl"), "kb": (".md", ".txt")}
+FOLDERS = {
+    "corpus": (
+        ".txt", ".md", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet",
+        ".gz", ".bz2", ".xz", ".zst",
+    ),
+    "kb": (".md", ".txt"),
+}  # fmt: skip
 
 
 class Datasets:
@@ -87,7 +94,7 @@ class Datasets:
         folder = Path(given["path"])
         if name in FOLDERS:
             return [str(path) for path in texts(folder / name, FOLDERS[name])]
-        return sorted(str(folder / file) for file in PARTS[name] if (folder / file).exists())
+        return sorted({str(path) for pattern in PARTS[name] for path in folder.glob(pattern)})
 
     def sources(self, dataset):
         """The names of a dataset's articles: their paths below its kb/, in the articles' order."""
@@ -119,7 +126,8 @@ class Datasets:
             )
         lines = [f"dataset {dataset}: is not complete; each part is needed only by what uses it"]
         for part in lacking:
-            files = f"{given['path']}/{' or '.join(PARTS[part])}"
+            usual = [name for name in PARTS[part] if not name.endswith(".*")]
+            files = f"{given['path']}/{' or '.join(usual)}"
             reason = f": it {needed[part]}" if part in needed else ""
             lines.append(f"found no {part} in {given['path']}, expected {files}{reason}")
         lines.append(f"{OVERLAYS} are ready for datasets without some of them")
