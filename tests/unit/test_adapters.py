@@ -56,6 +56,7 @@ class Adapter:
             "model": base / "model.safetensors",
             "config": base / "config.json",
             "system_prompt": folder / "prompt.txt",
+            "pretraining_tokens": [],
             "adapter": folder / "adapter_model.safetensors",
             "adapter_config": folder / "adapter_config.json",
             "figures": folder / "training.json",
