@@ -16,6 +16,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 from specialist.engine.digest import digest, sources
+from specialist.config.files import guard, read
 from specialist.config.load import load
 from specialist.engine.forced import VARIABLE, announce, selection
 from specialist.config.params import resolver
@@ -23,6 +24,7 @@ from specialist.config.paths import Paths
 from specialist.config.settings.adapters import Batches, DpoTraining, LoraTraining
 from specialist.config.settings.bases import FurtherPretraining, HubModel, Pretraining
 from specialist.config.settings.datasets import Corpus
+from specialist.config.settings.fields import NAME
 from specialist.config.settings.systems import (
     AgentLimits,
     Chunking,
@@ -34,6 +36,13 @@ from specialist.config.experiments import cores, lay_out
 from specialist.preflight.check import enforce
 from specialist.engine.sources import notice_changes
 from specialist.core.errors import UserError
+
+try:
+    if not guard():  # no profile did it, so that Snakemake has read these already
+        for path in workflow.overwrite_configfiles:
+            read(path)
+except UserError as error:
+    raise WorkflowError(str(error))
 
 
 configfile: "config/config.yaml"
@@ -72,14 +81,16 @@ onstart:
         raise WorkflowError(str(error))
 
 
+# Adapters and systems may be thousands, which a pattern of all names would make slow. Their rules
+# look each name up, and say which name is nearest to one that does not exist.
 wildcard_constraints:
     dataset="|".join(config["datasets"]),
     base="|".join(config["bases"]),
-    adapter="|".join(config["adapters"]),
-    model="|".join([*config["bases"], *config["adapters"]]),
+    adapter=NAME,
+    model=NAME,
     quantization="|".join(config["quantizations"]),
     index="|".join(config["indexes"]),
-    system="|".join(config["systems"]),
+    system=NAME,
     experiment="|".join(experiments),
     shape="|".join(config["shapes"]),
 

@@ -95,14 +95,14 @@ def test_it_works_in_another_place(released, tmp_path):
 
 def test_its_search_finds_what_the_evaluation_found(released):
     from specialist.rag.retrieval import Searcher
-    from specialist.release.deployment import Index
+    from specialist.release.deployment import open_index
 
     index = released.folder / "results/food-delivery/index/minilm"
     queries = ["late delivery", "my soup was cold", "cancel it", "Where is FD12345?"]
     with Searcher(index / "chroma.zip", index / "embeddings.json", index / "encoder.gguf",
                   index / "shift.npy", top_k=3) as searcher:  # fmt: skip
         expected = searcher.search_all(queries)
-    own = Index(released.folder / TARGET / "index", 3)
+    own = open_index(released.folder / TARGET / "index", 3)
     for query, hits in zip(queries, expected, strict=True):
         assert [hit["text"] for hit in own.search(query)] == [hit["text"] for hit in hits]
     own.close()

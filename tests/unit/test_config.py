@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,33 @@ def test_quantization_of_a_model_is_f16_unless_named():
     assert "quantization" not in config["systems"]["random"]
 
 
+def test_null_removes_a_key_at_every_level():
+    config = load(
+        changed({"systems/random/index": None, "adapters/lora-r16/rank": None, "agent": None})
+    )
+    assert "index" not in config["systems"]["random"]
+    assert config["adapters"]["lora-r16"]["rank"] == 16 and config["agent"]["context"] == 1024
+
+
+def test_ten_thousand_adapters_load_in_a_moment():
+    entries = {f"lora-{i}": {"base": "small", "rank": i % 64 + 1} for i in range(10_000)}
+    config = changed({"adapters": DEFAULT["adapters"] | entries})
+    begin = time.process_time()
+    loaded = load(config)
+    loading = time.process_time() - begin
+    assert len(loaded["adapters"]) == 10_001
+    assert loading < 1.5  # 0.2 s on an idle core; anything quadratic takes minutes
+
+
+def test_a_mistake_in_each_of_many_entries_is_listed_up_to_a_limit():
+    entries = {f"lora-{i}": {"base": "smal"} for i in range(2000)}
+    with pytest.raises(UserError) as refused:
+        load(changed({"adapters": DEFAULT["adapters"] | entries}))
+    head, *lines = str(refused.value).split("\n")
+    assert head == "config: 2000 mistake(s)" and len(lines) == 51
+    assert lines[-1].strip() == "... and 1950 more"
+
+
 def test_null_removes_an_entry():
     assert "random" not in load(changed({"systems/random": None}))["systems"]
     assert "adapters.lora-r16" not in mistakes({"adapters/lora-r16": None})
@@ -128,7 +156,17 @@ MISTAKES = [
     ),
     ("adapters.lora-r16.method", {"adapters/lora-r16/method": "qlra"}, "mean qlora?"),
     ("adapters.lora-r16.dpo.betta", {"adapters/lora-r16/dpo": {"betta": 1}}, "mean beta?"),
+    # numbers that are none
+    ("adapters.lora-r16.alpha", {"adapters/lora-r16/alpha": float("nan")}, "found NaN", "finite"),
+    ("adapters.lora-r16.epochs", {"adapters/lora-r16/epochs": float("inf")}, "and finite"),
+    ("retrieval.top_k", {"retrieval/top_k": float("inf")}, "found Infinity", "whole number"),
+    ("retrieval.top_k", {"retrieval/top_k": 10**12}, "at most 100"),
     # names
+    ("adapters.{x}", {"adapters/{x}": {"base": "small"}}, "found this as a name"),
+    ("adapters.a.", {"adapters/a.": {"base": "small"}}, "found this as a name"),
+    ("adapters.Con.x", {"adapters/Con.x": {"base": "small"}}, "no file name on Windows"),
+    ("adapters.small", {"adapters/small": {"base": "small"}}, "is a name in bases too"),
+    ("datasets.paper", {"datasets/paper": {"path": "tests"}}, "results/paper is no dataset's"),
     ("adapters.rank 8", {"adapters/rank 8": {"base": "small"}}, "found this as a name"),
     ("systems.7", {"systems": {**DEFAULT["systems"], 7: {"policy": "random"}}}, "in quotes"),
     ("bases.Small", {"bases/Small": {}}, "differs from small in case alone"),

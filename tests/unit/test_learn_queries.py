@@ -16,6 +16,7 @@ from specialist.agent import react
 from specialist.config.paths import Paths
 from specialist.core.text import write_rows
 from specialist.data import simulation
+from specialist.engine.checkpoints import Checkpoints
 from specialist.rag.retrieval import Searcher
 from toy_dataset import SPECS
 
@@ -34,8 +35,19 @@ def company(request, tmp_path_factory):
     files = SimpleNamespace(**{name: folder / name for name in names}, spec=spec)
     files.embeddings, files.shift = folder / "embeddings.npy", folder / "shift.npy"
     files.store = folder / "chroma.zip"
-    chunk_kb(sorted((folder / "kb").iterdir()), files.chunks, max_words=120, overlap_words=0)
-    embed_chunks(files.chunks, [], files.embeddings, files.settings, model=MINILM, threads=1)
+    pages = sorted((folder / "kb").iterdir())
+    sizes = {"max_words": 120, "max_tokens": 0, "overlap_words": 0}
+    named = {"sources": [page.name for page in pages], "model": MINILM}
+    chunk_kb(pages, [], files.chunks, **named, **sizes)
+    embed_chunks(
+        files.chunks,
+        [],
+        files.embeddings,
+        files.settings,
+        model=MINILM,
+        threads=1,
+        checkpoints=Checkpoints(folder / "checkpoints", 60),
+    )
     build_chroma(files.chunks, files.embeddings, files.store)
     convert_encoder([], files.encoder, model=MINILM)
     write_rows(files.conversations, simulation.episodes(spec, EPISODES, 1))

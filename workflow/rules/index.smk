@@ -4,13 +4,18 @@
 rule chunk_kb:
     input:
         articles=lambda w: files.datasets.needed(w.dataset, "kb"),
+        weights=lambda w: files.indexes.weights(w.index),
     output:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
     log:
         "results/logs/{dataset}/chunk_kb/{index}.log",
     priority: 1  # it checks the articles
     params:
-        settings=settings(Chunking),
+        # The names in the folder decide the ids, and the cache knows inputs by their last names.
+        sources=lambda w: files.datasets.sources(w.dataset),
+        settings=settings(
+            Chunking, model=lambda w: config["indexes"][w.index]["embedding"]
+        ),
         code=digest("index/chunk_kb.py", "rag"),
     script:
         "../scripts/index/chunk_kb.py"

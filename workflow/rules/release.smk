@@ -11,7 +11,7 @@ rule describe_gguf:
     params:
         settings=settings(
             name=lambda w: f"{w.dataset}-{w.system}",
-            description=lambda w: f"Support agent for {w.dataset}",
+            description=lambda w: f"Specialist for {w.dataset}",
             license=config["release"]["license"],
             author=config["release"]["author"],
             base=lambda w: files.models.base_of(
@@ -48,6 +48,7 @@ rule write_card:
         unpack(lambda w: files.releases.figures(w.system)),
         template="workflow/report/card.md.jinja",
         scores="results/{dataset}/agent/{system}/scores.json",
+        baselines=lambda w: files.systems.baselines(w.system, w.dataset),
         leakage="results/{dataset}/prepared/leakage.json",
     output:
         card="results/{dataset}/release/{system}/README.md",
@@ -57,11 +58,12 @@ rule write_card:
         settings=settings(
             name=lambda w: f"{w.dataset}-{w.system}",
             license=config["release"]["license"],
+            data_license=config["release"]["data_license"],
             language=config["release"]["language"],
             author=config["release"]["author"],
             dataset=lambda w: w.dataset,
             source=lambda w: files.datasets.origin(w.dataset),
-            parts=lambda w: files.releases.described(w.system),
+            parts=lambda w: files.releases.described(w.system, w.dataset),
         ),
         code=digest("release/write_card.py", "report", "rag"),
     script:
@@ -78,10 +80,12 @@ rule make_release:
         license_text="LICENSE",
         prompt=config["agent"]["prompt"],
         tools=lambda w: files.systems.tools(w.system, config["dataset"]),
-        database=lambda w: files.datasets.file(config["dataset"], "database"),
+        database=lambda w: files.systems.database(w.system, config["dataset"]),
         articles=lambda w: files.releases.parts(w.system)["articles"],
         index=lambda w: files.releases.parts(w.system)["index"],
         tasks=f"results/{config['dataset']}/prepared/tasks.jsonl",
+        scores=f"results/{config['dataset']}/agent/{{system}}/scores.json",
+        baselines=lambda w: files.systems.baselines(w.system, config["dataset"]),
         programs=[
             f"workflow/scripts/{path}"
             for path in sources(
@@ -96,13 +100,14 @@ rule make_release:
     params:
         settings=settings(
             name=lambda w: f"{config['dataset']}-{w.system}",
-            settings={
+            limits={
                 "max_steps": config["agent"]["max_steps"],
                 "context": config["agent"]["context"],
                 "max_new_tokens": config["agent"]["max_new_tokens"],
                 "top_k": config["retrieval"]["top_k"],
             },
             examples=5,
+            sources=lambda w: files.releases.parts(w.system)["sources"],
         ),
         code=digest("release/make_release.py", "serve"),
     script:

@@ -1,5 +1,7 @@
 """Builds a Chroma store from the chunks of a knowledge base and their embeddings."""
 
+BATCH = 5000  # chunks that are added at a time
+
 
 def build_chroma(chunks, embeddings, store):
     """Write a persistent Chroma store with one collection, searched by cosine similarity.
@@ -16,22 +18,28 @@ def build_chroma(chunks, embeddings, store):
     """
     import contextlib
     import shutil
-    import tempfile
 
-    import numpy as np
+    from specialist.core.scratch import scratch
+    from specialist.rag.retrieval import chroma
 
-    from specialist.rag.retrieval import chroma, read_chunks
-
-    records, vectors = read_chunks(chunks), np.load(embeddings, allow_pickle=False)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch(store) as folder:
         with contextlib.closing(chroma(folder)) as client:
-            _fill(client, records, vectors)
+            _fill(client, chunks, embeddings)
         shutil.make_archive(store.with_suffix(""), "zip", folder)
 
 
-def _fill(client, records, vectors):
+def _fill(client, chunks, embeddings):
+    from specialist.core.errors import UserError
+    from specialist.core.progress import Progress
+    from specialist.rag.index_files import Chunks, blocks, open_vectors
     from specialist.rag.retrieval import COLLECTION
 
+    records, count = Chunks(chunks), len(open_vectors(embeddings))
+    if len(records) != count:
+        raise UserError(
+            f"{embeddings}: found {count} vectors, expected one for each of the {len(records)} "
+            f"chunks in {chunks}; delete both and give the command again"
+        )
     collection = client.create_collection(
         COLLECTION,
         # Vectors are always given: Chroma's own embedding function would download one.
@@ -40,19 +48,18 @@ def _fill(client, records, vectors):
         # exact search finds, which measure_retrieval checks.
         configuration={"hnsw": {"space": "cosine", "ef_search": 200, "num_threads": 1}},
     )
-    size = client.get_max_batch_size()
-    for start in range(0, len(records), size):
-        batch = records[start : start + size]
+    progress = Progress("build_chroma", count)
+    for start, vectors in blocks(embeddings, min(client.get_max_batch_size(), BATCH)):
+        batch = list(records.read(start, start + len(vectors)))
         collection.add(
             ids=[record["id"] for record in batch],
-            embeddings=vectors[start : start + size],
+            embeddings=vectors,
             documents=[record["text"] for record in batch],
             metadatas=[{key: record[key] for key in ("source", "title")} for record in batch],
         )
-    if not len(records) == len(vectors) == collection.count():
-        raise RuntimeError(
-            f"{len(records)} chunks, {len(vectors)} vectors, {collection.count()} in the store"
-        )
+        progress(start + len(vectors))
+    if collection.count() != count:
+        raise RuntimeError(f"{count} vectors, {collection.count()} in the store")
 
 
 if "snakemake" in globals():

@@ -1,11 +1,13 @@
 """Embeds the chunks of a knowledge base: the index in files with stable bytes."""
 
 import json
+import os
+import shutil
 
-from specialist.core.files import sha256
+BATCH = 2048  # chunks that are embedded between two looks at the clock
 
 
-def embed_chunks(chunks, weights, embeddings, settings, *, model, threads):
+def embed_chunks(chunks, weights, embeddings, settings, *, model, threads, checkpoints):
     """Write a vector for each chunk, and what made them.
 
     Args:
@@ -19,43 +21,89 @@ def embed_chunks(chunks, weights, embeddings, settings, *, model, threads):
             wants before a query and a document).
         model: "package:NAME", "path:FOLDER" or "hub:ID@REVISION".
         threads: CPU threads.
+        checkpoints: `specialist.engine.checkpoints.Checkpoints`.
 
     Raises:
         UserError: there is no such model, or it is not safe to load.
     """
-    import numpy as np
+    from specialist.core.files import sha256
+    from specialist.rag.embedding import (
+        SentenceEncoder,
+        document_prompt,
+        locate_model,
+        weights_sha256,
+    )
+    from specialist.rag.index_files import Chunks
 
-    from specialist.rag.embedding import SentenceEncoder, locate_model, weights_sha256
-    from specialist.rag.retrieval import embedded_text, read_chunks
-
-    texts = [embedded_text(chunk) for chunk in read_chunks(chunks)]
+    records = Chunks(chunks)
     encoder = SentenceEncoder(model, threads=threads, device=None)
-    vectors, transformer = encoder.documents(texts), encoder.transformer
-    tokens = transformer.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
-    truncated = sum(len(ids) > transformer.max_seq_length for ids in tokens)
-    if truncated:
+    prompts, most = encoder.transformer.prompts, encoder.max_tokens
+    _embed(records, encoder, embeddings, checkpoints)
+    if truncated := _too_long(records, encoder):
         print(
-            f"{truncated} of {len(texts)} chunks are longer than the {transformer.max_seq_length} "
-            "tokens that the model reads, their ends are not searched; lower max_words"
+            f"{len(truncated)} of {len(records)} chunks are longer than the {most} tokens that "
+            f"the model reads, their ends are not searched: {', '.join(truncated[:10])}"
         )
-    np.save(embeddings, vectors.astype(np.float32))
     made = {
         "model": model,
-        "dimension": vectors.shape[1],
+        "dimension": encoder.dimension,
         "weights_sha256": weights_sha256(locate_model(model)),
-        "chunks": len(texts),
+        "chunks": len(records),
         "chunks_sha256": sha256(chunks),
         "embeddings_sha256": sha256(embeddings),
-        "max_tokens": transformer.max_seq_length,
-        "truncated": truncated,
-        "prompts": {
-            "query": transformer.prompts.get("query") or "",
-            "document": next(
-                filter(None, map(transformer.prompts.get, ("document", "passage", "corpus"))), ""
-            ),
-        },
+        "max_tokens": most,
+        "truncated": len(truncated),
+        "prompts": {"query": prompts.get("query") or "", "document": document_prompt(prompts)},
     }
     settings.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+
+
+def _embed(records, encoder, embeddings, checkpoints):
+    """Write the vectors, a batch at a time, and go on where a killed run was."""
+    import numpy as np
+
+    from specialist.core.progress import Progress
+    from specialist.rag.index_files import embedded_text
+
+    # A checkpoint is the unfinished .npy; its name says how many of its rows are whole.
+    path = checkpoints.last()
+    done, total = int(path.name) if path else 0, len(records)
+    layout = {"descr": "<f4", "fortran_order": False, "shape": (total, encoder.dimension)}
+    if path is None:
+        checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        path = checkpoints.folder / "unfinished"
+        path.touch()
+    progress = Progress("embed_chunks", total, done)
+    # Written, not mapped: pages of a map count as memory in use.
+    with open(path, "r+b") as file:
+        np.lib.format.write_array_header_1_0(file, layout)
+        file.seek(done * encoder.dimension * 4, os.SEEK_CUR)
+        for start in range(done, total, BATCH):
+            stop = min(start + BATCH, total)
+            vectors = encoder.documents([*map(embedded_text, records.read(start, stop))])
+            file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
+            if checkpoints.due() and stop < total:
+                file.flush()
+                checkpoints.keep(path, stop)
+                path = checkpoints.folder / str(stop)
+            progress(stop)
+    shutil.copyfile(path, embeddings)
+
+
+def _too_long(records, encoder):
+    """Ids of the chunks that the model does not read to their ends."""
+    from specialist.rag.index_files import embedded_text
+
+    found = []
+    for start in range(0, len(records), BATCH):
+        batch = list(records.read(start, start + BATCH))
+        counts = encoder.count([*map(embedded_text, batch)])
+        found += [
+            record["id"]
+            for record, count in zip(batch, counts, strict=True)
+            if count > encoder.max_tokens
+        ]
+    return found
 
 
 if "snakemake" in globals():

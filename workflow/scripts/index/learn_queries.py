@@ -2,6 +2,8 @@
 
 import itertools
 
+MOST_TITLES = 20_000  # titles that are learned from; of a larger index evenly from all
+
 
 def learn_queries(
     conversations, chunks, embeddings, settings, encoder, shift, *, learn_from, threads
@@ -27,20 +29,20 @@ def learn_queries(
     """
     import numpy as np
 
-    from specialist.core.text import read_rows
     from specialist.rag.embedding import open_encoder
-    from specialist.rag.retrieval import read_chunks, shifted
+    from specialist.rag.index_files import Chunks, nearest, open_vectors, rows
+    from specialist.rag.retrieval import shifted
 
-    rows, vectors = list(read_rows(conversations)), np.load(embeddings, allow_pickle=False)
-    count, dimension = min(learn_from, len(rows)), vectors.shape[1]
-    read = (_lookup(rows[i * len(rows) // count]["messages"]) for i in range(count))
-    pairs = [(message, query) for message, query in read if message]
+    records, dimension = Chunks(chunks), open_vectors(embeddings).shape[1]
+    pairs = _pairs(conversations, learn_from)
     searched = sorted({query for message, query in pairs if query != message})
     if not searched:
         print("no conversation searches: queries stay as they are")
         np.save(shift, np.zeros((dimension, dimension), np.float32))
         return
-    titles = [chunk["title"] for chunk in read_chunks(chunks)]
+    step = -(-len(records) // MOST_TITLES)
+    titled = range(0, len(records), step)
+    titles = [records[number]["title"] for number in titled]
     texts = sorted({*itertools.chain(*pairs), *titles})
     with open_encoder(settings, encoder or None, threads) as model:
         embedded = dict(zip(texts, model.queries(texts), strict=True))
@@ -50,10 +52,11 @@ def learn_queries(
     )
 
     def found(queries):
-        return (queries @ vectors.T).argmax(axis=1)
+        return nearest(embeddings, queries, 1)[1][:, 0]
 
     sources = np.concatenate([asked, names]).astype(np.float64)
-    targets = np.concatenate([vectors[found(queries)], vectors]) - vectors.mean(axis=0)
+    targets = np.concatenate([rows(embeddings, found(queries)), rows(embeddings, titled)])
+    targets = targets - _mean(embeddings)
     learned = np.linalg.solve(sources.T @ sources + np.eye(dimension), sources.T @ targets)
     np.save(shift, learned.astype(np.float32))
     before, after = (found(part) == found(queries) for part in (asked, shifted(asked, learned)))
@@ -62,6 +65,27 @@ def learn_queries(
         f"{len(pairs)} messages: {before.mean():.1%} found what their conversation looks up, "
         f"{after.mean():.1%} do now; {moved} of {len(searched)} queries find another chunk"
     )
+
+
+def _mean(embeddings):
+    """The mean of all vectors."""
+    from specialist.rag.index_files import blocks, open_vectors
+
+    count = len(open_vectors(embeddings))
+    return sum(part.mean(axis=0) * (len(part) / count) for _, part in blocks(embeddings))
+
+
+def _pairs(conversations, learn_from):
+    """What was asked and looked up in the conversations that are read, evenly from all."""
+    from specialist.core.text import read_rows
+
+    total = sum(1 for _ in read_rows(conversations))
+    count = min(learn_from, total)
+    taken = {i * total // count for i in range(count)}
+    read = (
+        _lookup(row["messages"]) for i, row in enumerate(read_rows(conversations)) if i in taken
+    )
+    return [(message, query) for message, query in read if message]
 
 
 def _lookup(messages):

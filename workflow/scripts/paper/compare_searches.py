@@ -26,39 +26,32 @@ def compare_searches(
     Raises:
         UserError: no task names an article.
     """
-    import bm25s
     import numpy as np
 
     from specialist.core.errors import UserError
     from specialist.core.text import read_rows
     from specialist.rag.embedding import open_encoder
-    from specialist.rag.retrieval import (
-        embedded_text,
-        read_chunks,
-        recall,
-        reciprocal_rank,
-        shifted,
-    )
+    from specialist.rag.index_files import Chunks, nearest
+    from specialist.rag.retrieval import open_shift, recall, reciprocal_rank, shifted
 
     asked = [task for task in read_rows(tasks) if task.get("kb")]
     if not asked:
         raise UserError(f"{tasks}: no task names an article under kb")
-    messages, records = [task["message"] for task in asked], read_chunks(chunks)
-    vectors = np.load(embeddings, allow_pickle=False)
+    messages, records = [task["message"] for task in asked], Chunks(chunks)
     with open_encoder(settings, encoder or None, threads) as opened:
         queries = opened.queries(messages)
-    scores = {EMBEDDED: queries @ vectors.T}
+    ranked = {EMBEDDED: nearest(embeddings, queries, DEPTH)[1]}
     if shift:
-        scores[LEARNED] = shifted(queries, np.load(shift, allow_pickle=False)) @ vectors.T
-    scores[WORDS] = _bm25(bm25s, [embedded_text(record) for record in records], messages)
-    scores[CHANCE] = np.random.default_rng(seed).random((len(asked), len(records)))
-    sources = np.array([record["source"] for record in records])
+        moved = shifted(queries, open_shift(shift, queries.shape[1]))
+        ranked[LEARNED] = nearest(embeddings, moved, DEPTH)[1]
+    random = np.random.default_rng(seed)
+    ranked[WORDS] = [*map(_first, _bm25(records, messages))]
+    ranked[CHANCE] = [_first(random.random(len(records))) for _ in asked]
     found = {}
-    for method in [method for method in METHODS if method in scores]:
-        ranked = sources[np.argsort(-scores[method], axis=1, kind="stable")[:, :DEPTH]]
+    for method in [method for method in METHODS if method in ranked]:
         judged = {
-            task["id"]: (row.tolist(), set(task["kb"]))
-            for task, row in zip(asked, ranked, strict=True)
+            task["id"]: ([records[number]["source"] for number in numbers], set(task["kb"]))
+            for task, numbers in zip(asked, ranked[method], strict=True)
         }
         found[method] = {
             "recall_at_1": {name: recall(row[:1], right) for name, (row, right) in judged.items()},
@@ -68,16 +61,23 @@ def compare_searches(
     searches.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def _bm25(bm25s, documents, queries):
-    """Scores of the documents for each query: [queries, documents]."""
-    import numpy as np
+def _first(scores):
+    """Numbers of the best chunks, best first."""
+    return (-scores).argsort(kind="stable")[:DEPTH]
+
+
+def _bm25(records, queries):
+    """Yield the scores of all chunks for each query."""
+    import bm25s
+
+    from specialist.rag.index_files import embedded_text
 
     def words(texts, ids):
         return bm25s.tokenize(texts, stopwords="en", return_ids=ids, show_progress=False)
 
     model = bm25s.BM25()
-    model.index(words(documents, ids=True), show_progress=False)
-    return np.stack([model.get_scores(query) for query in words(queries, ids=False)])
+    model.index(words([*map(embedded_text, records)], ids=True), show_progress=False)
+    return map(model.get_scores, words(queries, ids=False))
 
 
 if "snakemake" in globals():

@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+from specialist.core.errors import UserError
+
 
 def make_release(
-    model, modelfile, card, license_text, prompt, tools, database, articles, index, tasks, programs,
-    requirements, release, *, name, settings, examples,
+    model, modelfile, card, license_text, prompt, tools, database, articles, index, tasks, scores,
+    baselines, programs, requirements, release, *, name, limits, examples, sources,
 ):  # fmt: skip
     """Write the folder `release`.
 
@@ -16,21 +18,29 @@ def make_release(
         license_text: file of the licence of the programs.
         prompt: Jinja template of the system message.
         tools, database: tools.yaml and SQL script, or empty lists.
-        articles: files of the knowledge base.
+        articles: files of the knowledge base; folders below its own are kept.
         index: files of the canonical index (chunks, embeddings, settings, encoder, perhaps
             what it learned), or an empty list.
         tasks: JSONL of the evaluation; the first one lends its session, and some are examples.
+        scores: JSON of score.
+        baselines: the same of the systems that it should be better than; see
+            `specialist.config.layout.Layout.baselines`.
         programs: chat.py, serve.py, verify_release.py and the modules that they import.
         requirements: pins of what the programs need.
         release: folder to write.
         name: the model's name.
-        settings: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
+        limits: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
+        sources: paths of the articles below kb/.
         examples: most tasks to show to who opens the chat, with their sessions.
+
+    Raises:
+        UserError: the name of an article cannot stand in SHA256SUMS.
     """
-    from verify_release import SUMS, files, sha256
+    from verify_release import SUMS, sha256, walk
 
     from specialist.core.text import read_rows
-    from specialist.release.deployment import SETTINGS
+    from specialist.release.contents import DATABASE, INDEX, SETTINGS, TOOLS
+    from specialist.release.standing import notice
 
     _copy(model, release / "model.gguf")
     _copy(modelfile, release / "Modelfile")
@@ -38,12 +48,13 @@ def make_release(
     _copy(license_text, release / "LICENSE")
     _copy(prompt, release / "prompt.jinja")
     _copy(requirements, release / "requirements.txt")
-    for path, target in ((tools, "tools.yaml"), (database, "database.sql")):
+    for path, target in ((tools, TOOLS), (database, DATABASE)):
         if path:
             _copy(path, release / target)
-    for folder, paths in (("kb", articles), ("index", index)):
-        for path in paths:
-            _copy(path, release / folder / path.name)
+    for path, source in zip(articles, map(_listable, sources), strict=True):
+        _copy(path, release / "kb" / source)
+    for path in index:
+        _copy(path, release / INDEX / path.name)
     for path in programs:
         _copy(path, release / _place(path))
     asked = {}
@@ -52,16 +63,36 @@ def make_release(
         asked.setdefault(row["kind"], shown)
     # One of each kind; the account of the first is the one that a chat opens by itself.
     shown = list(asked.values())[:examples]
-    about = {"name": name, **settings, "session": shown[0]["session"], "examples": shown}
+    given = ((TOOLS, tools), (DATABASE, database), (INDEX, index))
+    parts = [part for part, files in given if files]
+    about = {"name": name, **limits, "parts": parts, "session": shown[0]["session"]}
+    about["examples"] = shown
+    if warning := notice(_json(scores), {path.parent.name: _json(path) for path in baselines}):
+        about["notice"] = warning
+        print(f"WARNING: {warning}")
     text = json.dumps(about, indent=1, ensure_ascii=False)
     (release / SETTINGS).write_text(text + "\n", encoding="utf-8")
-    sums = "".join(f"{sha256(release / path)}  {path}\n" for path in files(release))
+    sums = "".join(f"{sha256(release / path)}  {path}\n" for path, _ in walk(release))
     (release / SUMS).write_text(sums, encoding="utf-8")
 
 
 def _copy(source, target):
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
+
+
+def _json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _listable(source):
+    """The path of an article, if SHA256SUMS can list it."""
+    if not source.isprintable() or "\\" in source:
+        raise UserError(
+            f"{ascii(source)}: a release lists its files by name, one per line; rename the article "
+            "without line feeds, backslashes and characters that cannot be printed"
+        )
+    return source
 
 
 def _place(program):

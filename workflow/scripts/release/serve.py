@@ -6,18 +6,27 @@ all requests until the server ends.
 
 import sys
 
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # a release holds what it was released with
+
 from chat import arguments, session
 
 from specialist.core.errors import UserError
+from specialist.release.terminal import warn
 
 
 def main():
     parser = arguments(__doc__)
     parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1")
     parser.add_argument("--waiting", type=int, default=8, help="most requests that wait")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME",
+                        help="another name in the address that clients use")  # fmt: skip
     given = parser.parse_args()
+    if not 0 <= given.port <= 65535 or given.waiting < 0:
+        parser.error("expected a port of 0 to 65535, and at least 0 requests that wait")
     import uvicorn
 
+    from specialist.release.guard import LOOPBACK, options
     from specialist.release.serving import Server, application
 
     try:
@@ -26,8 +35,11 @@ def main():
         )
     except UserError as error:
         sys.exit(f"Error: {error}")
-    app = application(server, ["127.0.0.1", "localhost"])
-    uvicorn.run(app, host="127.0.0.1", port=given.port)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    warn(server.specialist.settings, sys.stderr)
+    app = application(server, [*LOOPBACK, *map(str.lower, given.allow_host)])
+    uvicorn.run(app, host="127.0.0.1", port=given.port, **options())
 
 
 if __name__ == "__main__":

@@ -6,35 +6,43 @@ ROLES = ("pretraining", "training", "measures", "retrieval", "leakage", "corpus"
 
 
 def write_card(
-    template, scores, pretraining, training, measures, retrieval, leakage, corpus, sft, card,
-    *, name, license, language, author, dataset, source, parts,
+    template, scores, baselines, pretraining, training, measures, retrieval, leakage, corpus, sft,
+    card, *, name, license, data_license, language, author, dataset, source, parts,
 ):  # fmt: skip
     """Write `card`: Markdown with the header that model hubs read.
 
     Args:
         template: Jinja template of the card.
         scores: JSON of score.
+        baselines: the same of the systems that it should be better than.
         pretraining, training, measures, retrieval, leakage, corpus, sft: JSON of pretrain,
             train_lora, measure_gguf, measure_retrieval, audit_leakage, prepare_corpus and
             prepare_sft, or an empty list for what the system has not.
         card: Markdown to write.
         name, license, language, author: of the model.
+        data_license: licence of the data, or an empty text.
         dataset: name of the dataset of the evaluation.
         source: where the dataset came from.
         parts: dict: "base" and "adapter" ({"name", and the entry of the configuration}, None
-            without one), "quantization" and "embedding" (None without an index).
+            without one), "quantization", "embedding" (None without an index), "tools" and
+            "database" (whether it has them).
     """
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
     from scipy.stats import binomtest
+
+    from specialist.release.standing import notice
 
     found = _read(scores)
     given = locals()
     figures = {role: _read(given[role]) if given[role] else None for role in ROLES}
     rate = found["success"] / found["n"]
     interval = binomtest(found["success"], found["n"]).proportion_ci(method="wilson")
+    judged = "facts in the answer"
+    if parts["database"]:
+        judged = f"the end state of the database and by {judged}"
     result = EvalResult(
         task_type="text-generation",
-        task_name="customer cases, judged by the end state of the database and by facts",
+        task_name=f"cases, judged by {judged}",
         dataset_type=dataset,
         dataset_name=dataset,
         metric_type="success_rate",
@@ -52,7 +60,9 @@ def write_card(
     )
     made = ModelCard.from_template(
         data, template_path=str(template), name=name, author=author, dataset=dataset,
-        source=source, scores=found, rate=rate, interval=interval, **parts, **figures,
+        source=source, data_license=data_license, judged=judged, scores=found,
+        notice=notice(found, {path.parent.name: _read(path) for path in baselines}),
+        rate=rate, interval=interval, **parts, **figures,
     )  # fmt: skip
     card.write_text(made.content.strip() + "\n", encoding="utf-8")
 

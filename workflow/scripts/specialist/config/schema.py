@@ -5,6 +5,7 @@ import functools
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from specialist.config.settings.fields import LONGEST
 from specialist.config.settings.run import Config
 
 
@@ -44,7 +45,7 @@ def schema():
         # Names are checked by `propertyNames`, and each entry by `additionalProperties`.
         if patterns := node.pop("patternProperties", None):
             [(pattern, entry)] = patterns.items()
-            node["propertyNames"] = {"type": "string", "pattern": pattern}
+            node["propertyNames"] = {"type": "string", "pattern": pattern, "maxLength": LONGEST}
             node["additionalProperties"] = entry
         return node
 

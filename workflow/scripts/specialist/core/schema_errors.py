@@ -26,6 +26,7 @@ def describe(part):
         "maximum": ", at most {}",
         "exclusiveMaximum": ", below {}",
         "minLength": ", at least {} character",
+        "maxLength": ", at most {} characters",
         "minItems": ", at least {}",
         "minProperties": ", at least {}",
         "pattern": " of the form `{}`",

@@ -1,14 +1,17 @@
 """The model that embeds texts: where it lies, and the two runtimes that run it."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import json
-from functools import cached_property
 from pathlib import Path
 
 from specialist.core.errors import UserError
 from specialist.core.hub import download
+from specialist.rag.index_files import read_settings
+
+NO_LIMIT = 8192  # tokens of a model that names no limit
 
 
 def locate_model(model):
@@ -42,7 +45,7 @@ def locate_model(model):
             f"embedding {model}: no sentence-transformers model (modules.json) under {root}"
         )
     folder = found[0].parent
-    for module in json.loads(found[0].read_text()):
+    for module in modules_of(model, folder):
         if not module["type"].startswith("sentence_transformers."):
             raise UserError(
                 f"embedding {model}: module {module['type']} is code of the model's own, which "
@@ -62,6 +65,40 @@ def weights_sha256(folder):
     return digest.hexdigest()
 
 
+def modules_of(model, folder):
+    """The entries of a model's modules.json: {"type": class, "path": folder}."""
+    modules = read_json(model, folder / "modules.json", list)
+    for module in modules:
+        if not isinstance(module, dict) or not isinstance(module.get("type"), str):
+            raise UserError(
+                f"embedding {model}: {folder / 'modules.json'}: found {module!r}, expected a "
+                "module with its type"
+            )
+    return modules
+
+
+def read_json(model, path, kind):
+    """The content of a JSON file of a model, which is a dict or a list."""
+    found = None
+    with contextlib.suppress(ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, kind) or not found:
+        raise UserError(
+            f"embedding {model}: {path} is damaged; download or install the model again"
+        )
+    return found
+
+
+def limited(tokens):
+    """A model's limit; some name none, or a number that stands for none."""
+    return int(tokens) if tokens and tokens < 1e6 else NO_LIMIT
+
+
+def document_prompt(prompts):
+    """What a model wants before a passage, of its prompts by name."""
+    return next(filter(None, map(prompts.get, ("document", "passage", "corpus"))), "")
+
+
 class SentenceEncoder:
     """An embedding model run by sentence-transformers, loaded when it is first needed.
 
@@ -74,7 +111,7 @@ class SentenceEncoder:
     def __init__(self, model, *, threads=1, device="cpu"):
         self.model, self.threads, self.device = model, threads, device
 
-    @cached_property
+    @functools.cached_property
     def transformer(self):
         """The `SentenceTransformer`."""
         folder = locate_model(self.model)
@@ -91,6 +128,23 @@ class SentenceEncoder:
             local_files_only=True,
             model_kwargs={"use_safetensors": True},
         )
+
+    @property
+    def max_tokens(self):
+        """Tokens that the model reads of a text, special ones included."""
+        return limited(self.transformer.max_seq_length)
+
+    @functools.cached_property
+    def dimension(self):
+        """Numbers in a vector."""
+        return self.documents([""]).shape[1]
+
+    def count(self, texts):
+        """Tokens of each passage as the model would read it without a limit."""
+        prompt = document_prompt(self.transformer.prompts)
+        texts = [prompt + text for text in texts]
+        read = self.transformer.tokenizer(texts, truncation=False, verbose=False)
+        return [len(ids) for ids in read["input_ids"]]
 
     def documents(self, texts):
         """Vectors of passages: float32 [len(texts), dimension], of length 1."""
@@ -130,6 +184,12 @@ class LlamaEncoder:
             n_threads_batch=1,
             verbose=False,
         )
+        if (found := self._llama.n_embd()) != settings["dimension"]:
+            self.close()
+            raise UserError(
+                f"{gguf}: this model gives {found} numbers for a text, and the index was made by "
+                f"{settings['model']} with {settings['dimension']}; build the index again"
+            )
 
     def documents(self, texts):
         """Vectors of passages: float32 [len(texts), dimension], of length 1."""
@@ -161,7 +221,7 @@ def open_encoder(settings, gguf=None, threads=1):
             sentence-transformers, whose import takes seconds.
         threads: CPU threads for sentence-transformers.
     """
-    made = json.loads(Path(settings).read_text())
+    made = read_settings(settings)
     if not gguf:
         yield SentenceEncoder(made["model"], threads=threads)
         return

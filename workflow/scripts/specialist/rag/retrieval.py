@@ -1,26 +1,18 @@
 """Search in a knowledge base: its chunks, and the Chroma store that holds their embeddings."""
 
 import contextlib
-import json
 import shutil
 import tempfile
+import zipfile
+import zlib
 
 import numpy as np
 
+from specialist.core.errors import UserError
 from specialist.rag.embedding import open_encoder
+from specialist.rag.index_files import REMEDY, Chunks, check_index, nearest, read_settings
 
 COLLECTION = "chunks"
-
-
-def embedded_text(chunk):
-    """What is embedded of a chunk: its title and its text below it."""
-    return f"{chunk['title']}\n{chunk['text']}"
-
-
-def read_chunks(path):
-    """The records that chunk_kb wrote: list of {"id", "source", "title", "text"}."""
-    with open(path, encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def recall(sources, right):
@@ -52,37 +44,99 @@ def chroma(path):
     return chromadb.PersistentClient(path, settings=Settings(anonymized_telemetry=False))
 
 
-class Searcher:
+def open_shift(path, dimension):
+    """What learn_queries learned: float32 [dimension, dimension], or None without a path.
+
+    Raises:
+        UserError: it was learned for another model, or the file is damaged.
+    """
+    if not path:
+        return None
+    with contextlib.suppress(ValueError, EOFError):
+        shift = np.load(path, allow_pickle=False)
+        if shift.shape == (dimension, dimension):
+            return shift
+    raise UserError(f"{path}: expected a matrix of {dimension} x {dimension} numbers; {REMEDY}")
+
+
+class Embedder:
+    """Turns queries into the vectors that are searched for.
+
+    Args:
+        settings, encoder, threads: see `specialist.rag.embedding.open_encoder`.
+        shift: .npy of learn_queries, or None to search with the query's own vector.
+    """
+
+    def __init__(self, settings, encoder=None, shift=None, *, threads=1):
+        self._shift = open_shift(shift, read_settings(settings)["dimension"])
+        self._open = contextlib.ExitStack()
+        self.encoder = self._open.enter_context(open_encoder(settings, encoder, threads))
+
+    def embed(self, queries):
+        """What is searched for: float32 [len(queries), dimension], vectors of length 1."""
+        vectors = self.encoder.queries(queries)
+        return vectors if self._shift is None else shifted(vectors, self._shift)
+
+    def close(self):
+        """Free the model."""
+        self._open.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class ExactSearcher(Embedder):
+    """Finds the chunks nearest to a query without a vector store.
+
+    Args:
+        chunks, embeddings: JSONL of chunk_kb and .npy of embed_chunks.
+        top_k: chunks that a search returns, fewer if there are not so many.
+    """
+
+    def __init__(self, chunks, embeddings, settings, encoder=None, shift=None, *, top_k, threads=1):
+        self._chunks, self._embeddings, self.top_k = Chunks(chunks), embeddings, top_k
+        check_index(self._chunks, embeddings, settings)
+        super().__init__(settings, encoder, shift, threads=threads)
+
+    def search(self, query):
+        """The best chunks, best first: list of {"id", "source", "title", "text"}."""
+        _, (numbers,) = nearest(self._embeddings, self.embed([query]), self.top_k)
+        return [self._chunks[number] for number in numbers]
+
+
+class Searcher(Embedder):
     """Finds the chunks nearest in meaning to a query.
 
     Args:
         store: zip of the Chroma store (build_chroma). A private copy is unpacked, as Chroma
             writes to a store even when it only reads.
-        settings, encoder, threads: see `specialist.rag.embedding.open_encoder`.
-        shift: .npy of learn_queries, or None to search with the query's own vector.
+        settings, encoder, shift, threads: see `Embedder`.
         top_k: chunks a search returns, fewer if there are not so many.
     """
 
     def __init__(self, store, settings, encoder=None, shift=None, *, top_k=1, threads=1):
+        super().__init__(settings, encoder, shift, threads=threads)
         self.top_k, self._vectors = top_k, {}
-        self._shift = np.load(shift, allow_pickle=False) if shift else None
-        self._open = contextlib.ExitStack()
-        self.encoder = self._open.enter_context(open_encoder(settings, encoder, threads))
-        copy = self._open.enter_context(tempfile.TemporaryDirectory())
-        shutil.unpack_archive(store, copy)
-        client = self._open.enter_context(contextlib.closing(chroma(copy)))
-        self._collection = client.get_collection(COLLECTION, embedding_function=None)
+        try:
+            copy = self._open.enter_context(tempfile.TemporaryDirectory())
+            try:
+                shutil.unpack_archive(store, copy)
+            except (shutil.ReadError, zipfile.BadZipFile, EOFError, zlib.error):
+                raise UserError(f"{store}: the store is damaged; {REMEDY}") from None
+            client = self._open.enter_context(contextlib.closing(chroma(copy)))
+            self._collection = client.get_collection(COLLECTION, embedding_function=None)
+            self._count = self._collection.count()
+        except BaseException:
+            self.close()
+            raise
 
     def embed(self, queries):
-        """What is searched for: float32 [len(queries), dimension], vectors of length 1.
-
-        Each text is embedded once.
-        """
+        """See `Embedder.embed`; each text is embedded once."""
         if new := [text for text in dict.fromkeys(queries) if text not in self._vectors]:
-            vectors = self.encoder.queries(new)
-            if self._shift is not None:
-                vectors = shifted(vectors, self._shift)
-            self._vectors.update(zip(new, vectors, strict=True))
+            self._vectors.update(zip(new, super().embed(new), strict=True))
         return np.stack([self._vectors[text] for text in queries])
 
     def search(self, query):
@@ -102,7 +156,7 @@ class Searcher:
         """
         found = self._collection.query(
             query_embeddings=self.embed(queries),
-            n_results=top_k or self.top_k,
+            n_results=min(top_k or self.top_k, self._count),
             include=["documents", "metadatas", "distances"],
         )
         return [
@@ -118,13 +172,3 @@ class Searcher:
                 strict=True,
             )
         ]
-
-    def close(self):
-        """Free the model, close the store and delete the private copy of it."""
-        self._open.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

@@ -4,28 +4,37 @@ Chat and server talk to the customer through this one class, and its loop is tha
 evaluation.
 """
 
+import bisect
 import contextlib
-import json
+import math
 from pathlib import Path
 
 from specialist.agent import react
+from specialist.agent.policies import Model, Turn
 from specialist.core.errors import UserError
+from specialist.release.contents import (
+    DATABASE,
+    INDEX,
+    TOOLS,
+    open_index,
+    read_settings,
+    read_tools,
+    reading,
+)
 
-SETTINGS = "release.json"
+SESSION_TYPES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def offered_tools(tools, search):
-    """The tools that an agent is told of.
+    """The tools that an agent knows.
 
     Args:
         tools: tools.yaml, or nothing.
         search: whether it can search.
     """
-    import yaml
-
     from specialist.agent.environment import SEARCH
 
-    entries = yaml.safe_load(Path(tools).read_text(encoding="utf-8")) if tools else []
+    entries = read_tools(Path(tools)) if tools else []
     return [SEARCH, *entries] if search else entries
 
 
@@ -33,103 +42,84 @@ class ContextFull(Exception):
     """A message that leaves the agent no room to answer."""
 
 
-class Index:
-    """Search over the canonical index of a release, exact and without a vector store.
+class Bounded(Model):
+    """A model that may write only `left` more tokens, over all its turns."""
 
-    Args:
-        folder: holds chunks.jsonl, embeddings.npy, embeddings.json, encoder.gguf, and
-            shift.npy where the index learned from conversations.
-        top_k: chunks that a search returns.
-    """
+    left = math.inf
 
-    def __init__(self, folder, top_k):
-        import numpy as np
-
-        from specialist.rag.embedding import LlamaEncoder
-        from specialist.rag.retrieval import read_chunks
-
-        self.top_k, shift = top_k, folder / "shift.npy"
-        self._chunks = read_chunks(folder / "chunks.jsonl")
-        self._vectors = np.load(folder / "embeddings.npy", allow_pickle=False)
-        self._shift = np.load(shift, allow_pickle=False) if shift.exists() else None
-        settings = json.loads((folder / "embeddings.json").read_text(encoding="utf-8"))
-        self._encoder = LlamaEncoder(folder / "encoder.gguf", settings)
-
-    def search(self, query):
-        """The nearest chunks, best first: list of {"id", "source", "title", "text"}."""
-        from specialist.rag.retrieval import shifted
-
-        vectors = self._encoder.queries([query])
-        if self._shift is not None:
-            vectors = shifted(vectors, self._shift)
-        scores = self._vectors @ vectors[0]
-        return [self._chunks[number] for number in (-scores).argsort(kind="stable")[: self.top_k]]
-
-    def close(self):
-        self._encoder.close()
+    def turn(self, messages):
+        if self.left <= 0:
+            return Turn("", cut="token_limit")
+        most = self.max_new_tokens
+        self.max_new_tokens = min(most, self.left)
+        try:
+            turn = super().turn(messages)
+        finally:
+            self.max_new_tokens = most
+        self.left -= turn.generated_tokens
+        return turn
 
 
 class Specialist:
     """An agent on its own copy of the database, for one customer.
 
     Args:
-        folder: a release; see workflow/scripts/make_release.py.
+        folder: a release; see workflow/scripts/release/make_release.py.
         session: values for the tools' SQL that differ from the release's own, such as
-            {"customer_id": 3}.
+            {"customer_id": "3"}; texts, which are converted to the types of the release's own.
         threads: CPU threads.
         said, acted: see `specialist.agent.policies.Model` and `specialist.agent.loop.Agent`.
 
     Raises:
-        UserError: the folder is no release, or the session has another key than its tools take.
+        UserError: the folder is no release or damaged, or the session has another key than its
+            tools take.
     """
 
     def __init__(self, folder, session=None, *, threads=1, said=None, acted=None):
         from specialist.agent.environment import open_database
         from specialist.agent.loop import Agent
-        from specialist.agent.policies import Model
         from specialist.core.prompt import system_message
         from specialist.gguf.runtime import Runtime
 
         folder = Path(folder)
-        if not (folder / SETTINGS).is_file():
-            raise UserError(f"{folder}: found no {SETTINGS}; name the folder of a release")
-        self.settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        self.settings = read_settings(folder)
+        parts = {name: name in self.settings["parts"] for name in (TOOLS, DATABASE, INDEX)}
         self.session = _session(self.settings["session"], session or {})
-        tools, database = folder / "tools.yaml", folder / "database.sql"
-        index = folder / "index"
-        offered = offered_tools(tools if tools.exists() else None, index.exists())
-        self.system = system_message(folder / "prompt.jinja", offered)
+        offered = offered_tools(folder / TOOLS if parts[TOOLS] else None, parts[INDEX])
+        with reading(folder / "prompt.jinja"):
+            self.system = system_message(folder / "prompt.jinja", offered)
         with contextlib.ExitStack() as opened:
-            script = database.read_text(encoding="utf-8") if database.exists() else ""
             self.database = opened.enter_context(contextlib.closing(open_database("")))
-            self._original = opened.enter_context(contextlib.closing(open_database(script)))
+            self._original = opened.enter_context(_database(folder, parts[DATABASE]))
             self.reset()
             search = None
-            if index.exists():
-                found = Index(index, self.settings["top_k"])
-                search = opened.enter_context(contextlib.closing(found)).search
-            runtime = Runtime(folder / "model.gguf", self.settings["context"], threads)
-            self.model = Model.with_tools(
-                opened.enter_context(runtime),
-                self.system,
-                offered,
-                self.settings["max_new_tokens"],
-                said,
-            )
+            if parts[INDEX]:
+                found = open_index(folder / INDEX, self.settings["top_k"])
+                search = opened.enter_context(found).search
+            with reading(folder / "model.gguf"):
+                runtime = Runtime(folder / "model.gguf", self.settings["context"], threads)
+                self.model = Bounded.with_tools(
+                    opened.enter_context(runtime),
+                    self.system,
+                    offered,
+                    self.settings["max_new_tokens"],
+                    said,
+                )
             self.agent = Agent(
                 self.model, self.system, offered, self.settings["max_steps"], search, acted
             )
             self._open = opened.pop_all()
 
-    def reply(self, history, message):
+    def reply(self, history, message, limit=None):
         """Let the agent act on a message and answer it.
 
         An exception from `said` or `acted` passes through; the database is then as before.
 
         Args:
             history: list of exchanges before it, each a list of {"role", "content"}. The oldest
-                are left out where they would take more than half of the context.
+                are left out if they would take more than half of the context.
             message: text of the customer.
+            limit: most tokens of all turns together; None for the agent's own limits.
 
         Returns:
             (`specialist.agent.loop.Trace`, messages of the new exchange)
@@ -140,24 +130,12 @@ class Specialist:
         from specialist.agent.environment import changes, dump, open_database
         from specialist.agent.loop import Trace
 
-        system, asked = (
-            {"role": role, "content": text}
-            for role, text in (("system", self.system), ("user", message))
-        )
-        room = self.settings["context"] - self.settings["max_new_tokens"]
-        if (tokens := len(self.model.chat.ids([system, asked]))) > room:
-            raise ContextFull(f"{tokens} tokens with the system message, expected at most {room}")
-        history, messages = list(history), [system, asked]
-        while history:
-            told = [system, *(turn for exchange in history for turn in exchange), asked]
-            if len(self.model.chat.ids(told)) <= self.settings["context"] // 2:
-                messages = told
-                break
-            history.pop(0)
+        messages = self._told(history, message)
         trace, start = Trace("chat", "chat", messages), len(messages) - 1
         with contextlib.closing(open_database("")) as before:
             self.database.backup(before)
             try:
+                self.model.left = math.inf if limit is None else limit
                 self.model.begin(None)
                 self.agent.answer(trace, self.database, self.session)
             except BaseException:
@@ -165,6 +143,34 @@ class Specialist:
                 raise
             trace.changes = changes(dump(before), dump(self.database))
         return trace, trace.messages[start:]
+
+    def _told(self, history, message):
+        """The conversation that the agent reads: as much of it, from its end, as there is room for.
+
+        The work depends on what fits and not on how long the history is.
+        """
+        system, asked = (
+            {"role": role, "content": text}
+            for role, text in (("system", self.system), ("user", message))
+        )
+
+        def told(count):
+            exchanges = history[len(history) - count :]
+            return [system, *(turn for exchange in exchanges for turn in exchange), asked]
+
+        context = self.settings["context"]
+        room = context - self.settings["max_new_tokens"]
+        if (tokens := len(self.model.chat.ids([system, asked]))) > room:
+            raise ContextFull(f"{tokens} tokens with the system message, expected at most {room}")
+
+        def too_long(count):
+            return len(self.model.chat.ids(told(count))) > context // 2
+
+        most = 1
+        while most <= len(history) and not too_long(most):
+            most *= 2
+        counts = range(most // 2 + 1, min(most, len(history) + 1))
+        return told(most // 2 + bisect.bisect_left(counts, True, key=too_long))
 
     def reset(self):
         """Make the database anew."""
@@ -187,6 +193,16 @@ def told(question, answer):
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
+def _database(folder, there):
+    """The release's database in memory, which `with` closes; an empty one without the part."""
+    from specialist.agent.environment import open_database
+
+    if not there:
+        return contextlib.closing(open_database(""))
+    with reading(folder / DATABASE):
+        return contextlib.closing(open_database((folder / DATABASE).read_text(encoding="utf-8")))
+
+
 def _session(own, given):
     """The values of a session, with the types of the release's own."""
     values = dict(own)
@@ -195,8 +211,24 @@ def _session(own, given):
             known = ", ".join(own) or "nothing"
             raise UserError(f"session {name}: found this name, expected {known}")
         try:
-            values[name] = type(own[name])(text)
+            values[name] = _typed(text, type(own[name]))
         except ValueError:
-            kind = type(own[name]).__name__
+            kind = SESSION_TYPES.get(type(own[name]), "no value, as the release has none for it")
             raise UserError(f"session {name}: found {text!r}, expected {kind}") from None
     return values
+
+
+def _typed(text, kind):
+    """A text as a value of a type.
+
+    Raises:
+        ValueError: it is none, or none that SQLite can hold.
+    """
+    if kind is bool:
+        return ["false", "true"].index(str(text).lower()) == 1
+    if kind not in SESSION_TYPES:
+        raise ValueError(kind)
+    value = kind(text)
+    if (kind is float and not math.isfinite(value)) or (kind is int and abs(value) >= 2**63):
+        raise ValueError(value)
+    return value

@@ -1,8 +1,10 @@
 """A specialist behind OpenAI's chat completions, so that any chat client can talk to it.
 
-The agent has its own system message, tools and way of decoding: a client's system messages and
-sampling settings are left out, and tools of its own are refused. One model answers one request at
-a time; others wait, and beyond a number of them are told to come back.
+One model answers one request at a time. Others wait, up to a number, and more are refused.
+
+A request that the agent has begun is carried to its end, whether its client stays or leaves, and
+streamed or not: what the tools changed in the copy of the database stays changed. A request that
+still waits when its client leaves is dropped, and changes nothing.
 """
 
 import asyncio
@@ -16,64 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from specialist.agent import react
-from specialist.core.schema_errors import explain
-from specialist.release.deployment import ContextFull, Specialist, told
-
-LARGEST = 1_000_000  # bytes of a request
-TEXT = {"type": "string"}
-PART = {
-    "type": "object",
-    "required": ["type", "text"],
-    "properties": {"type": {"type": "string", "enum": ["text"]}, "text": TEXT},
-}
-MESSAGE = {
-    "type": "object",
-    "required": ["role", "content"],
-    "properties": {
-        "role": {"type": "string", "enum": ["system", "developer", "user", "assistant"]},
-        "content": {"anyOf": [TEXT, {"type": "array", "items": PART}]},
-    },
-}
-REQUEST = {
-    "type": "object",
-    "required": ["messages"],
-    "properties": {
-        "messages": {"type": "array", "minItems": 1, "items": MESSAGE},
-        "model": TEXT,
-        "stream": {"type": "boolean"},
-        "stream_options": {
-            "type": "object",
-            "properties": {"include_usage": {"type": "boolean"}},
-        },
-        "n": {"type": "integer", "minimum": 1, "maximum": 1},
-    },
-}
-
-
-class Refused(Exception):
-    """A request that gets an error in OpenAI's form."""
-
-    def __init__(self, status, text, *, param=None, code=None):
-        super().__init__(text)
-        self.status, self.param, self.code = status, param, code
-
-    def body(self):
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        kind = "rate_limit_error" if self.status == 429 else kind
-        error = {"message": str(self), "type": kind, "param": self.param, "code": self.code}
-        return {"error": error}
-
-    def response(self):
-        return JSONResponse(self.body(), self.status)
-
-
-class Gone(Exception):
-    """The client has left."""
+from specialist.release.deployment import Specialist
+from specialist.release.guard import Guard, response
+from specialist.release.openai_api import LARGEST, Refused, failure, parse
 
 
 class Work:
@@ -83,20 +35,27 @@ class Work:
     at the end ("done", trace), or ("failed", exception).
     """
 
-    def __init__(self, loop):
-        self.loop, self.events, self.gone = loop, asyncio.Queue(), threading.Event()
-        self.sent = 0
+    def __init__(self, loop, request):
+        self.loop, self.request = loop, request
+        self.events, self.gone, self.sent = asyncio.Queue(), threading.Event(), 0
 
     def put(self, kind, value):
-        self.loop.call_soon_threadsafe(self.events.put_nowait, (kind, value))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
+            self.loop.call_soon_threadsafe(self.events.put_nowait, (kind, value))
 
-    def said(self, text):
-        if self.gone.is_set():
-            raise Gone
-        answer = react.answer(text)
+    def said(self, turn):
+        """Note the text of a turn, as far as it is written."""
+        answer = before_stop(react.answer(turn), self.request.stops)
         if len(answer) > self.sent:
             self.put("part", answer[self.sent :])
             self.sent = len(answer)
+
+    def finish(self, trace):
+        """Note the end of the agent's work, and what of the answer was held back till then."""
+        answer = whole_answer(trace, self.request.stops)
+        if len(answer) > self.sent:
+            self.put("part", answer[self.sent :])
+        self.put("done", trace)
 
 
 class Server:
@@ -110,71 +69,85 @@ class Server:
     def __init__(self, folder, session=None, *, threads=1, waiting=8):
         # SQLite wants the thread that opened it, and llama.cpp one caller at a time.
         self.thread, self.waiting, self.here = ThreadPoolExecutor(1), waiting, 0
-        self.work = None
-        self.specialist = self.thread.submit(
-            Specialist, folder, session, threads=threads, said=lambda text: self.work.said(text)
-        ).result()
+        self.lock, self.closing, self.work = threading.Lock(), False, None
+        try:
+            self.specialist = self.thread.submit(
+                Specialist, folder, session, threads=threads, said=self.said
+            ).result()
+        except BaseException:
+            self.thread.shutdown(wait=False)
+            raise
         self.name, self.started = self.specialist.settings["name"], int(time.time())
 
     def close(self):
+        """Stop the work at hand, drop what waits, and free the specialist."""
+        self.closing = True
         self.thread.submit(self.specialist.close).result()
         self.thread.shutdown()
 
-    def answer(self, work, history, message):
+    def said(self, turn):
+        if self.closing:
+            raise Refused(503, "the server ends")
+        self.work.said(turn)
+
+    def answer(self, work):
         """Do a request's work, in the agent's thread."""
-        self.work = work
+        self.work, request = work, work.request
         try:
-            if work.gone.is_set():
-                raise Gone
-            trace, _ = self.specialist.reply(history, message)
-            work.put("done", trace)
+            if self.closing or work.gone.is_set():
+                raise Refused(503, "the server ends, or the client has left")
+            trace, _ = self.specialist.reply(request.history, request.message, request.limit)
+            work.finish(trace)
         except Exception as error:
             work.put("failed", error)
+
+    def submit(self, request):
+        """The `Work` of a request, in the queue of the agent's thread.
+
+        Raises:
+            Refused: too many requests wait.
+        """
+        with self.lock:
+            if self.here > self.waiting:
+                text = f"{self.here} requests are at work or waiting; try again later"
+                raise Refused(429, text, code="rate_limit_exceeded")
+            self.here += 1
+        work = Work(asyncio.get_running_loop(), request)
+        self.thread.submit(self.answer, work).add_done_callback(self.left)
+        return work
+
+    def left(self, _):
+        with self.lock:
+            self.here -= 1
 
     async def models(self, request):
         card = {"id": self.name, "object": "model", "created": self.started}
         return JSONResponse({"object": "list", "data": [card | {"owned_by": "specialist"}]})
 
-    async def completions(self, request):
-        body = await read(request)
-        history, message = conversation(body)
-        if body.get("model", self.name) != self.name:
-            text = f"model: found {body['model']}, expected {self.name}"
-            raise Refused(404, text, param="model", code="model_not_found")
-        if self.here > self.waiting:
-            text = f"{self.here} requests are at work or waiting; try again later"
-            raise Refused(429, text, code="rate_limit_exceeded")
-        self.here += 1
-        work = Work(asyncio.get_running_loop())
-        self.thread.submit(self.answer, work, history, message).add_done_callback(
-            lambda _: work.loop.call_soon_threadsafe(self.left)
-        )
-        if body.get("stream"):
+    async def completions(self, http):
+        request = parse(await read(http), self.name)
+        work = self.submit(request)
+        leaving = asyncio.create_task(leave(http, work))
+        try:
             kind, value = await work.events.get()
             if kind == "failed":
                 raise failure(value)
-            usage = bool(body.get("stream_options", {}).get("include_usage"))
-            events = self.stream(work, kind, value, usage)
-            return StreamingResponse(events, media_type="text/event-stream")
-        leaving = asyncio.create_task(leave(request, work))
-        parts = []
-        try:
-            kind, value = await work.events.get()
+            if request.stream:
+                events = self.stream(work, kind, value)
+                return StreamingResponse(events, media_type="text/event-stream")
             while kind == "part":
-                parts.append(value)
                 kind, value = await work.events.get()
+            if kind == "failed":
+                raise failure(value)
         finally:
             leaving.cancel()
-        if kind == "failed":
-            raise failure(value)
-        text = value.answer if value.answer is not None else "".join(parts)
-        choice = {"message": {"role": "assistant", "content": text}, "finish_reason": ended(value)}
-        return JSONResponse(
-            self.head("chat.completion")
-            | {"choices": [{"index": 0, "logprobs": None} | choice], "usage": tokens(value)}
-        )
+        content = whole_answer(value, request.stops)
+        message = {"role": "assistant", "content": content}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": ended(value)}
+        head = self.head("chat.completion")
+        return JSONResponse(head | {"choices": [choice], "usage": tokens(value)})
 
-    async def stream(self, work, kind, value, usage):
+    async def stream(self, work, kind, value):
         """The events of an answer, as they come, from the first one on."""
         head = self.head("chat.completion.chunk")
 
@@ -182,89 +155,68 @@ class Server:
             choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
             return event(head | {"choices": [choice]})
 
-        try:
-            yield chunk({"role": "assistant", "content": ""})
-            while kind == "part":
-                yield chunk({"content": value})
-                kind, value = await work.events.get()
-            if kind == "failed":
-                yield event(failure(value).body())
-                return
-            yield chunk({}, ended(value))
-            if usage:
-                yield event(head | {"choices": [], "usage": tokens(value)})
-            yield "data: [DONE]\n\n"
-        finally:
-            work.gone.set()
-
-    def left(self):
-        self.here -= 1
+        yield chunk({"role": "assistant", "content": ""})
+        while kind == "part":
+            yield chunk({"content": value})
+            kind, value = await work.events.get()
+        if kind == "failed":
+            yield event(failure(value).body())
+            return
+        yield chunk({}, ended(value))
+        if work.request.usage:
+            yield event(head | {"choices": [], "usage": tokens(value)})
+        yield "data: [DONE]\n\n"
 
     def head(self, kind):
         name = f"chatcmpl-{uuid.uuid4().hex}"
         return {"id": name, "object": kind, "created": int(time.time()), "model": self.name}
 
 
-async def leave(request, work):
-    """Let the agent stop when the client goes before it has its answer."""
-    while not await request.is_disconnected():
-        await asyncio.sleep(0.5)
+async def leave(http, work):
+    """Note when the client goes. The body is read, so that nothing else can come from it."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
     work.gone.set()
 
 
-async def read(request):
-    """The JSON of a request, checked against REQUEST; keys that are null are left out."""
-    import jsonschema
+async def read(http):
+    """The bytes of a request's body.
 
+    Raises:
+        Refused: there are too many.
+    """
     data = bytearray()
-    async for part in request.stream():
+    async for part in http.stream():
         data += part
         if len(data) > LARGEST:
-            raise Refused(413, f"found more than {LARGEST} bytes, expected at most that")
-    try:
-        body = json.loads(data)
-        # Half of a pair of surrogates is no text.
-        json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"found no JSON: {error}") from None
-    if isinstance(body, dict):
-        body = {key: value for key, value in body.items() if value is not None}
-    for error in jsonschema.Draft202012Validator(REQUEST).iter_errors(body):
-        path, text = next(iter(explain(error)))
-        place = ".".join(map(str, path)) or "request"
-        raise Refused(400, f"{place}: {text}", param=place)
-    if body.get("tools") or body.get("functions"):
-        raise Refused(400, "tools: the agent has its own; leave them out", param="tools")
-    return body
+            raise Refused(413, f"request: found more than {LARGEST} bytes, expected at most that")
+    return bytes(data)
 
 
-def conversation(body):
-    """(exchanges before, the user's last message) of a request."""
-    turns = []
-    for message in body["messages"]:
-        content = message["content"]
-        if not isinstance(content, str):
-            content = "\n".join(part["text"] for part in content)
-        if message["role"] not in ("user", "assistant") or not content.strip():
-            continue
-        if turns and turns[-1][0] == message["role"]:
-            content = f"{turns.pop()[1]}\n{content}"
-        turns.append((message["role"], content))
-    if not turns or turns[-1][0] != "user":
-        text = "messages: expected that the last one is the user's, and not empty"
-        raise Refused(400, text, param="messages")
-    if turns[0][0] == "assistant":  # a greeting
-        turns.pop(0)
-    texts = [content for _, content in turns]
-    return [told(*pair) for pair in zip(texts[:-1:2], texts[1::2], strict=True)], texts[-1]
+def before_stop(answer, stops, whole=False):
+    """An answer up to the first stop.
+
+    Args:
+        answer: as far as it is written.
+        stops: texts at which it ends.
+        whole: whether it is written to its end; else what may be the start of a stop is left out.
+    """
+    end = min((answer.find(stop) for stop in stops if stop in answer), default=len(answer))
+    if not whole and end == len(answer):
+        for stop in stops:
+            sizes = range(min(len(stop), len(answer)), 0, -1)
+            held = next((size for size in sizes if answer.endswith(stop[:size])), 0)
+            end = min(end, len(answer) - held)
+    return answer[:end]
 
 
-def failure(error):
-    """The `Refused` that tells a client of an exception in the agent's thread."""
-    if isinstance(error, ContextFull):
-        code = "context_length_exceeded"
-        return Refused(400, f"messages: {error}", param="messages", code=code)
-    return Refused(500, f"{type(error).__name__}: {error}")
+def whole_answer(trace, stops):
+    """The answer of a trace up to the first stop; what there is of it where a limit cut it."""
+    answer = trace.answer
+    if answer is None:
+        last = trace.messages[-1]
+        answer = react.answer(last["content"]) if last["role"] == "assistant" else ""
+    return before_stop(answer, stops, whole=True)
 
 
 def ended(trace):
@@ -280,7 +232,8 @@ def tokens(trace):
 
 
 def event(value):
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+    # In ASCII, as some clients end a line at other characters than a line feed.
+    return f"data: {json.dumps(value)}\n\n"
 
 
 def application(server, hosts):
@@ -288,7 +241,7 @@ def application(server, hosts):
 
     Args:
         server: a `Server`, closed when the application ends.
-        hosts: names by which it may be asked: a page of another site cannot use it.
+        hosts: names by which it may be asked, see `specialist.release.guard.Guard`.
     """
 
     @contextlib.asynccontextmanager
@@ -299,17 +252,25 @@ def application(server, hosts):
     async def refused(_, error):
         if isinstance(error, HTTPException):
             error = Refused(error.status_code, error.detail)
-        return error.response()
+        return response(error)
+
+    async def left(*_):
+        return Response(status_code=499)  # nobody reads it
 
     async def broken(_, error):
-        return failure(error).response()
+        return response(failure(error))
 
     return Starlette(
         routes=[
             Route("/v1/models", server.models),
             Route("/v1/chat/completions", server.completions, methods=["POST"]),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
-        exception_handlers={Refused: refused, HTTPException: refused, Exception: broken},
+        middleware=[Middleware(Guard, hosts=hosts)],
+        exception_handlers={
+            Refused: refused,
+            HTTPException: refused,
+            ClientDisconnect: left,
+            Exception: broken,
+        },
         lifespan=lifespan,
     )

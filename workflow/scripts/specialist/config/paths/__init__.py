@@ -29,5 +29,5 @@ class Paths:
         self.models = Models(config, results, self.datasets)
         self.indexes = Indexes(config, results, self.datasets)
         self.systems = Systems(config, results, self.datasets, self.models, self.indexes)
-        self.releases = Releases(config, self.datasets, self.models, self.indexes)
+        self.releases = Releases(config, self.datasets, self.models, self.indexes, self.systems)
         self.paper = Paper(config, results, self.models, self.indexes, self.systems)

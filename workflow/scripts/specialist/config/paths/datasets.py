@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from specialist.config.paths.entries import entry
+from specialist.config.texts import texts
 from specialist.core.errors import UserError
 
 # What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
@@ -28,7 +29,8 @@ PARTS = {
     "database": ("database.sql",),
     "tasks": ("tasks.jsonl",),
 }
-FOLDERS = ("corpus", "kb")  # parts that are folders of texts
+# Parts that are folders of texts, and the endings of their files.
+FOLDERS = {"corpus": (".txt", ".md", ".jsonl"), "kb": (".md", ".txt")}
 
 
 class Datasets:
@@ -63,7 +65,7 @@ class Datasets:
             list of paths; empty if the dataset does not have this part.
 
         Raises:
-            UserError: a folder of texts holds a file of another kind.
+            UserError: a folder of texts holds what is not a text; see `specialist.config.texts`.
         """
         given = self.entry(dataset)
         made = f"{self.results}/{dataset}/data"
@@ -81,10 +83,17 @@ class Datasets:
         if "corpus" in given:
             return [f"{made}/corpus.txt"] if name == "corpus" else []
         folder = Path(given["path"])
-        found = {path for pattern in PARTS[name] for path in folder.glob(pattern)}
         if name in FOLDERS:
-            _refuse_others(folder / name, found, PARTS[name])
+            return [str(path) for path in texts(folder / name, FOLDERS[name])]
+        found = {path for pattern in PARTS[name] for path in folder.glob(pattern)}
         return sorted(map(str, found))
+
+    def sources(self, dataset):
+        """The names of a dataset's articles: their paths below its kb/, in the articles' order."""
+        folder, paths = self.entry(dataset).get("path"), map(Path, self.part(dataset, "kb"))
+        if folder is None:
+            return [path.name for path in paths]
+        return [path.relative_to(Path(folder) / "kb").as_posix() for path in paths]
 
     def file(self, dataset, name):
         """A part of a dataset that is one file: its path, or an empty list without it."""
@@ -138,14 +147,3 @@ class Datasets:
     @staticmethod
     def _articles(folder):
         return sorted(str(path) for path in folder.glob("*.md"))
-
-
-def _refuse_others(folder, found, patterns):
-    """Raise a UserError if a folder of texts holds a file that nobody would read."""
-    files = folder.rglob("*") if folder.is_dir() else ()
-    for path in sorted(set(files).difference(found)):
-        if path.is_file() and not path.name.startswith("."):
-            raise UserError(
-                f"{path}: expected one of {', '.join(patterns)}; convert the file, or move "
-                "it out of the folder"
-            )

@@ -9,19 +9,20 @@ class Releases:
 
     Args:
         config: the loaded configuration.
-        datasets, models, indexes: of the same configuration.
+        datasets, models, indexes, systems: of the same configuration.
     """
 
-    def __init__(self, config, datasets, models, indexes):
+    def __init__(self, config, datasets, models, indexes, systems):
         self.config, self.datasets = config, datasets
-        self.models, self.indexes = models, indexes
+        self.models, self.indexes, self.systems = models, indexes, systems
 
     def parts(self, system):
         """What a release of a system is made of.
 
         Returns:
             dict: "model" (name of its adapter or base), "gguf" (path), "index" (paths of the
-            canonical index) and "articles" (paths), both empty without a search.
+            canonical index), "articles" (paths) and their "sources" (names), all empty without a
+            search.
 
         Raises:
             UserError: the system has no model, or its index no encoder that is a file.
@@ -34,7 +35,7 @@ class Releases:
                 "base or an adapter; a policy has no model to release"
             )
         gguf = self.models.gguf(model, f"{given['quantization']}.gguf")
-        found = {"model": model, "gguf": gguf, "index": [], "articles": []}
+        found = {"model": model, "gguf": gguf, "index": [], "articles": [], "sources": []}
         if not (index := given.get("index")):
             return found
         if not self.indexes.encoder(index):
@@ -42,8 +43,12 @@ class Releases:
                 f"indexes.{index}.encoder: found sentence-transformers, expected llama.cpp for a "
                 "release, which carries the embedding model as a GGUF"
             )
-        articles = self.datasets.needed(self.indexes.entry(index)["dataset"], "kb")
-        return found | {"index": self.indexes.canonical(index), "articles": articles}
+        dataset = self.indexes.entry(index)["dataset"]
+        return found | {
+            "index": self.indexes.canonical(index),
+            "articles": self.datasets.needed(dataset, "kb"),
+            "sources": self.datasets.sources(dataset),
+        }
 
     def figures(self, system):
         """The files with figures for the card of a release, by the arguments of write_card."""
@@ -60,7 +65,7 @@ class Releases:
             "sft": self.datasets.prepared(dataset, "sft.json") if adapted else [],
         }
 
-    def described(self, system):
+    def described(self, system, dataset):
         """What a system is made of, for the card of its release."""
         given, model = self.config["systems"][system], self.parts(system)["model"]
         (base, settings), index = self.models.base_of(model), given.get("index")
@@ -70,4 +75,6 @@ class Releases:
             "adapter": {"name": model} | adapter if adapter else None,
             "quantization": given["quantization"],
             "embedding": self.indexes.entry(index)["embedding"] if index else None,
+            "tools": bool(self.systems.tools(system, dataset)),
+            "database": bool(self.systems.database(system, dataset)),
         }

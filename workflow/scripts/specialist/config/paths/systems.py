@@ -41,6 +41,23 @@ class Systems:
         """The tools that a system may use: a path, or an empty list."""
         return self.datasets.file(dataset, "tools") if self.entry(system)["tools"] else []
 
+    def database(self, system, dataset):
+        """The database that a system's tools work on: a path, or an empty list."""
+        return self.datasets.file(dataset, "database") if self.tools(system, dataset) else []
+
+    def baselines(self, system, dataset):
+        """Scores of the systems that a released one should beat.
+
+        They are the random policies, and the systems that run the base of its adapter.
+        """
+        adapter = self.entry(system).get("adapter")
+        base = self.models.base_of(adapter)[0] if adapter else None
+        return [
+            self.file(name, "scores.json", dataset)
+            for name, other in self.config["systems"].items()
+            if other.get("policy") == "random" or (base and other.get("base") == base)
+        ]
+
     def file(self, system, name, dataset=None):
         """A file below a system's folder; by default, of the evaluation."""
         return f"{self.results}/{dataset or self.config['dataset']}/agent/{system}/{name}"

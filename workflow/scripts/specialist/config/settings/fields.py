@@ -40,8 +40,9 @@ Positive = number(gt=0)
 Rate = number(gt=0, le=1)
 Share = number(ge=0, le=1)
 # A name becomes a folder of results/: it must be one on every file system, and no wildcard.
-NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$"
-Name = Annotated[str, Field(pattern=NAME, max_length=200)]
+NAME = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?"
+LONGEST = 200  # characters of a name: files named by it must stay below 255
+Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Unique = (AfterValidator(_no_item_twice), Field(json_schema_extra={"uniqueItems": True}))
 Quantization = Literal[

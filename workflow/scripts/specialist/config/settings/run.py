@@ -35,6 +35,9 @@ class Release(Settings):
         description="The model's licence, by its name on model hubs, such as mit or apache-2.0. It "
         "must allow what the licences of the base and the data ask for.",
     )
+    data_license: str = Field(
+        "", description="The licence of the data that it was trained on, for the model's card."
+    )
     language: str = Field("", description="Code of the language that it speaks, such as en.")
     author: str = Field("", description="Whose model it is.")
 

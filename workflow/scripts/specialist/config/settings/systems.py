@@ -15,6 +15,12 @@ class Chunking(Settings):
 
     place: ClassVar = "indexes/{index}"
     max_words: int = Field(120, ge=1, description="Words in the longest chunk.")
+    max_tokens: int = Field(
+        0,
+        ge=0,
+        description="Tokens of the embedding model in the longest chunk, with its title. It also "
+        "bounds text without blanks. 0 is the most that the model reads.",
+    )
     overlap_words: int = Field(
         0, ge=0, description="Words that a chunk repeats from the previous one in a long section."
     )
@@ -48,7 +54,7 @@ class Retrieval(Settings):
     """What the search tool computes with."""
 
     place: ClassVar = "retrieval"
-    top_k: int = Field(1, ge=1, description="Chunks that a search returns.")
+    top_k: int = Field(1, ge=1, le=100, description="Chunks that a search returns.")
 
 
 class Generation(Settings):

@@ -1,0 +1,152 @@
+"""Articles of a knowledge base: their text, and the front matter that exports put above it."""
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from specialist.core.errors import UserError
+
+MARKDOWN = {".md"}  # suffixes, in lower case
+# Front matter stands in every chunk of its article, so it stays small.
+MOST_CHARACTERS, DEEPEST = 16_384, 16
+KEY = re.compile(r"""["']?\w[\w .-]*["']?\s*[:=](\s|$)""")
+
+
+@dataclass(frozen=True)
+class Article:
+    """An article without its front matter.
+
+    Attributes:
+        source: path below the folder of the knowledge base, such as "faq/refunds.md".
+        title: title in the front matter, or "".
+        metadata: the other keys of the front matter; values are text, lists and dicts.
+        lines: lines of the text, without line ends.
+        markdown: whether the text is Markdown.
+    """
+
+    source: str
+    title: str
+    metadata: dict
+    lines: list
+    markdown: bool
+
+    @property
+    def name(self):
+        """The source without its suffix, in words: what an article without a title is called."""
+        return str(Path(self.source).with_suffix("")).replace("-", " ").replace("_", " ")
+
+
+def read_article(path, source):
+    """Read an article.
+
+    Args:
+        path: *.md or *.txt, UTF-8.
+        source: path below the folder of the knowledge base.
+
+    Raises:
+        UserError: the article is not UTF-8 or holds no text, or its front matter is not valid.
+    """
+    data = Path(path).read_bytes()
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save the "
+            "article in the encoding UTF-8"
+        ) from error
+    markdown, metadata = Path(source).suffix.lower() in MARKDOWN, {}
+    if markdown:
+        metadata, lines = _split_front_matter(path, lines)
+    if not any(map(str.strip, lines)):
+        below = " below its front matter" if metadata else ""
+        raise UserError(f"{path}: the article is empty{below}; write it or remove the file")
+    title = metadata.pop("title", "")
+    if not isinstance(title, (str, int, float)):
+        raise UserError(f"{path}, front matter, title: found {title!r}, expected text")
+    return Article(source, " ".join(str(title).split()), metadata, lines, markdown)
+
+
+def _split_front_matter(path, lines):
+    """({key: value} of the front matter, lines below it).
+
+    A `---` is also a thematic break in Markdown. It opens front matter if another one follows
+    and a line `key:` comes directly below it, perhaps after comments, as in the exports of
+    Jekyll, Hugo, Docusaurus and Obsidian.
+    """
+    fence = lines[0].rstrip() if lines else ""
+    closing = {"---": ("---", "..."), "+++": ("+++",)}.get(fence, ())
+    stop = next((i for i, line in enumerate(lines[1:], 1) if line.rstrip() in closing), None)
+    if stop is None:
+        return {}, lines
+    inside = [line for line in lines[1:stop] if line.strip()]
+    first = next((line for line in inside if not line.startswith("#")), "")
+    section = fence == "+++" and first.startswith("[")
+    if inside and not (lines[1].strip() and (KEY.match(first) or section)):
+        return {}, lines
+    text = "\n".join(lines[1:stop])
+    if len(text) > MOST_CHARACTERS:
+        raise UserError(
+            f"{path}, front matter: found {len(text)} characters, expected at most "
+            f"{MOST_CHARACTERS}; move text below it"
+        )
+    # The first line of the file is the fence.
+    found = _toml(path, text) if fence == "+++" else _yaml(path, "\n" + text)
+    return found, lines[stop + 1 :]
+
+
+def _toml(path, text):
+    try:
+        # Numbers stay as they are written: JSON has no NaN, and 1.50 is not 1.5 in a version.
+        found = tomllib.loads(text, parse_float=str)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}, front matter: this is not TOML: {error}") from None
+    return json.loads(json.dumps(found, default=str))
+
+
+def _yaml(path, text):
+    """Front matter in YAML. Scalars stay text, so that `no`, `9:30` and `1.10` keep their form."""
+    import yaml
+
+    depth = 0
+    try:
+        # Events come first: composing would follow nested values and aliases without a limit.
+        for event in yaml.parse(text, Loader=yaml.BaseLoader):
+            if isinstance(event, yaml.AliasEvent):
+                _refuse(path, event, f"found the alias *{event.anchor}, expected its value")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                _refuse(path, event, f"found more than {DEEPEST} levels of nesting")
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(
+            f"{path}{line}: the front matter is not YAML: {getattr(error, 'problem', error)}; "
+            "quote text that holds a colon, or put a blank line below a `---` that is a rule"
+        ) from None
+    return {} if node is None else _value(path, node)
+
+
+def _value(path, node):
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode):
+        return node.value
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(path, item) for item in node.value]
+    found = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            _refuse(path, key, "found a list or mapping as a key, expected text")
+        if key.value in found:
+            _refuse(path, key, f"found the key {key.value} twice; remove one")
+        found[key.value] = _value(path, value)
+    return found
+
+
+def _refuse(path, place, text):
+    raise UserError(f"{path}, line {place.start_mark.line + 1}, front matter: {text}")

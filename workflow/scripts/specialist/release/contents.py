@@ -1,0 +1,141 @@
+"""Reads the files of a release. A damaged file gives a message that names it."""
+
+import contextlib
+import json
+
+from specialist.core.errors import UserError
+from specialist.core.schema_errors import explain
+
+SETTINGS = "release.json"
+TOOLS, DATABASE, INDEX = "tools.yaml", "database.sql", "index"
+REMEDY = "`python verify.py` in the release names every damaged file; take the release anew"
+
+_COUNT = {"type": "integer", "minimum": 1}
+_TEXT = {"type": "string"}
+_GUARD = {
+    "type": "object",
+    "required": ["sql", "otherwise"],
+    "properties": {"sql": _TEXT, "otherwise": _TEXT},
+}
+TOOLS_SCHEMA = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["name", "description", "parameters", "returns"],
+        "properties": {
+            "name": _TEXT,
+            "description": _TEXT,
+            "parameters": {"type": "object"},
+            "returns": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+            "require": {"type": "array", "items": _GUARD},
+        },
+    },
+}
+SETTINGS_SCHEMA = {
+    "type": "object",
+    "required": [
+        "name", "max_steps", "context", "max_new_tokens", "top_k", "parts", "session", "examples"
+    ],
+    "properties": {
+        "name": _TEXT,
+        "max_steps": _COUNT,
+        "context": _COUNT,
+        "max_new_tokens": _COUNT,
+        "top_k": _COUNT,
+        "parts": {"type": "array", "items": {"type": "string", "enum": [TOOLS, DATABASE, INDEX]}},
+        "notice": _TEXT,
+        "session": {"type": "object"},
+        "examples": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["message", "session"],
+                "properties": {"message": _TEXT, "session": {"type": "object"}},
+            },
+        },
+    },
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def reading(path):
+    """Whatever goes wrong inside the block is a `UserError` that names the file `path`."""
+    try:
+        if not path.exists():
+            raise UserError(f"{path}: missing; {REMEDY}")
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file can raise anything in the library that reads it
+        what = str(error)[:300] or type(error).__name__
+        raise UserError(f"{path}: cannot be used: {what}; {REMEDY}") from error
+
+
+def read_settings(folder):
+    """The settings of a release, which make_release wrote.
+
+    Returns:
+        dict: "name", the agent's limits, "parts" (those of `TOOLS`, `DATABASE` and `INDEX` that
+        the release has), "session", "examples", and perhaps "notice" (a warning to show).
+
+    Raises:
+        UserError: the folder is no release, or the file is damaged.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        raise UserError(f"{folder}: found no {SETTINGS}; name the folder of a release")
+    with reading(path):
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        _check(path, found, SETTINGS_SCHEMA)
+    return found
+
+
+def read_tools(path):
+    """The entries of a tools.yaml.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    import yaml
+    from jsonschema import Draft202012Validator
+
+    with reading(path):
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _check(path, found, TOOLS_SCHEMA)
+        for tool in found:
+            Draft202012Validator.check_schema(tool["parameters"])
+    return found
+
+
+def _check(path, value, schema):
+    from jsonschema import Draft202012Validator
+
+    for error in Draft202012Validator(schema).iter_errors(value):
+        place, text = next(iter(explain(error)))
+        where = ".".join(map(str, place))
+        raise UserError(f"{path}: {where + ': ' if where else ''}{text[:300]}; {REMEDY}")
+
+
+def _refuse(constant):
+    raise ValueError(f"found {constant}, expected a finite number")
+
+
+def open_index(folder, top_k):
+    """Search over the canonical index of a release, exact and without a vector store.
+
+    Args:
+        folder: holds chunks.jsonl, embeddings.npy, embeddings.json, encoder.gguf, and
+            shift.npy if the index learned from conversations.
+        top_k: number of chunks that a search returns.
+
+    Raises:
+        UserError: a file is missing or damaged, or the files do not fit each other.
+    """
+    from specialist.rag.retrieval import ExactSearcher
+
+    names = ("chunks.jsonl", "embeddings.npy", "embeddings.json", "encoder.gguf")
+    shift = folder / "shift.npy"
+    with reading(folder):
+        return ExactSearcher(
+            *(folder / name for name in names), shift if shift.exists() else None, top_k=top_k
+        )
