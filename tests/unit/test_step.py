@@ -5,6 +5,8 @@ import os
 import pytest
 from snakemake.iocontainers import Namedlist
 
+from specialist.core.errors import UserError
+from specialist.core.places import beside
 from specialist.engine import step
 
 
@@ -48,3 +50,16 @@ def test_input_that_is_touched_meanwhile_is_not(job, tmp_path):
     job(touched)
     job(lambda source, made: pytest.fail("the cache does not know it"))
     assert (tmp_path / "made.txt").read_text() == "first"
+
+
+def test_mistake_in_a_prepared_row_cites_the_users_file(job, tmp_path):
+    rows = tmp_path / "sft.train.jsonl"
+    beside(rows).write_text("data/sft.csv:7\ndata/sft.csv:9\n")
+
+    def refuse(source, made):
+        raise UserError(f"{rows}:2: the conversation is too long")
+
+    with pytest.raises(SystemExit):
+        job(refuse)
+    said = (tmp_path / "log.txt").read_text()
+    assert "Error in copy: data/sft.csv:9: the conversation is too long" in said
