@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from snakemake.iocontainers import Namedlist
 
+from specialist.core.errors import UserError
 from specialist.core.files import copy as copy_file
 from specialist.core.files import sha256
+from specialist.core.places import beside
 from specialist.engine import keys, step
 from specialist.engine.cache import Cache
 from tiny_record import record
@@ -162,3 +164,16 @@ def test_copy_of_a_users_file_is_no_link(tmp_path):
     with open(target, "r+b") as file:
         file.write(b"y")
     assert source.read_bytes() == 5000 * b"x" and os.path.getsize(target) == 5000
+
+
+def test_mistake_in_a_prepared_row_cites_the_users_file(job, tmp_path):
+    rows = tmp_path / "sft.train.jsonl"
+    beside(rows).write_text("data/sft.csv:7\ndata/sft.csv:9\n")
+
+    def refuse(source, made):
+        raise UserError(f"{rows}:2: the conversation is too long")
+
+    with pytest.raises(SystemExit):
+        job(refuse)
+    said = (tmp_path / "log.txt").read_text()
+    assert "Error in copy: data/sft.csv:9: the conversation is too long" in said

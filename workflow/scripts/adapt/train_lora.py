@@ -3,7 +3,7 @@
 
 def train_lora(
     conversations, held_out, model, config, tokenizer, tokenizer_config, chat_template,
-    system_prompt, adapter, adapter_config, figures, masks, curve,
+    system_prompt, pretraining_tokens, adapter, adapter_config, figures, masks, curve,
     *, settings, threads, checkpoints,
 ):  # fmt: skip
     """Fine-tune on the assistant's turns with trl's SFTTrainer and peft.
@@ -13,13 +13,17 @@ def train_lora(
         model, config: the base's files, in one folder.
         tokenizer, tokenizer_config, chat_template: the tokenizer's files, in one folder.
         system_prompt: text put before every conversation that has no system message.
+        pretraining_tokens: .npy of the base's corpus, or an empty list for an imported base;
+            tokens of the replies that it hardly holds are named before training.
         adapter, adapter_config: the adapter's files, written in one folder; after full
             fine-tuning the whole model's.
-        figures: JSON with trainable parameters and the held-out loss.
+        figures: JSON with trainable parameters and the held-out loss; "hardly_seen" as
+            `specialist.train.unseen.report` returns it.
         masks: text that shows for a few conversations which tokens carry loss.
         curve: CSV of the training and held-out loss, in nats per token, by step.
         settings: `LoraTraining` in specialist/config/settings/adapters.py says what each means;
-            and `precision`, the number format of the base.
+            `precision`, the number format of the base; and `pretrained_on`, the number of
+            tokens that it saw.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
 
     Raises:
@@ -45,6 +49,7 @@ def train_lora(
         trainer_arguments,
         trainer_class,
     )
+    from specialist.train.unseen import report
 
     torch.set_num_threads(threads)
     set_seed(settings.seed)
@@ -56,6 +61,9 @@ def train_lora(
     rows, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
     drawn = draw(len(rows), settings.examples, settings.seed)
     train = encode(conversations, rows, processing, settings.max_length, drawn)
+    rare = []
+    if pretraining_tokens and settings.method != "full":
+        rare = report(train, pretraining_tokens, settings.pretrained_on, processing)
     # Those of a length go through the model together, so that little of a batch is padding.
     validation = sorted(
         encode(held_out, unseen, processing, settings.max_length),
@@ -102,6 +110,7 @@ def train_lora(
         "held_out_loss": held_out_loss,
         "conversations": len(train),
         "steps": trainer.state.global_step,
+        "hardly_seen": rare,
     }
     figures.write_text(json.dumps(result, indent=1) + "\n")
     curve.write_text(loss_curve(trainer.state.log_history))
