@@ -4,8 +4,8 @@ import os
 import socket
 
 import pytest
-from specialist.config.dataset_files import DatasetFiles
 
+from specialist.config.paths.datasets import Datasets
 from specialist.config.texts import texts
 from specialist.core.errors import UserError
 
@@ -23,7 +23,7 @@ def kb(tmp_path):
 
 
 def test_nested_texts_are_found_and_named_by_their_paths(kb):
-    found = DatasetFiles({"datasets": {"own": {"path": str(kb.parent)}}})
+    found = Datasets({"datasets": {"own": {"path": str(kb.parent)}}})
     assert found.sources("own") == ["B.MD", "a.md", "faq/a.md", "faq/old/b.TXT"]
     assert found.part("own", "kb") == [str(kb / source) for source in found.sources("own")]
     assert found.part("own", "corpus") == [] == texts(kb / "missing", SUFFIXES)

@@ -45,15 +45,7 @@ def convert(folder, gguf, name, weights=True):
     conversion = _conversion()
     gguf_py = importlib.import_module("gguf")
     conversion.logger.setLevel("ERROR")
-    hparams = conversion.ModelBase.load_hparams(folder, False)
-    architecture = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
-    try:
-        known = conversion.get_model_class(architecture)
-    except NotImplementedError:
-        raise UserError(
-            f"config.json: architectures: llama.cpp does not know {architecture!r}; use a base "
-            "of an architecture that it runs, such as LlamaForCausalLM or Qwen3ForCausalLM"
-        ) from None
+    known = _model_class(conversion, folder)
 
     class Converter(known):
         model_arch = known.model_arch
@@ -105,6 +97,25 @@ def convert(folder, gguf, name, weights=True):
             f"{folder}: llama.cpp's converter cannot convert this model: "
             f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
         ) from error
+
+
+def _model_class(conversion, folder):
+    """The converter's class for the architecture that a config.json names."""
+    hparams = conversion.ModelBase.load_hparams(folder, False)
+    named = hparams.get("architectures")
+    if not isinstance(named, list) or not named or not all(isinstance(n, str) for n in named):
+        raise UserError(
+            f"config.json: architectures: found {named!r}, expected a list with the name of the "
+            "model's class, such as [LlamaForCausalLM]"
+        )
+    architecture = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
+    try:
+        return conversion.get_model_class(architecture)
+    except NotImplementedError:
+        raise UserError(
+            f"config.json: architectures: llama.cpp does not know {architecture!r}; use a base "
+            "of an architecture that it runs, such as LlamaForCausalLM or Qwen3ForCausalLM"
+        ) from None
 
 
 def _added_tokens(folder):

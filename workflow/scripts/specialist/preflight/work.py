@@ -7,7 +7,7 @@ are not scaled. The estimate does not know how well each size uses the processor
 of 4 and one of 135 million weights it may be wrong by a factor of two.
 """
 
-from specialist.config.shape import shape
+from specialist.core.shape import shape
 from specialist.preflight import architecture
 
 WEIGHTS, SIZE, ROWS = ("weights",), ("bytes",), ("bytes", "rows")
