@@ -198,7 +198,7 @@ def test_message_of_weight_0_carries_no_loss(tokenizer):
 
 
 def test_sandbox_lets_loops_be_as_in_jinja():
-    """Those that are counted: with a condition, an else, unpacking, names of the loop, recursion."""
+    """Loops with a condition, an else, unpacking, names of the loop, and recursion."""
     template = (
         "{% for m in messages if m.role != 'tool' %}{{ loop.index }}/{{ loop.length }}"
         "{{ ',' if not loop.last }}{% else %}none{% endfor %};"

@@ -167,16 +167,19 @@ def test_damaged_file_is_named(moved, name):
 def test_damaged_index_is_named(tmp_path, name, data):
     import numpy as np
 
-    from specialist.release.contents import Index
+    from specialist.release.contents import open_index
 
     chunk = {"id": "a.md#0", "source": "a.md", "title": "A", "text": "b"}
-    settings = {"prompts": {"query": "", "document": ""}, "max_tokens": 8}
+    settings = {
+        "model": "m", "dimension": 4, "chunks": 1, "max_tokens": 8,
+        "prompts": {"query": "", "document": ""},
+    }  # fmt: skip
     (tmp_path / "chunks.jsonl").write_text(json.dumps(chunk) + "\n")
     np.save(tmp_path / "embeddings.npy", np.ones((1, 4), np.float32))
     (tmp_path / "embeddings.json").write_text(json.dumps(settings))
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(UserError, match=f"{name}: .*verify.py"):
-        Index(tmp_path, 1)
+    with pytest.raises(UserError, match=f"{name}.*verify.py"):
+        open_index(tmp_path, 1)
 
 
 def test_model_cannot_steer_the_terminal(specialist, capsys):
