@@ -11,7 +11,9 @@ import numpy as np
 from specialist.core.errors import UserError
 
 BLOCK = 16_384  # vectors that are in memory at a time
-REMEDY = "delete the file and give the command again, or run `python verify.py` in the folder of a release"
+REMEDY = (
+    "delete the file and give the command again; in the folder of a release, run `python verify.py`"
+)
 
 
 def embedded_text(chunk):
