@@ -80,7 +80,21 @@ class DatasetFiles:
         found = [path for pattern in patterns for path in folder.glob(pattern)]
         if name in ("corpus", "kb"):
             self._refuse_others(folder / name, found, patterns)
+        self._refuse_names(found)
         return sorted(map(str, found))
+
+    @staticmethod
+    def _refuse_names(found):
+        """Raise a UserError if a name is no text: no log or database could hold it."""
+        for path in map(str, found):
+            try:
+                path.encode("utf-8")
+            except UnicodeEncodeError:
+                shown = path.encode("utf-8", "backslashreplace").decode()
+                raise UserError(
+                    f"{shown}: the name of the file is not in UTF-8; rename it (convmv -f latin1 "
+                    "-t utf8 does it for many files)"
+                ) from None
 
     @staticmethod
     def _refuse_others(folder, found, patterns):
