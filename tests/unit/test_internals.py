@@ -4,6 +4,7 @@ If a test here fails after a change of version, its message names the attribute 
 """
 
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -99,6 +100,17 @@ def test_every_attribute_is_there_and_works(snakemake, tmp_path):
     assert "explained second " in said
     status, said = snakemake()
     assert status == 0 and "('first', {'name': 'a'})" in said and "forced []" in said
+
+
+def test_no_other_module_reaches_into_snakemake(pytestconfig):
+    scripts = pytestconfig.rootpath / "workflow/scripts"
+    found = {
+        (path.relative_to(scripts).as_posix(), line.strip())
+        for path in scripts.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r" *(from|import) snakemake\b", line) and path.name != "internals.py"
+    }
+    assert found == {("show_plan.py", "from snakemake.cli import main")}
 
 
 def test_attribute_that_is_gone_is_named():
