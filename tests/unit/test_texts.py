@@ -67,6 +67,8 @@ MISTAKES = [
     (lambda kb: (kb / "x.md").symlink_to("x.md"), "x.md: Too many levels"),
     (unreadable_name, r"xe9.md': the name is not UTF-8 or holds a control character"),
     (lambda kb: (kb / "two\nlines.md").touch(), r"two\\nlines.md': the name is not UTF-8 or holds"),
+    (lambda kb: (kb / "{x}.md").touch(), "x}.md: the name holds a brace"),
+    (lambda kb: (kb / "{x}").mkdir(), "x}: the name holds a brace"),
     (lambda kb: (kb / "faq" / "x.pdf").touch(), r"faq/x.pdf: expected one of \*.md, \*.txt"),
 ]
 
