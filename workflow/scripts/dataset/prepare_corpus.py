@@ -96,15 +96,19 @@ def _collect(documents, checked, places, signatures, seed):
     from specialist.data.corpus import identity, plain
 
     digests, empty, texts, size = array("B"), 0, [], 0
-    with open(checked, "w", encoding="utf-8") as file, open(places, "w", encoding="utf-8") as near:
+    seeded = hashlib.sha256(f"{seed}/".encode())
+    with open(checked, "wb") as file, open(places, "w", encoding="utf-8") as near:
         for place, document in documents:
             if not (text := plain(document)).strip():
                 empty += 1
                 continue
-            content = identity(document)
-            digests.frombytes(hashlib.sha256(f"{seed}/{content}".encode()).digest()[:16])
-            line = content if "text" in document else json.dumps(document, ensure_ascii=False)
-            file.write(f"{line}\n")
+            content = identity(document).encode()
+            digest = seeded.copy()
+            digest.update(content)
+            digests.frombytes(digest.digest()[:16])
+            if "messages" in document:  # written with their keys in the order they had
+                content = json.dumps(document, ensure_ascii=False).encode()
+            file.write(content + b"\n")
             near.write(f"{place}\n")
             texts.append(text)
             size += len(text)

@@ -1,6 +1,6 @@
 """Trains the tokenizer of a base on its corpus."""
 
-CHECKED = 16_000_000  # bytes of text that are encoded and decoded again
+CHECKED = 4_000_000  # bytes of text that are encoded and decoded again
 BATCH = 1_000_000  # bytes of text that are encoded at a time
 
 # The pre-tokenizer of Llama 3, which llama.cpp knows as "llama-bpe": a word takes its blank with

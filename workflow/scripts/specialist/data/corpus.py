@@ -14,6 +14,7 @@ LONGEST = 2_000_000  # characters in any document; what is longer is cut at the 
 BLOCK = 1 << 20  # bytes read at a time
 BORDERS = ("\n\n", "\n", " ")
 KEYS = ("text", "messages")
+ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 
 
 class Documents:
@@ -113,13 +114,14 @@ def pieces(blocks, size):
     Args:
         blocks: the text in parts, cut anywhere.
     """
-    piece = ""
+    piece, length = [], 0
     for paragraph in _paragraphs(blocks):
-        if piece and len(piece) + len(paragraph.removesuffix("\n\n")) > size:
-            yield piece
-            piece = ""
-        piece += paragraph
-    yield piece
+        if piece and length + len(paragraph.removesuffix("\n\n")) > size:
+            yield "".join(piece)
+            piece, length = [], 0
+        piece.append(paragraph)
+        length += len(paragraph)
+    yield "".join(piece)
 
 
 def _paragraphs(blocks):
@@ -167,4 +169,4 @@ def plain(document):
 
 def identity(document):
     """Text that is the same for equal documents, whatever the order of their keys."""
-    return json.dumps(document, ensure_ascii=False, sort_keys=True)
+    return ENCODER.encode(document)

@@ -1,6 +1,7 @@
 """Audit of leakage: what held-out tasks have in common with the training data."""
 
 import re
+from itertools import filterfalse
 
 from specialist.core.text import read_rows
 
@@ -78,7 +79,7 @@ def _words(text):
 
 
 def _telling(words, names):
-    return [word for word in words if word not in names and word.isalpha()]
+    return list(filterfalse(names.__contains__, filter(str.isalpha, words)))
 
 
 def _runs(words, length, stride=1):
