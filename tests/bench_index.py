@@ -205,7 +205,7 @@ def step(name, folder):
 
 
 def bench(folder, count, embedded):
-    """Yield a row for each step: name, chunks, chunks/s, MB/s, peak memory in MB; and the bare library's."""
+    """Yield a row for each step: chunks/s, MB/s and peak memory in MB, and the bare library's."""
     at = files(folder)
     generate(at, count)
     for name, bare in STEPS.items():
@@ -238,7 +238,8 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="bench-index-", dir=given.folder))
     try:
         print(
-            "| step | chunks | chunks/s | MB/s | memory, MB | bare chunks/s | bare MB/s | bare memory, MB |"
+            "| step | chunks | chunks/s | MB/s | memory, MB "
+            "| bare chunks/s | bare MB/s | bare memory, MB |"
         )
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for name, *figures in bench(folder, given.chunks, given.embed):

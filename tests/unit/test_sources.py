@@ -5,8 +5,8 @@ import os
 from types import SimpleNamespace
 
 import pytest
-
 from specialist.config.layout import Layout
+
 from specialist.core.errors import UserError
 from specialist.core.files import sha256
 from specialist.engine import sources
