@@ -187,7 +187,7 @@ def test_templates_run_in_a_sandbox_and_mistakes_in_them_are_refused(tmp_path, t
 
 
 def test_sandbox_lets_loops_be_as_in_jinja():
-    """Those that are counted: with a condition, an else, unpacking, names of the loop, recursion."""
+    """With a condition, an else, unpacking, names of the loop, and recursion."""
     template = (
         "{% for m in messages if m.role != 'tool' %}{{ loop.index }}/{{ loop.length }}"
         "{{ ',' if not loop.last }}{% else %}none{% endfor %};"
