@@ -71,7 +71,7 @@ def convert(folder, gguf, name, weights=True):
 
         def set_vocab(self):
             super().set_vocab()
-            _refuse_twins(self.gguf_writer.kv_data[0][gguf_py.Keys.Tokenizer.LIST].value)
+            refuse_twins(self.gguf_writer.kv_data[0][gguf_py.Keys.Tokenizer.LIST].value)
             settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
             if text := settings.get("eot_token"):
                 ids = {token["content"]: token["id"] for token in _added_tokens(folder)}
@@ -123,7 +123,7 @@ def _added_tokens(folder):
     return json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
 
 
-def _refuse_twins(tokens):
+def refuse_twins(tokens):
     """Raise UserError if two tokens have the same text: llama.cpp would end the process."""
     texts = [bytes(token) if not isinstance(token, str) else token.encode() for token in tokens]
     if len({*texts}) < len(texts):
