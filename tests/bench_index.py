@@ -205,7 +205,10 @@ def step(name, folder):
 
 
 def bench(folder, count, embedded):
-    """Yield a row for each step: name, chunks, chunks/s, MB/s, peak memory in MB; and the bare library's."""
+    """Yield a row for each step: name, chunks, and speed and memory of ours and the bare library.
+
+    Speed is in chunks/s and MB/s, memory is the peak in MB.
+    """
     at = files(folder)
     generate(at, count)
     for name, bare in STEPS.items():
