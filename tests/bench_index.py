@@ -240,9 +240,7 @@ def main():
         return step(given.step, given.folder)
     folder = Path(tempfile.mkdtemp(prefix="bench-index-", dir=given.folder))
     try:
-        print(
-            "| step | chunks | chunks/s | MB/s | memory, MB | bare chunks/s | bare MB/s | bare memory, MB |"
-        )
+        print("| step | chunks | chunks/s | MB/s | MB | bare chunks/s | bare MB/s | bare MB |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for name, *figures in bench(folder, given.chunks, given.embed):
             cells = [f"{figure:,.0f}" if figure > 10 else f"{figure:.2f}" for figure in figures]
