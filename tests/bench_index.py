@@ -205,7 +205,10 @@ def step(name, folder):
 
 
 def bench(folder, count, embedded):
-    """Yield a row for each step: chunks/s, MB/s and peak memory in MB, and the bare library's."""
+    """Yield a row for each step: name, chunks, and speed and memory of ours and the bare library.
+
+    Speed is in chunks/s and MB/s, memory is the peak in MB.
+    """
     at = files(folder)
     generate(at, count)
     for name, bare in STEPS.items():
@@ -237,10 +240,7 @@ def main():
         return step(given.step, given.folder)
     folder = Path(tempfile.mkdtemp(prefix="bench-index-", dir=given.folder))
     try:
-        print(
-            "| step | chunks | chunks/s | MB/s | memory, MB "
-            "| bare chunks/s | bare MB/s | bare memory, MB |"
-        )
+        print("| step | chunks | chunks/s | MB/s | MB | bare chunks/s | bare MB/s | bare MB |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for name, *figures in bench(folder, given.chunks, given.embed):
             cells = [f"{figure:,.0f}" if figure > 10 else f"{figure:.2f}" for figure in figures]
