@@ -27,11 +27,11 @@ def split_corpus(corpus, train, validation, *, validation_share):
             length += len(block)
     cut, written = int(length * (1 - validation_share)), []
     with scratch(train) as folder:
-        for path, begin, end in ((train, 0, cut), (validation, cut, length)):
-            part = _between(blocks(corpus, mistakes), begin, end)
-            made = folder / path.name
-            write_rows(made, ({"text": piece} for piece in pieces(part, LONGEST)))
-            written.append(made)
+        for path, part in zip(
+            (train, validation), _halves(blocks(corpus, mistakes), cut), strict=True
+        ):
+            written.append(folder / path.name)
+            write_rows(written[-1], ({"text": piece} for piece in pieces(part, LONGEST)))
         if any(_blank(made) for made in written):
             raise UserError(f"{corpus}: found {length} characters, too few to split; add text")
         for made, path in zip(written, (train, validation), strict=True):
@@ -39,13 +39,22 @@ def split_corpus(corpus, train, validation, *, validation_share):
     print(f"{corpus}: {cut} characters for training, {length - cut} held out")
 
 
-def _between(blocks, begin, end):
-    """Yield what blocks hold from one character to another."""
-    place = 0
-    for block in blocks:
-        if part := block[max(0, begin - place) : max(0, end - place)]:
-            yield part
-        place += len(block)
+def _halves(blocks, cut):
+    """Two iterators over a text in blocks, to be read in turn: up to a character, and from it."""
+    from itertools import chain
+
+    rest = []
+
+    def first():
+        left = cut
+        for block in blocks:
+            yield block[:left]
+            if left < len(block):
+                rest.append(block[left:])
+                return
+            left -= len(block)
+
+    return first(), chain(rest, blocks)
 
 
 def _blank(path):
