@@ -405,14 +405,15 @@ def test_shards_become_one_file(folder, tmp_path):
     assert all((joined[key] == whole[key]).all() for key in whole)
 
 
-def test_whole_weights_are_linked_and_stay_as_they_are(folder, tmp_path):
+def test_whole_weights_are_copied_and_never_linked(folder, tmp_path):
     model, config = tmp_path / "model.safetensors", tmp_path / "config.json"
     before = (folder / "model.safetensors").read_bytes()
     fetch_base(
         sorted(folder.iterdir()), folder / "tokenizer.json", model, config,
         base="own", hub=None, revision=None,
     )  # fmt: skip
-    assert model.samefile(folder / "model.safetensors") and model.read_bytes() == before
+    assert not model.samefile(folder / "model.safetensors")
+    assert model.read_bytes() == (folder / "model.safetensors").read_bytes() == before
 
 
 def test_target_that_matches_nothing_is_refused(folder, turns, tmp_path):

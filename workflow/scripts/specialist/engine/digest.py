@@ -71,7 +71,6 @@ def _imported(script):
     return sorted(found)
 
 
-@functools.cache
 def _files_of(name, beside):
     """Files that an import of a dotted name runs: packages on the way, and the module.
 
