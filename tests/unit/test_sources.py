@@ -5,9 +5,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from specialist.config.layout import Layout
 
-from specialist.core.errors import UserError
 from specialist.core.files import sha256
 from specialist.engine import sources
 from specialist.engine.keys import signatures
@@ -99,12 +97,3 @@ def test_damaged_record_is_no_record(article, text):
     article.write_text("other")
     os.utime(article, (OLD, OLD))
     assert outdated(JOBS) == []
-
-
-def test_name_that_is_no_utf8_is_refused(tmp_path):
-    (tmp_path / "kb").mkdir()
-    with open(os.fsencode(tmp_path / "kb") + b"/caf\xe9.md", "w") as file:
-        file.write("# Opening")
-    files = Layout({"datasets": {"shop": {"path": str(tmp_path)}}})
-    with pytest.raises(UserError, match=r"kb/caf\\udce9.md: the name of the file is not in UTF-8"):
-        files.part("shop", "kb")

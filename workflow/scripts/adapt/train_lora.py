@@ -33,22 +33,11 @@ def train_lora(
     import json
 
     import torch
-    from datasets import Dataset
     from transformers import AutoTokenizer, set_seed
-    from trl import SFTConfig
 
-    from specialist.core.progress import trainer_progress
-    from specialist.engine.checkpoints import trainer_checkpoints
-    from specialist.train.adapters import check_targets, load_base, peft_config, save
-    from specialist.train.attention import implementation
+    from specialist.train.adapters import check_targets, save
     from specialist.train.conversations import draw, encode, with_system_prompt
-    from specialist.train.finetuning import (
-        loss_curve,
-        packed_collator,
-        show_masks,
-        trainer_arguments,
-        trainer_class,
-    )
+    from specialist.train.finetuning import loss_curve, show_masks
     from specialist.train.unseen import report
 
     torch.set_num_threads(threads)
@@ -69,6 +58,41 @@ def train_lora(
         encode(held_out, unseen, processing, settings.max_length),
         key=lambda row: len(row["input_ids"]),
     )
+    trainer = _trainer(model, processing, train, validation, settings, checkpoints)
+    masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
+    last = checkpoints.last()
+    trainer.train(resume_from_checkpoint=last and str(last))
+    held_out_loss = trainer.evaluate()["eval_loss"]
+    trainable, total = save(trainer.model, adapter, adapter_config)
+    result = {
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "trainable_share": trainable / total,
+        "held_out_loss": held_out_loss,
+        "conversations": len(train),
+        "steps": trainer.state.global_step,
+        "hardly_seen": rare,
+    }
+    figures.write_text(json.dumps(result, indent=1) + "\n")
+    curve.write_text(loss_curve(trainer.state.log_history))
+
+
+def _trainer(model, processing, train, validation, settings, checkpoints):
+    """trl's trainer of the adapter, with the base loaded.
+
+    Args:
+        processing: the tokenizer.
+        train, validation: encoded conversations.
+    """
+    from datasets import Dataset
+    from trl import SFTConfig
+
+    from specialist.core.progress import trainer_progress
+    from specialist.engine.checkpoints import trainer_checkpoints
+    from specialist.train.adapters import load_base, peft_config
+    from specialist.train.attention import implementation
+    from specialist.train.finetuning import packed_collator, trainer_arguments, trainer_class
+
     arguments = SFTConfig(
         warmup_steps=0.03,  # a share of all steps
         weight_decay=0.0,
@@ -98,22 +122,7 @@ def train_lora(
     )
     if settings.packing:
         trainer.data_collator = packed_collator(trainer.data_collator.pad_token_id)
-    masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
-    last = checkpoints.last()
-    trainer.train(resume_from_checkpoint=last and str(last))
-    held_out_loss = trainer.evaluate()["eval_loss"]
-    trainable, total = save(trainer.model, adapter, adapter_config)
-    result = {
-        "trainable_parameters": trainable,
-        "total_parameters": total,
-        "trainable_share": trainable / total,
-        "held_out_loss": held_out_loss,
-        "conversations": len(train),
-        "steps": trainer.state.global_step,
-        "hardly_seen": rare,
-    }
-    figures.write_text(json.dumps(result, indent=1) + "\n")
-    curve.write_text(loss_curve(trainer.state.log_history))
+    return trainer
 
 
 if "snakemake" in globals():

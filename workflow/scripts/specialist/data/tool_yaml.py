@@ -4,7 +4,7 @@ import math
 
 import yaml
 
-from specialist.data.formats import read_text
+from specialist.data.files import read_text
 
 MOST_VALUES = 100_000  # in the file when its aliases are written out
 
