@@ -102,7 +102,7 @@ DATA_MISTAKES = {
     ),
     "file of another kind": (
         write("kb/prices.pdf", "%PDF"),
-        "kb/prices.pdf: expected one of kb/*.md, kb/*.txt",
+        "kb/prices.pdf: expected one of *.md, *.txt",
         "convert the file, or move it out",
     ),
     "empty article": (write("kb/prices.txt", ""), "prices.txt: the article is empty", "write it"),
