@@ -10,7 +10,8 @@ VALUES = 128  # of a signature
 BANDS, BAND = 21, 6  # 99.8 % of the pairs with a similarity of 0.8 agree in one band or more
 ROUNDS = 8  # comparisons of a document with others of its band
 SEED = 1
-CHUNK = 1 << 16  # rows or pairs of the file held in memory at a time
+CHUNK = 1 << 16  # rows of the file read at a time
+PAIRS = 1 << 9  # compared at a time: each of their rows maps up to 64 kB around it
 
 
 class Signatures:
@@ -50,14 +51,11 @@ class Signatures:
         import numpy as np
 
         groups = np.arange(len(documents), dtype=np.int32)
-        keys = self._keys(BANDS - 1, documents)
         for band in range(BANDS):
-            # Sorting a band by the one before it brings the most similar together.
-            keys, before = self._keys(band, documents), keys
-            groups = self._join(groups, keys, before, documents, threshold)
+            groups = self._join(groups, band, documents, threshold)
         return groups
 
-    def _join(self, groups, keys, others, documents, threshold):
+    def _join(self, groups, band, documents, threshold):
         """Join the groups of documents that have a band's key in common and are similar.
 
         Each is compared with the one beside it and with the first of its key; those unlike the
@@ -66,11 +64,15 @@ class Signatures:
         """
         import numpy as np
 
-        order = np.lexsort((others, keys))
+        keys = self._keys(band, documents)
+        order = np.argsort(keys)
         keys = keys[order]
         equal = keys[1:] == keys[:-1]
         shared = np.append(equal, False) | np.append(False, equal)
         order, keys = order[shared], keys[shared]
+        # Sorting by another band too brings the most similar of a key together.
+        finer = np.lexsort((order, self._keys((band - 1) % BANDS, documents[order]), keys))
+        order = order[finer]
         equal = keys[1:] == keys[:-1]
         groups, _ = self._link(groups, order[:-1][equal], order[1:][equal], documents, threshold)
         for _ in range(ROUNDS):
@@ -118,8 +120,8 @@ class Signatures:
         import numpy as np
 
         shares = np.zeros(len(left))
-        for begin in range(0, len(left), CHUNK):
-            part, rows = slice(begin, begin + CHUNK), self._rows()
+        for begin in range(0, len(left), PAIRS):
+            part, rows = slice(begin, begin + PAIRS), self._rows()
             shares[part] = (rows[left[part]] == rows[right[part]]).mean(axis=1)
         return shares
 
