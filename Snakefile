@@ -3,7 +3,6 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -15,10 +14,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [SCRIPTS, os.environ.get("PYTHONPATH")])
 )
 
-from specialist.engine.digest import digest, sources
+from specialist.config.experiments import cores, lay_out
 from specialist.config.files import guard, read
 from specialist.config.load import load
-from specialist.engine.forced import VARIABLE, announce, selection
 from specialist.config.params import resolver
 from specialist.config.paths import Paths
 from specialist.config.settings.adapters import Batches, DpoTraining, LoraTraining
@@ -31,34 +29,33 @@ from specialist.config.settings.systems import (
     Generation,
     Retrieval,
 )
+from specialist.engine import internals, job_lock
+from specialist.engine.digest import digest, sources
+from specialist.engine.forced import VARIABLE, announce
 from specialist.engine.lock import hold
-from specialist.config.experiments import cores, lay_out
 from specialist.preflight.check import enforce
-from specialist.engine.sources import notice_changes
-from specialist.core.errors import UserError
 
-try:
-    if not guard():  # no profile did it, so that Snakemake has read these already
-        for path in workflow.overwrite_configfiles:
-            read(path)
-except UserError as error:
-    raise WorkflowError(str(error))
+# A mistake of the user, a UserError, is shown as its message alone.
+internals.speak_plainly()
+
+if not guard():  # no profile did it, so that Snakemake has read these already
+    for path in workflow.overwrite_configfiles:
+        read(path)
 
 
 configfile: "config/config.yaml"
 configfile: "config/paper.yaml"
 
 
-try:
-    # What results/agent_eval.json is made from, and the paper's cells beside it.
-    evaluated = load(config)
-    config, experiments = lay_out(evaluated)
-    notice_changes()
-except UserError as error:
-    raise WorkflowError(str(error))
-
-files, main = Paths(config), Paths(evaluated)
+# What results/agent_eval.json is made from, and the paper's cells beside it.
+evaluated = load(config)
+config, experiments = lay_out(evaluated)
+files, main = Paths(config, evaluated=evaluated), Paths(evaluated)
 settings = resolver(config)  # what steps receive, for `params: settings=settings(...)`
+
+# Reading this file writes nothing, and reads no data. What changed is found out when the jobs of
+# the run are known.
+internals.compare_contents(workflow)
 
 # What is forced is computed, and not taken from the cache; see specialist/engine/forced.py.
 os.environ.setdefault(VARIABLE, "[]")
@@ -69,16 +66,12 @@ envvars:
 
 
 onstart:
-    announce(selection(workflow.dag_settings))
-    try:
-        hold(".snakemake/run.lock")
-        if workflow.local_exec:  # nodes of a cluster are other machines
-            enforce(config, workflow.dag.needrun_jobs())
-            # Snakemake's limit of jobs a second wakes its scheduler once a second for every job
-            # that has ended: after a few hundred, that takes most of a core.
-            workflow.scheduler.job_rate_limiter = None
-    except UserError as error:
-        raise WorkflowError(str(error))
+    announce(internals.forced_selection(workflow))
+    hold(".snakemake/run.lock")
+    job_lock.clear()
+    if internals.runs_here(workflow):  # nodes of a cluster are other machines
+        enforce(config, internals.jobs_to_run(workflow))
+        internals.lift_job_rate(workflow)
 
 
 # Adapters and systems may be thousands, which a pattern of all names would make slow. Their rules

@@ -93,10 +93,14 @@ def write(folder):
     for part in ("corpus", "kb"):
         (folder / part).mkdir(parents=True)
     found = list(product(BIKES, PARTS, STATES))
-    story = [
+    diary = [
         f"The {part} of the {bike} was {state}, so we mended it.\n" for bike, part, state in found
     ]
-    for name, lines in {"diary.txt": story[::2], "notes.md": ["# Notes\n\n", *story[1::2]]}.items():
+    notes = [
+        f"{bike}: {state} {part}, to be checked again in spring\n" for bike, part, state in found
+    ]
+    # Two texts in other words: near-duplicates would have to stay on one side of the split.
+    for name, lines in {"diary.txt": diary[::2], "notes.md": ["# Notes\n\n", *notes[1::2]]}.items():
         (folder / "corpus" / name).write_text("".join(lines), encoding="utf-8")
     for name, text in ARTICLES.items():
         (folder / "kb" / name).write_text(text, encoding="utf-8")

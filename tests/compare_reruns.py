@@ -102,7 +102,7 @@ def cell(jobs, cpu, seconds, stale=False):
 def compare(folder):
     alone = Side(folder / "alone", "--workflow-profile", "none", cache={"max_gb": 0})
     alone.project.edit(f"{SCRIPTS}/specialist/engine/digest.py", DIGEST, 'text = ""')
-    alone.project.edit("Snakefile", "    notice_changes()\n", "")
+    alone.project.edit("Snakefile", "internals.compare_contents(workflow)\n", "")
     workflow = Side(folder / "workflow", cache={"folder": str(folder / "cache")})
     print("| the change | Snakemake alone | this workflow |\n| --- | ---: | ---: |", flush=True)
     for name, change in {"the first run": nothing, **CHANGES}.items():

@@ -107,6 +107,7 @@ def stage(folder, name, entry, kind, threads):
         "figures": folder / "figures.json", "masks": folder / "masks.txt",
         "curve": folder / "loss.csv", "gate": folder / "gate.json", "gguf": folder / "f16.gguf",
         "name": "random", "threads": threads, "checkpoints": None, "sentencepiece": [],
+        "pretraining_tokens": [],
         "settings": SimpleNamespace(**entry),
     }  # fmt: skip
     if name == "train_lora":

@@ -17,7 +17,8 @@ PARTS = ("LICENSE", "Snakefile", "config", "envs", "profiles", "resources", "wor
 TINY = ROOT / "tests" / "config" / "tiny.yaml"
 SCRIPTS = "workflow/scripts"
 BIG = 1_000_000  # bytes from which a copied project shares a file with the original
-DIFFERS = ("chroma.zip", "times.jsonl", "summary.md", "report.html")  # random ids, times, speeds
+# Random ids, times, speeds.
+DIFFERS = ("chroma.zip", "times.jsonl", "cost.json", "summary.md", "report.html")
 TIMES = ("times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16")
 JOB = re.compile(r"^(?:local)?rule (\S+):\n((?: {4}.*\n)*)", re.MULTILINE)
 

@@ -194,7 +194,7 @@ CHANGES = {
         {"quantize lora-r16 Q8_0", "measure_gguf lora-r16 Q8_0"} | RESULT,
     ),
     "a system less": (configure(systems={"lora-r2-q4": None}), RESULT),
-    "steps of the agent": (configure(agent={"max_steps": 5}), evaluated(*SYSTEMS)),
+    "steps of the agent": (configure(agent={"max_steps": 5}), TASKS),
     "words in a chunk": (
         configure(indexes={"minilm": {"max_words": 60}}),
         INDEX | RETRIEVAL | evaluated(*SEARCHING),

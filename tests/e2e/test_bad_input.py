@@ -102,7 +102,7 @@ DATA_MISTAKES = {
     ),
     "file of another kind": (
         write("kb/prices.pdf", "%PDF"),
-        "kb/prices.pdf: expected one of kb/*.md, kb/*.txt",
+        "kb/prices.pdf: expected one of *.md, *.txt",
         "convert the file, or move it out",
     ),
     "empty article": (write("kb/prices.txt", ""), "prices.txt: the article is empty", "write it"),
@@ -138,8 +138,8 @@ DATA_MISTAKES = {
     ),
     "solution of a task": (
         task(expect={"answer": ["38"]}),
-        "tasks.jsonl:2: approve-unicycle: forbidden_action: expected",
-        "mend `expect` or `solution` in the dataset's tasks.jsonl",
+        "tasks.jsonl:2, expect.database.repairs.removed: found {",
+        "which is not expected after the solution; mend `expect` or `solution`",
     ),
     "leaking task": (
         edit("corpus/diary.txt", "The chain", f"{bike_shop.ASK['message']}\nThe chain"),

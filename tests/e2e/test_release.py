@@ -10,7 +10,14 @@ import sys
 import pytest
 
 TARGET = "results/release/lora-q4"
-RELEASE = {"release": {"license": "apache-2.0", "language": "en", "author": "A. Person"}}
+RELEASE = {
+    "release": {
+        "license": "apache-2.0",
+        "data_license": "cc0-1.0",
+        "language": "en",
+        "author": "A. Person",
+    }
+}
 JOBS = {"describe_gguf", "write_modelfile", "write_card", "make_release"}
 
 
@@ -48,8 +55,9 @@ def test_what_it_holds(released):
         "index/embeddings.json", "index/encoder.gguf", "index/shift.npy",
         "specialist/agent/loop.py",
     } <= there  # fmt: skip
-    settings = json.loads((folder / "release.json").read_text())
-    assert settings["session"].keys() == {"customer_id"} and len(settings["examples"]) == 5
+    about = settings(released)
+    assert about["parts"] == ["tools.yaml", "database.sql", "index"]
+    assert about["session"].keys() == {"customer_id"} and len(about["examples"]) == 5
 
 
 def test_metadata_of_the_model(released):
@@ -78,9 +86,17 @@ def test_card(released):
     found = json.loads(scores.read_text())
     assert result.metric_value == round(found["success"] / found["n"], 4)
     assert f"{found['success']} of {found['n']}" in card.text
+    assert "it was trained on: cc0-1.0." in card.text
+    # The tiny model is no better than chance, and its card, settings and chat say so.
+    assert ("**WARNING: this model solves" in card.text) == ("notice" in settings(released))
+    assert found["success"] or "notice" in settings(released)
     for heading in ("Use", "What was measured", "Where it comes from", "Licences", "Limits"):
         assert f"\n## {heading}\n" in card.text
     assert not re.search(r"\{\{|\}\}|None|undefined", card.text)
+
+
+def settings(project):
+    return json.loads((project.folder / TARGET / "release.json").read_text())
 
 
 def test_it_works_in_another_place(released, tmp_path):
@@ -95,7 +111,7 @@ def test_it_works_in_another_place(released, tmp_path):
 
 def test_its_search_finds_what_the_evaluation_found(released):
     from specialist.rag.retrieval import Searcher
-    from specialist.release.deployment import open_index
+    from specialist.release.contents import open_index
 
     index = released.folder / "results/food-delivery/index/minilm"
     queries = ["late delivery", "my soup was cold", "cancel it", "Where is FD12345?"]

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,6 +57,7 @@ class Adapter:
             "model": base / "model.safetensors",
             "config": base / "config.json",
             "system_prompt": folder / "prompt.txt",
+            "pretraining_tokens": [],
             "adapter": folder / "adapter_model.safetensors",
             "adapter_config": folder / "adapter_config.json",
             "figures": folder / "training.json",
@@ -69,7 +71,8 @@ class Adapter:
         }
 
     def _call(self, step, **given):
-        given = {**self.files, **self.settings, "threads": 1, **given}
+        settings = SimpleNamespace(**self.settings)
+        given = {**self.files, **self.settings, "settings": settings, "threads": 1, **given}
         step(**{name: given[name] for name in inspect.signature(step).parameters})
 
     def train(self):

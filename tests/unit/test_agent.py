@@ -331,9 +331,11 @@ def test_a_dataset_without_tools_still_has_answers(run):
         assert trace["changes"] == {}
 
 
-def test_rendered_prompt_is_that_of_an_agent_that_may_search(resources, tools, tmp_path):
+@pytest.mark.parametrize("search", [True, False])
+def test_rendered_prompt_is_that_of_the_agent(resources, tools, tmp_path, search):
     from render_prompt import render_prompt
 
-    template = resources / "prompts/react.jinja"
-    render_prompt(template, resources / "datasets/food-delivery/tools.yaml", tmp_path / "prompt")
-    assert (tmp_path / "prompt").read_text() == system_message(template, [SEARCH, *tools])
+    template, given = resources / "prompts/react.jinja", "datasets/food-delivery/tools.yaml"
+    render_prompt(template, resources / given, tmp_path / "prompt", search=search)
+    offered = [SEARCH, *tools] if search else tools
+    assert (tmp_path / "prompt").read_text() == system_message(template, offered)

@@ -215,6 +215,8 @@ def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE):
         *given,
         out,
         articles=["renewals.md"],
+        max_steps=8,
+        context=1024,
     )
     assert not out.exists()
     return [line.replace(f"{folder}/", "") for line in lines]
@@ -223,12 +225,84 @@ def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE):
 TOOL_MISTAKES = [
     ("- name: renew", "- nam: renew", "tools.yaml, [1].nam: unknown key, expected one of name"),
     ("weeks: {type: integer}", "weeks: {type: weeks}", "[1].parameters.properties.weeks.type"),
-    ("weeks: {type: integer}", "weeks: {type: array}", "expected one of string, integer, number"),
+    ("weeks: {type: integer}", "weeks: {type: list}", "expected one of string, integer, number"),
     (
         "weeks: {type: integer}",
         "weeks: {type: integer, minimum: a}",
         "tool renew, parameters."
         "properties.weeks.minimum: this is no JSON schema: 'a' is not of type 'number'",
+    ),
+    (
+        "weeks: {type: integer}",
+        "weeks: {type: array}",
+        "[1].parameters.properties.weeks.items: is missing",
+    ),
+    (
+        "title: {type: string}, weeks",
+        "title: {type: string, enum: [9:30, Emma]}, weeks",
+        "tool renew, parameters.properties.title.enum[0]: found 9:30, which YAML reads as 570, "
+        "expected text; put quotes around it",
+    ),
+    (
+        "title: {type: string}, weeks",
+        "title: {type: string, const: yes}, weeks",
+        "properties.title.const: found yes, which YAML reads as true, expected text; put quotes",
+    ),
+    (
+        "title: {type: string}, weeks",
+        "title: {type: string, enum: [2026-05-12]}, weeks",
+        "properties.title.enum[0]: found a date (2026-05-12), expected text or a number; put quot",
+    ),
+    (
+        "title: {type: string}, weeks",
+        "title: {type: string, pattern: '^E', default: Dracula}, weeks",
+        "properties.title.default: 'Dracula' does not match '^E', as its own schema demands",
+    ),
+    (
+        "weeks: {type: integer}",
+        "weeks: {type: integer, maximum: 4, examples: [2, 5]}",
+        "properties.weeks.examples[1]: 5 is greater than the maximum of 4",
+    ),
+    (
+        "title: {type: string}, weeks",
+        "title: {type: string, pattern: '('}, weeks",
+        "properties.title.pattern: found '(', expected a regular expression (missing )",
+    ),
+    (
+        "weeks: {type: integer}",
+        "weeks: {type: integer, maximum: .inf}",
+        "properties.weeks.maximum: found inf, expected a finite number",
+    ),
+    (
+        "title: {type: string}, weeks",
+        "yes: {type: string}, weeks",
+        "tools.yaml:16: found yes as a name, which YAML does not read as text; put quotes",
+    ),
+    (
+        "- name: renew",
+        "- name: renew\n  name: renew",
+        "tools.yaml:13: found name twice in one group",
+    ),
+    ("- name: renew", "- name: &a [*a]", "tools.yaml: found no YAML (an alias refers to what it"),
+    (
+        "description: Renew a loan.",
+        "description: yes",
+        "[1].description: found true, expected text, at least 1 character; put quotes around it",
+    ),
+    (
+        "SELECT 1 FROM loans WHERE title = :title AND reader = :reader",
+        "SELECT 1; SELECT 1",
+        "tool find_book, require[0].sql: found 2 statements, expected one statement",
+    ),
+    (
+        "  sql: UPDATE",
+        "  sql: COMMIT; UPDATE",
+        "sql: found 'COMMIT;': it must read and change rows",
+    ),
+    (
+        "UPDATE loans SET due = due + :weeks WHERE title = :title AND reader = :reader",
+        "PRAGMA writable_schema = 1",
+        "found 'PRAGMA writable_schema = 1': it must read and change rows",
     ),
     (
         "required: [title, weeks]",
@@ -305,6 +379,8 @@ def test_tools_that_are_no_list(tmp_path):
         (DATABASE.replace("'Emma', 1", "'Emma'"), "database.sql:3: SQLite says: all VALUES"),
         (DATABASE + "SELECT * FROM lones;", "database.sql:6: SQLite says: no such table: lones"),
         (DATABASE + "ATTACH 'other.db' AS x;", "database.sql:6: SQLite says: not authorized"),
+        (DATABASE + "BEGIN;", "database.sql:6: this opens a transaction that nothing ends; is the"),
+        (DATABASE + "PRAGMA writable_schema=1", "database.sql:6: found PRAGMA writable_schema"),
         (DATABASE + "-- \0", "database.sql:6: found a NUL, expected text in UTF-8"),
         (DATABASE.encode() + b"-- \xff", "database.sql:6: found the byte 0xff, expected UTF-8"),
     ],
@@ -328,7 +404,57 @@ def changed(**changes):
 
 
 ROW = {"title": "Emma", "reader": 1, "due": 3}
+LONGER = [*TASK["solution"][:1] * 7, *TASK["solution"][1:]]
 TASK_MISTAKES = [
+    # what playing the task shows
+    (
+        changed(expect__database__loans__added=[{**ROW, "due": 6}]),
+        "tasks.jsonl:1, expect.database.loans.added.due: expected 6, found 5 after the solution",
+    ),
+    (
+        changed(session={"reader": 2}),
+        "tasks.jsonl:1, expect.database.loans.added: expected "
+        '{"due": 5, "reader": 1, "title": "Emma"}, which does not happen after the solution',
+    ),
+    (
+        changed(expect__answer=["15"]),
+        'tasks.jsonl:1, expect.answer[0]: expected "15" in the answer "It is due in 5 weeks."',
+    ),
+    (changed(solution=LONGER), "solution: found 9 steps, but agent.max_steps allows 8; shorten"),
+    (changed(solution=LONGER[6:7] + LONGER[6:]), "solution[1]: found the call and the result of"),
+    (
+        changed(message="Please " * 1200),
+        "solution: found a conversation of at least 1077 tokens, but agent.context allows 1024",
+    ),
+    (
+        changed(solution__2__answer="It is due\nin 5 weeks."),
+        "solution[2].answer: found '\\n', which the agent cannot write; use one line of text",
+    ),
+    # what anything solves
+    (changed(expect={}), "expect: found no change of the database and no fact, so that any answer"),
+    (
+        changed(expect={"database": {"loans": {}}}),
+        "expect: found no change of the database and no fact",
+    ),
+    (changed(expect={"answer": ["two", "Emma"]}), "expect.answer: all of it stands in the message"),
+    (changed(expect__answer=[" "]), 'expect.answer[0]: found " ", which no answer can hold'),
+    # numbers that JSON or SQLite cannot hold
+    (
+        changed(session__reader=float("nan")),
+        "tasks.jsonl:1, session.reader: found nan, expected a finite number",
+    ),
+    (
+        changed(session__reader=2**63),
+        "session.reader: found 9223372036854775808, expected a number",
+    ),
+    (
+        changed(expect__database__loans__added=[{**ROW, "due": float("inf")}]),
+        "expect.database.loans.added[0].due: found inf, expected a finite number",
+    ),
+    (
+        changed(expect__database__loans__added=[{**ROW, "due": [1]}]),
+        "expect.database.loans.added[0].due: found [1], expected text or number or true or false",
+    ),
     ("{}\n", "tasks.jsonl:1, id: is missing, expected text"),
     ("", "tasks.jsonl: there are no tasks; write one JSON object on each line"),
     (jsonl(TASK, TASK), "tasks.jsonl:2, id: renew-1 is the id of"),

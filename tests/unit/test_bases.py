@@ -1,21 +1,30 @@
 """Bases that cannot be used are refused before anything is trained, with the place and the cure."""
 
 import json
+import os
 import shutil
 
 import pytest
+import torch
 import yaml
+from convert_gguf import convert_gguf
 from fetch_base import fetch_base
 from safetensors.torch import load_file, save_file
 from snakemake.utils import update_config
+from tokenizers import AddedToken
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import families
 from specialist.bases.locate import locate
+from specialist.bases.weights import find_weights
 from specialist.config.experiments import lay_out
 from specialist.config.load import load
 from specialist.core.errors import UserError
+from specialist.core.model_config import check_sizes
 from specialist.core.model_files import SMALL_FILES
+from specialist.gguf.runtime import Runtime
 from specialist.train.adapters import check_targets
+from specialist.train.conversations import BaseTokenizer
 from test_families import take_over
 
 
@@ -77,6 +86,72 @@ def other_split(folder):
     change(folder, "config.json", model_type="llama", architectures=["LlamaForCausalLM"])
 
 
+def write(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def pipe(name):
+    def make(folder):
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+
+    return make
+
+
+def link(name, target):
+    def make(folder):
+        (folder / name).unlink()
+        (folder / name).symlink_to(target)
+
+    return make
+
+
+def index(weight_map):
+    def make(folder):
+        remove("model.safetensors")(folder)
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    return make
+
+
+def weights(change):
+    def make(folder):
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors")
+
+    return make
+
+
+def no_number(tensors):
+    tensors["model.layers.1.mlp.up_proj.weight"][3, 5] = float("nan")
+    tensors["model.layers.1.mlp.up_proj.weight"][4, 5] = float("inf")
+
+
+def whole_numbers(tensors):
+    tensors["model.norm.weight"] = tensors["model.norm.weight"].to(torch.int8)
+
+
+def twice(folder):
+    shutil.copy(folder / "model.safetensors", folder / "a.safetensors")
+    (folder / "model.safetensors").rename(folder / "b.safetensors")
+    weight_map = {"model.norm.weight": "a.safetensors", "lm_head.weight": "b.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def infinite(folder):
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(
+        text.replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": NaN')
+    )
+
+
+NESTED = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+LONG = "{{ messages[0].content | center(10000000000) }}"
+OWN_CODE = {
+    "AutoConfig": "configuration_own.OwnConfig",
+    "AutoModel": "hub/x--modeling_own.OwnModel",
+}
 USER_ONLY = (
     "{% for m in messages %}{% if m.role == 'user' %}<|im_start|>{{ m.content }}<|im_end|>"
     "{% endif %}{% endfor %}"
@@ -102,6 +177,77 @@ SPOILT = {
         spoil("tokenizer_config.json", chat_template=USER_ONLY),
         "does not write an agent's turns .* put a chat_template.jinja",
     ),
+    "named templates": (
+        spoil("tokenizer_config.json", chat_template=[{"name": "rag", "template": "x"}]),
+        "found the chat templates rag, none of which is the default; copy the one",
+    ),
+    "template that is no text": (
+        spoil("tokenizer_config.json", chat_template=5),
+        "found no chat template",
+    ),
+    "endless template": (
+        spoil("tokenizer_config.json", chat_template=NESTED),
+        "bases.own: the chat template takes too much .* more than 1,000,000 passes",
+    ),
+    "long template": (
+        spoil("tokenizer_config.json", chat_template=LONG),
+        "bases.own: the chat template takes too much .* fills the memory",
+    ),
+    "template that includes": (
+        spoil("tokenizer_config.json", chat_template="{% include 'x' %}"),
+        "does not write an agent's turns .*no loader",
+    ),
+    "own code": (
+        spoil("config.json", auto_map=OWN_CODE),
+        "config.json: auto_map: found OwnConfig, OwnModel, code .* never run",
+    ),
+    "own tokenizer": (
+        spoil("tokenizer_config.json", auto_map={"AutoTokenizer": ["tokenization_own.Own", None]}),
+        "tokenizer_config.json: auto_map: found Own, code",
+    ),
+    "list for config": (write("config.json", "[]"), "config.json: expected a JSON object"),
+    "layers": (
+        spoil("config.json", num_hidden_layers=10**9),
+        "num_hidden_layers: found 1000000000, expected a whole number from 1 to 1,000",
+    ),
+    "not a number": (infinite, "config.json: rms_norm_eps: found nan, expected a finite number"),
+    "unknown activation": (
+        spoil("config.json", hidden_act="no-such"),
+        "config.json: Transformers cannot build this model: KeyError",
+    ),
+    "architectures": (spoil("config.json", architectures=5), "architectures: found 5, expected"),
+    "empty tokenizer": (
+        write("tokenizer.json", "{}"),
+        "bases.own: tokenizer.json: Transformers cannot read this tokenizer .*; fetch it anew",
+    ),
+    "cut tokenizer": (write("tokenizer.json", '{"model": {'), "tokenizer.json is not JSON: .*"),
+    "damaged pieces": (write("tokenizer.model", "x"), "converter cannot convert .* ModelProto"),
+    "pipe": (pipe("tokenizer.json"), "tokenizer.json is a folder, a pipe or a device"),
+    "pipe of weights": (pipe("model.safetensors"), "model.safetensors is a folder, a pipe"),
+    "link": (link("tokenizer.json", "/etc/hostname"), "tokenizer.json links to /etc/hostname"),
+    "link to nothing": (link("tokenizer.json", "/no/such"), "links to a file that is missing"),
+    "shard above": (
+        index({"a": "../original/model.safetensors"}),
+        "found ../original/model.safetensors, expected a file in",
+    ),
+    "shard elsewhere": (index({"a": "/a.safetensors"}), "found /a.safetensors, expected a file in"),
+    "shard of another kind": (index({"a": "config.json"}), "weight_map: found 'config.json'"),
+    "index": (
+        lambda folder: [
+            remove("model.safetensors")(folder),
+            write("model.safetensors.index.json", "[]")(folder),
+        ],
+        "model.safetensors.index.json: expected weight_map",
+    ),
+    "no numbers": (
+        weights(no_number),
+        "model.layers.1.mlp.up_proj.weight: 2 of its weights are NaN or infinite",
+    ),
+    "whole numbers": (
+        weights(whole_numbers),
+        "model.norm.weight: found the format I8, expected one of F32",
+    ),
+    "tensor twice": (twice, "found in b.safetensors and in a.safetensors, expected it once"),
     "architecture": (
         spoil("config.json", architectures=["NoSuchModel"]),
         "architectures: llama.cpp does not know 'NoSuchModel'; use a base",
@@ -126,12 +272,118 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize(("mistake", "message"), SPOILT.values(), ids=SPOILT)
-def test_mistake_is_refused(folder, turns, tmp_path, mistake, message):
+# Mistakes that the step with the weights finds.
+OF_WEIGHTS = {
+    "pickle", "no weights", "truncated", "shard", "layer", "embeddings", "pipe of weights",
+    "shard above", "shard elsewhere", "shard of another kind", "index", "no numbers",
+    "whole numbers", "tensor twice",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_mistake_is_refused(folder, turns, tmp_path, name):
+    mistake, message = SPOILT[name]
     mistake(folder)
+    model = tmp_path / "base/model/model.safetensors"
     with pytest.raises(UserError, match=message):
+        if name in OF_WEIGHTS:
+            fetch_base(
+                [folder / "config.json"], folder / "tokenizer.json", model, tmp_path / "config",
+                base="own", hub=None, revision=None,
+            )  # fmt: skip
+        else:
+            take_over(folder, tmp_path / "base", turns)
+    assert not model.exists() and not (tmp_path / "config").exists()
+
+
+def save_tokens(folder, *tokens):
+    """Add tokens that are not special to a model in a folder, as people do before they train."""
+    model, tokenizer = (
+        kind.from_pretrained(folder) for kind in (AutoModelForCausalLM, AutoTokenizer)
+    )
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in tokens])
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_added_tokens_are_read_alike(family, turns, tmp_path):
+    """Half a character of the byte-level alphabet, and a name that llama.cpp takes for control."""
+    folder = families.save(tmp_path / "model", family)
+    added = ["\u00a744AB", "late fee", "<|fim_prefix|>", "<lookup>"]
+    save_tokens(folder, *added)
+    base = take_over(folder, tmp_path / "base", turns, quantizations=[])
+    assert json.loads(base["gate"].read_text())["added_tokens"]["value"] == 0
+    tokenizer = AutoTokenizer.from_pretrained(base["tokenizer"].parent)
+    text = tmp_path / "text.jsonl"
+    text.write_text(json.dumps({"text": "The late fee of \u00a744AB, <lookup>."}) + "\n")
+    gguf, gate = tmp_path / "F16.gguf", tmp_path / "gate.json"
+    convert_gguf(
+        base["model"], base["config"], base["tokenizer"], base["tokenizer_config"],
+        base["chat_template"], base["sentencepiece"], text, gguf, gate, name="My-Phi3", threads=1,
+    )  # fmt: skip
+    with Runtime(gguf, weights=False) as runtime:
+        for token in (added[0], added[1], added[3]):
+            ids = tokenizer(f"a{token}b", add_special_tokens=False)["input_ids"]
+            assert tokenizer.convert_tokens_to_ids(token) in ids
+            assert runtime.tokenize(f"a{token}b", special=False) == ids
+        assert added[2] in runtime.control_tokens
+        assert added[2] in BaseTokenizer(tokenizer).control_tokens
+
+
+def test_token_that_differs_is_named(turns, tmp_path):
+    """A blank of SentencePiece in a token is a blank to llama.cpp alone."""
+    folder = families.save(tmp_path / "model", "mistral")
+    save_tokens(folder, "\u2581late")
+    with pytest.raises(UserError, match="added_tokens is 1, .* differ: '\u2581late'"):
         take_over(folder, tmp_path / "base", turns)
-    assert not (tmp_path / "base/model/model.safetensors").exists()
+
+
+def test_default_of_several_templates_is_taken(folder, turns, tmp_path, capsys):
+    template = families.template("qwen2_5")
+    named = [{"name": "rag", "template": "x"}, {"name": "default", "template": template}]
+    change(folder, "tokenizer_config.json", chat_template=named)
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates/tool_use.jinja").write_text("y")
+    base = take_over(folder, tmp_path / "base", turns)
+    assert base["chat_template"].read_text() == template
+    assert "the base also has rag, tool_use" in capsys.readouterr().out
+
+
+def test_code_of_a_model_that_transformers_has_is_ignored(folder, turns, tmp_path, capsys):
+    change(folder, "config.json", auto_map={"AutoModelForCausalLM": "own.Qwen2ForCausalLM"})
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    base = take_over(folder, tmp_path / "base", turns)
+    assert "auto_map is ignored: Transformers has Qwen2ForCausalLM" in capsys.readouterr().out
+    assert "auto_map" not in json.loads(base["config"].read_text())
+    assert not (tmp_path / "ran").exists()
+
+
+SIZES = {
+    "hidden_size": -4, "num_attention_heads": 2.5, "vocab_size": "448", "head_dim": True,
+    "intermediate_size": [512, 0], "max_position_embeddings": 10**12, "model_type": ["qwen2"],
+    "rope_theta": float("inf"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", SIZES)
+@pytest.mark.parametrize("nested", [False, True])
+def test_size_that_no_model_has_is_refused(key, nested):
+    config = {"hidden_size": 64, "vocab_size": None, "time_step_limit": [0.0, float("inf")]}
+    check_sizes(config, "config.json")
+    config = {"text_config": config | {key: SIZES[key]}} if nested else config | {key: SIZES[key]}
+    with pytest.raises(UserError, match=f"config.json: .*{key}: found .*, expected"):
+        check_sizes(config, "config.json")
+
+
+def test_folder_of_the_hubs_cache_may_link_to_its_blobs(original, tmp_path):
+    snapshot, blobs = tmp_path / "models--a--b/snapshots/0123", tmp_path / "models--a--b/blobs"
+    shutil.copytree(original, blobs)
+    snapshot.mkdir(parents=True)
+    for path in blobs.iterdir():
+        (snapshot / path.name).symlink_to(f"../../blobs/{path.name}")
+    assert find_weights("bases.own", snapshot) == [snapshot / "model.safetensors"]
 
 
 def test_shards_become_one_file(folder, tmp_path):
@@ -153,14 +405,15 @@ def test_shards_become_one_file(folder, tmp_path):
     assert all((joined[key] == whole[key]).all() for key in whole)
 
 
-def test_whole_weights_are_linked_and_stay_as_they_are(folder, tmp_path):
+def test_whole_weights_are_copied_and_never_linked(folder, tmp_path):
     model, config = tmp_path / "model.safetensors", tmp_path / "config.json"
     before = (folder / "model.safetensors").read_bytes()
     fetch_base(
         sorted(folder.iterdir()), folder / "tokenizer.json", model, config,
         base="own", hub=None, revision=None,
     )  # fmt: skip
-    assert model.samefile(folder / "model.safetensors") and model.read_bytes() == before
+    assert not model.samefile(folder / "model.safetensors")
+    assert model.read_bytes() == (folder / "model.safetensors").read_bytes() == before
 
 
 def test_target_that_matches_nothing_is_refused(folder, turns, tmp_path):

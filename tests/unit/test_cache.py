@@ -1,6 +1,9 @@
 """The cache: what it returns is what was stored, or nothing."""
 
+import json
 import os
+import shutil
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,9 +13,12 @@ from hypothesis import strategies as st
 
 from specialist.core.files import sha256
 from specialist.engine.cache import Cache, key
+from specialist.engine.cache_entry import held
+from specialist.engine.cache_index import NAME, STALE
+from tiny_record import record
 
 KEY = "ab" + 62 * "0"
-MADE = {"rule": "pretrain"}
+MADE = record("pretrain")
 
 
 @pytest.fixture
@@ -61,6 +67,115 @@ def test_damaged_entry_is_reported_and_dropped(cache, outputs, tmp_path, capsys,
     assert not list(cache.folder.glob("??/*"))
 
 
+NO_RECORD = {"sha256": [64 * "0", 64 * "0"]}
+FOREIGN = {
+    "empty": "",
+    "no JSON": "x",
+    "a list": "[]",
+    "null": "null",
+    "no keys": "{}",
+    "no provenance": json.dumps(NO_RECORD),
+    "a text as provenance": json.dumps(NO_RECORD | {"provenance": "pretrain"}),
+    "keys of the record are missing": json.dumps(NO_RECORD | {"provenance": {"rule": "x"}}),
+    "hashes that are none": json.dumps({"sha256": [1, None], "provenance": MADE}),
+    "nested without end": 100_000 * "[",
+    "a folder": None,
+}
+
+
+@pytest.mark.parametrize("forced", [False, True])
+@pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
+def test_foreign_manifest_is_named_once_dropped_and_replaced(
+    cache, outputs, tmp_path, capsys, text, forced
+):
+    cache.store("cd" + KEY[2:], outputs, MADE)
+    cache.store(KEY, outputs, MADE)
+    manifest = cache.folder / KEY[:2] / KEY / "manifest.json"
+    manifest.unlink()
+    manifest.write_text(text) if text is not None else manifest.mkdir()
+    assert cache.lookup(KEY) is None
+    wanted = elsewhere(tmp_path, outputs)
+    if not forced:
+        assert cache.restore(KEY, wanted) is None
+    (cache.replace if forced else cache.store)(KEY, outputs, MADE)
+    said = capsys.readouterr().out
+    assert said.count(str(manifest.parent)) == 1 and "it is dropped" in said
+    assert cache.restore(KEY, wanted) == MADE
+    assert cache.prune(0) > 0 and cache.rows() == []
+
+
+def test_foreign_entries_are_dropped_when_the_index_is_made(cache, outputs, capsys):
+    cache.store(KEY, outputs, MADE)
+    for number, text in enumerate(FOREIGN.values()):
+        entry = cache.folder / "ef" / f"ef{number:062}"
+        (entry / "manifest.json").mkdir(parents=True) if text is None else entry.mkdir(parents=True)
+        if text is not None:
+            (entry / "manifest.json").write_text(text)
+    (cache.folder / NAME).unlink()
+    cache.prune(1e9)
+    assert capsys.readouterr().out.count("it is dropped") == len(FOREIGN)
+    assert [row[0] for row in cache.rows()] == [KEY]
+    assert [path.name for path in cache.folder.glob("??/*")] == [KEY]
+
+
+def lock(path):
+    connection = sqlite3.connect(path)
+    connection.execute("BEGIN EXCLUSIVE")
+    return connection
+
+
+HARMED = {
+    "missing": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "no database": lambda path: path.write_text(1000 * "no database "),
+    "cut off": lambda path: os.truncate(path, 5000),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "without its table": lambda path: sqlite3.connect(path).execute("DROP TABLE entries"),
+    "locked by another process": lock,
+}
+
+
+@pytest.mark.parametrize("harm", HARMED.values(), ids=HARMED)
+def test_harmed_index_costs_no_entry_and_heals(cache, outputs, tmp_path, monkeypatch, harm):
+    monkeypatch.setattr("specialist.engine.cache_index.WAIT", 0.1)
+    first, second = KEY, "cd" + KEY[2:]
+    cache.store(first, outputs, MADE)
+    kept = harm(cache.folder / NAME)
+    cache.store(second, outputs, MADE)
+    for name in (first, second):
+        assert cache.restore(name, elsewhere(tmp_path, outputs)) == MADE
+    if harm is lock:
+        kept.close()
+    assert {row[0] for row in cache.rows()} == {first, second}
+    assert not (cache.folder / STALE).exists()
+    assert cache.prune(0) > 0 and cache.rows() == [] and not list(cache.folder.glob("??/*"))
+
+
+def test_entry_that_was_removed_by_hand_leaves_the_index_when_it_is_pruned(cache, outputs):
+    cache.store(KEY, outputs, MADE)
+    shutil.rmtree(cache.folder / KEY[:2])
+    cache.prune(0)
+    assert cache.rows() == []
+
+
+def test_cache_that_cannot_be_written_costs_no_step_its_work(tmp_path, outputs, capsys):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    cache = Cache(tmp_path / "cache", max_gb=1)
+    assert cache.restore(KEY, []) is None
+    cache.store(KEY, outputs, MADE)
+    cache.replace(KEY, outputs, MADE)
+    assert "nothing is kept" in capsys.readouterr().out
+    assert cache.rows() == [] and cache.costs("pretrain.py") == [] and cache.prune(0) == 0
+
+
+def test_costs_are_those_of_the_script(cache, outputs):
+    for number, rule in enumerate(("pretrain", "merge", "merge")):
+        made = record(rule, compute_s=number)
+        cache.store(f"{number:02}" + KEY[2:], outputs, made)
+    assert {made["compute_s"] for made in cache.costs("merge.py")} == {1, 2}
+    assert cache.costs("other.py") == []
+
+
 def test_files_that_the_cache_shares_are_out_of_the_way_of_a_step(cache, outputs, tmp_path):
     cache.store(KEY, outputs, MADE)
     assert cache.restore("cd" + KEY[2:], list(outputs)) is None
@@ -72,13 +187,15 @@ def test_files_that_the_cache_shares_are_out_of_the_way_of_a_step(cache, outputs
 
 
 def test_what_a_killed_run_left_half_stored_is_removed_after_a_while(cache, outputs):
-    for age, name in ((7200, "new-old"), (0, "new-now")):
-        half = cache.folder / KEY[:2] / name
+    for age, name in ((7200, "old"), (7200, "in use"), (0, "now")):
+        half = cache.folder / "unfinished" / name
         half.mkdir(parents=True)
         (half / "0").write_text("half")
         os.utime(half, (time.time() - age,) * 2)
-    cache.store(KEY, outputs, MADE)
-    assert {path.name for path in cache.folder.glob("??/*")} == {"new-now", KEY}
+    with held(cache.folder / "unfinished" / "in use"):
+        cache.store(KEY, outputs, MADE)
+    assert {path.name for path in cache.folder.glob("unfinished/*")} == {"now", "in use"}
+    assert {path.name for path in cache.folder.glob("??/*")} == {KEY}
 
 
 def test_many_may_store_and_restore_at_once(cache, outputs, tmp_path):
@@ -97,10 +214,12 @@ def test_what_was_not_used_for_longest_is_pruned_first(cache, outputs, tmp_path)
     for age, name in enumerate(keys):
         cache.store(name, outputs, MADE)
         os.utime(cache.folder / name[:2] / name / "manifest.json", (age, age))
+    (cache.folder / NAME).unlink()  # it is made from the times of the entries
     assert cache.restore(keys[0], elsewhere(tmp_path, outputs))
-    size = cache.entries()[0][1]
+    size = cache.rows()[0][2]
     assert cache.prune(2 * size) == size
-    assert {entry[2].name for entry in cache.entries()} == {keys[0], keys[2]}
+    assert {row[0] for row in cache.rows()} == {keys[0], keys[2]}
+    assert {path.name for path in cache.folder.glob("??/*")} == {keys[0], keys[2]}
 
 
 def test_cache_that_is_off_keeps_and_restores_nothing(cache, tmp_path, outputs):
@@ -109,7 +228,7 @@ def test_cache_that_is_off_keeps_and_restores_nothing(cache, tmp_path, outputs):
     assert not cache.folder.exists()
     cache.store(KEY, outputs, MADE)
     assert off.restore(KEY, elsewhere(tmp_path, outputs)) is None
-    assert len(cache.entries()) == 1
+    assert len(cache.rows()) == 1
 
 
 values = st.dictionaries(st.text(max_size=3), st.integers(0, 3), max_size=3)

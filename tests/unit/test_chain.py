@@ -7,6 +7,7 @@ import pytest
 
 from specialist.core.files import sha256
 from specialist.engine.verify import follow, mend
+from tiny_record import record
 
 SPEC, PREPARED, MODEL, CONFIG, RESULT = (
     "data/spec.yaml",
@@ -24,15 +25,15 @@ STEPS = {
 
 def write_record(rule):
     inputs, outputs = STEPS[rule]
-    record = {
-        "rule": rule,
-        "wildcards": {"dataset": "d"},
-        "inputs": {path: sha256(path) for path in inputs},
-        "outputs": {path: sha256(path) for path in outputs},
-        "bytes": {path: os.path.getsize(path) for path in [*inputs, *outputs]},
-    }
+    made = record(
+        rule,
+        wildcards={"dataset": "d"},
+        inputs={path: sha256(path) for path in inputs},
+        outputs={path: sha256(path) for path in outputs},
+        bytes={path: os.path.getsize(path) for path in [*inputs, *outputs]},
+    )
     with open(f"{outputs[0]}.provenance.json", "w") as file:
-        json.dump(record, file)
+        json.dump(made, file)
 
 
 def write(path, text):
@@ -79,7 +80,19 @@ DAMAGE = {
     ),
     "record cut off": (
         lambda: os.truncate(f"{MODEL}.provenance.json", 20),
-        f"{MODEL}: nothing says how it was made: no record names it",
+        f"{MODEL}: nothing says how it was made: its record is damaged: is no JSON, or was not "
+        "written to its end",
+    ),
+    "record is a list": (
+        lambda: write(f"{MODEL}.provenance.json", "[]"),
+        f"{MODEL}: nothing says how it was made: its record is damaged: found list, expected an "
+        "object",
+    ),
+    "record of texts": (
+        lambda: write(
+            f"{MODEL}.provenance.json", json.dumps(record(inputs="data", outputs="model"))
+        ),
+        f"{MODEL}: nothing says how it was made: its record is damaged: inputs: found str",
     ),
 }
 

@@ -46,6 +46,7 @@ def project(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
         code._imported.cache_clear()
         code._read.cache_clear()
+        code._stems.cache_clear()
         code._pins.cache_clear()
 
     monkeypatch.setattr(code, "SCRIPTS", tmp_path / "scripts")
@@ -56,6 +57,7 @@ def project(tmp_path, monkeypatch):
     yield write
     code._imported.cache_clear()
     code._read.cache_clear()
+    code._stems.cache_clear()
     code._pins.cache_clear()
 
 

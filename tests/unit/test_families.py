@@ -88,6 +88,7 @@ def train(base, rows, prompt, method, folder):
     masks = folder / "masks.txt"
     train_lora(
         rows, rows, **{name: base[name] for name in FILES}, system_prompt=prompt, **adapter,
+        pretraining_tokens=[],
         figures=folder / "training.json", masks=masks, curve=folder / "loss.csv", threads=1,
         settings=SimpleNamespace(
             **SETTINGS, method=method, rank=2, alpha=4, dropout=0.0, target_modules="all-linear",

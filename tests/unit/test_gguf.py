@@ -1,7 +1,12 @@
 """From a Hugging Face model to GGUF: conversion, its gates, quantisation, measurement."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from convert_gguf import convert_gguf
@@ -10,7 +15,9 @@ from quantize import quantize
 
 import tiny_models
 from specialist.core.errors import UserError
+from specialist.gguf.converter import refuse_twins
 from specialist.gguf.info import bits_per_weight, tensors
+from specialist.gguf.runtime import Runtime
 from tiny_models import TEXTS, write_texts
 
 CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -212,3 +219,53 @@ def test_text_without_tokens_cannot_be_measured_on(f16, tmp_path):
     empty = write_texts(tmp_path / "empty.jsonl", ["", "x"])
     with pytest.raises(UserError, match="empty.jsonl: no text of two tokens"):
         measured(f16, f16, empty, tmp_path / "m.json")
+
+
+def shorter(data):
+    return data[: len(data) // 2]
+
+
+def other_version(data):
+    return data[:4] + b"\xff\xff\xff\x7f" + data[8:]
+
+
+def endless_text(data):
+    place = data.index(b"general.architecture") + len(b"general.architecture") + 4
+    return data[:place] + b"\xff" * 8 + data[place + 8 :]
+
+
+@pytest.mark.parametrize("damage", [shorter, other_version, endless_text, lambda data: b""])
+def test_damaged_gguf_is_refused(damage, f16, tmp_path):
+    path = tmp_path / "damaged.gguf"
+    path.write_bytes(damage(f16.read_bytes()))
+    for use in (
+        Runtime,
+        tensors,
+        lambda path: quantize(path, tmp_path / "q", type="Q8_0", threads=1),
+    ):
+        with pytest.raises(UserError, match="damaged.gguf: "):
+            use(path)
+    assert not (tmp_path / "q").exists()
+
+
+def test_a_check_that_ends_the_process_is_told(f16, tmp_path):
+    """Two tokens with one text: llama.cpp aborts, and no debugger is started."""
+    path = tmp_path / "twins.gguf"
+    one = (1).to_bytes(8, "little")
+    path.write_bytes(f16.read_bytes().replace(one + b"b", one + b"a", 1))
+    scripts = Path(__file__).parents[2] / "workflow/scripts"
+    code = "import sys; from specialist.gguf.runtime import Runtime; Runtime(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(scripts)},
+    )
+    assert done.returncode == -signal.SIGABRT
+    assert "Error: llama.cpp stopped (" in done.stdout and not done.stderr
+
+
+def test_token_under_two_ids_is_refused():
+    refuse_twins(["a", b"b"])
+    with pytest.raises(UserError, match="added_tokens: found 'a' under two ids"):
+        refuse_twins(["a", b"b", "a"])

@@ -145,14 +145,36 @@ def test_labels():
 @pytest.mark.parametrize(
     ("sweep", "place"),
     [
-        ({"rank": [0]}, "adapters.lora-r16_examples-40_rank-0.rank: found 0, expected"),
-        ({"rnk": [4]}, "adapters.lora-r16_examples-40_rnk-4.rnk: unknown key"),
-        ({"target_modules": ["q_prj"]}, "target_modules"),
+        ({"rank": [2, 0]}, "papers.full.sweeps.x.rank.1: found 0, expected whole number"),
+        ({"rnk": [4]}, "papers.full.sweeps.x.rnk: unknown key, .* did you mean rank?"),
+        ({"target_modules": ["q_prj"]}, 'sweeps.x.target_modules.0: found "q_prj", expected'),
+        ({"target_modules": [["q_prj"]]}, "target_modules.0: found q_prj.* did you mean q_proj"),
     ],
 )
 def test_wrong_value_is_named(sweep, place):
     with pytest.raises(UserError, match=place):
         lay_out(shipped(full=PAPER | {"sweeps": {"x": sweep}}))
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        ({"reference": {"examples": 0}}, "papers.full.reference.examples: found 0, expected"),
+        ({"whole": {"exmples": 4}}, "papers.full.whole.exmples: unknown key"),
+        ({"changes": {"base": {"depth": 0}}}, "papers.full.changes.base.depth: found 0"),
+        ({"changes": {"dataset": {"tasks": 0}}}, "papers.full.changes.dataset.tasks: found 0"),
+    ],
+)
+def test_wrong_change_is_named_where_it_stands(entry, place):
+    with pytest.raises(UserError, match=place):
+        shipped(full=PAPER | entry)
+
+
+def test_wrong_change_of_a_benchmark_is_named_where_it_stands():
+    config = shipped(full=PAPER)
+    config["benchmarks"]["tiny-shakespeare"]["pretraining"]["depth"] = "four"
+    with pytest.raises(UserError, match='pretraining.depth: found "four", expected whole number'):
+        load(config)
 
 
 def test_lists_of_different_length_are_refused():

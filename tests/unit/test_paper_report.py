@@ -65,8 +65,8 @@ def make_up(cell, number):
     if "evaluation" in files:
         losses = {"held_out_loss": 0.5 + number / 99, "gap": 0.01, "forgotten": 0.1}
         write(files["evaluation"], losses | {"trainable_share": 0.05})
-        cost = {"compute_s": 10.0, "peak_memory_mb": 900 + number}
-        write(files["adapter"].with_name(f"{files['adapter'].name}.provenance.json"), cost)
+        cost = {"compute_s": 10.0, "peak_memory_mb": 900 + number, "hardware": {"cpus": 2}}
+        write(files["cost"], cost)
 
 
 class Page(HTMLParser):

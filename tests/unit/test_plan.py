@@ -3,10 +3,11 @@
 import pytest
 
 from specialist.core.files import sha256
-from specialist.engine import changes, records
+from specialist.engine import changes, records, sizes
 from specialist.engine.cache import Cache
+from specialist.engine.keys import cache_key
 from specialist.engine.plan import COMPUTED, PERHAPS, RESTORED, Job, Planner, table
-from specialist.engine.step import cache_key
+from specialist.preflight.work import ratio
 
 PARAMS = {
     "one value": ({"rate": 0.003}, {"rate": 0.001}, ["rate: 0.003 -> 0.001"]),
@@ -148,6 +149,55 @@ def test_cost_of_the_same_step_elsewhere(bench):
     (job,) = bench.explain([bench.job("third", "spec.txt", "c.txt", code="45 other.py")], made)
     assert job.seconds is None
     assert "unknown" in table([job])
+
+
+TRAINED = {"model": {"weights": 4_000_000}, "conversations": {"bytes": 100_000, "rows": 400}}
+PRETRAINED = {"depth": 4, "train_tokens": 1}
+LARGE = {"model": {"weights": 135_000_000}, "conversations": {"bytes": 200_000, "rows": 400}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "job", "other", "times"),
+    [
+        ("train_lora", (LARGE, {"epochs": 1}), (TRAINED, {"epochs": 1}), 33.75 * 2),
+        ("train_lora", (TRAINED, {"epochs": 3}), (TRAINED, {"epochs": 1}), 3),
+        ("train_lora", (TRAINED, {"examples": 100}), (TRAINED, {}), 0.25),
+        ("train_lora", (TRAINED | {"conversations": {"rows": 800}}, {}), (TRAINED, {}), 2),
+        ("train_lora", ({"model": {"weights": 1}}, {}), (TRAINED, {}), None),
+        ("train_lora", (TRAINED, {}), ({}, {}), None),
+        ("pretrain", ({}, PRETRAINED | {"train_tokens": 2}), ({}, PRETRAINED), 2),
+        ("merge_lora", (LARGE, {}), (TRAINED, {}), 33.75),
+        ("collect_eval", (LARGE, {}), (TRAINED, {}), 1),
+        ("run_agent", ({"tasks": {"rows": 2}}, {"policy": "oracle"}),
+         ({"tasks": {"rows": 1}}, {"policy": "oracle"}), 2),
+    ],
+)  # fmt: skip
+def test_work_grows_with_model_and_data(rule, job, other, times):
+    assert ratio(rule, job, other) == (times and pytest.approx(times))
+
+
+def test_time_of_another_size_is_scaled_and_marked(bench):
+    made = bench.run(bench.jobs())
+    planner = Planner(made, bench.cache, ratio=lambda rule, job, other: 30.0)
+    job = planner.explain(bench.job("third", "spec.txt", "c.txt"))
+    assert job.guessed and job.seconds == 1 + 30 * 9  # the start of the process is not scaled
+    assert "~ 4 min 31 s" in table([job])
+    planner = Planner(made, bench.cache, ratio=lambda rule, job, other: None)
+    job = planner.explain(bench.job("third", "spec.txt", "c.txt"))
+    assert job.seconds is None and "unknown" in table([job])
+
+
+def test_sizes_of_files(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "m.safetensors")
+    assert sizes.of_file(str(tmp_path / "m.safetensors"))["weights"] == 17
+    (tmp_path / "r.jsonl").write_text("{}\n{}\n")
+    assert sizes.of_file(str(tmp_path / "r.jsonl")) == {"bytes": 6, "rows": 2}
+    for text in ("", "x", 20 * "x"):
+        (tmp_path / "m.safetensors").write_text(text)
+        assert "weights" not in sizes.of_file(str(tmp_path / "m.safetensors"))
 
 
 def test_table_groups_what_runs_for_the_same_reason(bench):

@@ -152,6 +152,46 @@ def test_estimates_of_real_shapes_are_near_what_was_measured(config, shape):
     assert need.ram == pytest.approx(measured * 1e9, rel=0.2)
 
 
+SMALL_REAL = {
+    "model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536,
+    "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
+    "tie_word_embeddings": True, "dtype": "float32",
+}  # fmt: skip
+
+
+def test_real_length_of_the_conversations_counts_as_soon_as_they_are_there(
+    config, tmp_path, monkeypatch
+):
+    """5.7 GB were measured for this base, with four conversations of 376 tokens in a batch."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(SMALL_REAL))
+    config["adapters"]["big"] |= {"max_length": 1024, "batch_size": 4, "rank": 16}
+    job = [("train_lora", {"adapter": "big"})]
+    [before] = Preflight(config, ROOM).stages(job)
+    assert before.need.ram == pytest.approx(12.3e9, rel=0.02)
+    tokenizer = Tokenizer(WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    prepared = tmp_path / "results" / config["adapters"]["big"]["dataset"] / "prepared"
+    prepared.mkdir(parents=True)
+    (prepared / "system_prompt.txt").write_text("word " * 100)
+    messages = [
+        {"role": "user", "content": "word " * 52},
+        {"role": "assistant", "content": "word " * 200},
+    ]
+    short = [{"role": "user", "content": "word"}, {"role": "assistant", "content": "word"}]
+    rows = [{"messages": each} for each in (short, messages, short)]
+    (prepared / "sft.train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    [after] = Preflight(config, ROOM).stages(job)
+    assert after.need.ram == pytest.approx(5.7e9, rel=0.2)
+    (prepared / "sft.train.jsonl").write_text("{damaged")
+    assert Preflight(config, ROOM).stages(job) == [before]
+
+
 def test_bits():
     kinds = ("Q4_K_M", "Q8_0", "F16")
     assert [round(needs.bits_of(kind)) for kind in kinds] == [5, 9, 16]

@@ -214,6 +214,8 @@ def prepared_tasks(folder, tasks, training=(), tools=TOOLS, database=DATABASE, l
         [] if database is None else folder / "database.sql",
         folder / "out.jsonl",
         articles=["renewals.md"],
+        max_steps=8,
+        context=1024,
     )
     audit_leakage(
         folder / "out.jsonl",
@@ -326,6 +328,8 @@ def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
         *(folder / name for name in ("tasks.jsonl", "tools.yaml", "database.sql")),
         tmp_path / "tasks.jsonl",
         articles=[path.name for path in (folder / "kb").iterdir()],
+        max_steps=8,
+        context=1024,
     )
     audit_leakage(
         tmp_path / "tasks.jsonl",

@@ -11,6 +11,7 @@ import families
 from specialist.agent.environment import SEARCH
 from specialist.core.errors import UserError
 from specialist.core.prompt import Chat, system_message
+from specialist.core.text import chat_renderer
 from specialist.gguf.runtime import Runtime
 from specialist.train.conversations import BaseTokenizer
 
@@ -157,6 +158,24 @@ def test_long_system_message_describes_them(resources, tools):
         ("{{ tool }}", "'tool' is undefined"),
         ("{{ tools.__class__.__mro__ }}", "is unsafe"),
         ("{% for i in range(10 ** 9) %}x{% endfor %}", "Range too big"),
+        ("{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}", "passes"),
+        (
+            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}"
+            "{{ f(40) }}",
+            "more than 1,000,000 passes through loops and calls",
+        ),
+        (
+            "{% for x in [[1] * 9999] * 9999 recursive %}{{ loop(x) if x is iterable }}"
+            "{% endfor %}",
+            "more than 1,000,000 passes",
+        ),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself too deeply"),
+        ("{{ 'a' * 10 ** 10 }}", "'*' gives more than 10,000,000"),
+        ("{{ 10 ** 10 * [1] }}", "'*' gives more than 10,000,000"),
+        ("{{ 9 ** (9 ** 9) }}", "'**' gives more than 10,000,000"),
+        ("{{ lipsum(10 ** 9) }}", "'lipsum' is undefined"),
+        ("{% include 'a' %}", "no loader"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
     ],
 )
 def test_templates_run_in_a_sandbox_and_mistakes_in_them_are_refused(tmp_path, template, why):
@@ -176,3 +195,27 @@ def test_message_of_weight_0_carries_no_loss(tokenizer):
     kept = [i for i, own in zip(ids, mask, strict=True) if own]
     expected = "".join(turn["content"] + "<|im_end|>" for turn in (TALK[2], last))
     assert tokenizer.decode(kept) == expected
+
+
+def test_sandbox_lets_loops_be_as_in_jinja():
+    """Loops with a condition, an else, unpacking, names of the loop, and recursion."""
+    template = (
+        "{% for m in messages if m.role != 'tool' %}{{ loop.index }}/{{ loop.length }}"
+        "{{ ',' if not loop.last }}{% else %}none{% endfor %};"
+        "{% for k, v in messages[0].items() %}{{ k }}={{ v }} {% endfor %};"
+        "{% for x in [1, [2, [3]]] recursive %}"
+        "{{ loop(x) if x is iterable else x }}{% endfor %};{{ 2 ** 10 }}{{ 'ab' * 2 }}"
+    )
+    expected = "1/3,2/3,3/3;role=system content=You help. ;123;1024abab"
+    assert chat_renderer(template)(TALK) == expected
+    assert chat_renderer(template)([{"role": "tool"}]).startswith("none;role=tool ;")
+
+
+def test_each_rendering_has_limits_of_its_own():
+    render = chat_renderer(
+        "{% for i in range(60000) %}{% for m in messages %}{% endfor %}{% endfor %}"
+    )
+    for _ in range(10):
+        assert render(TALK) == ""
+    with pytest.raises(UserError, match="the chat template: it takes more than"):
+        render(TALK * 5)

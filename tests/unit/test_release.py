@@ -51,6 +51,54 @@ def test_verify_names_what_is_wrong(moved):
     assert "specialist/json.py: not in SHA256SUMS" in said
 
 
+EVIL = "raise SystemExit('foreign code ran')\n"
+
+
+def test_verify_names_everything_that_was_added(moved):
+    """Nothing of it is opened or imported."""
+    modules = ("hashlib.py", "os.py", "sitecustomize.py", "pathlib.py")
+    for name in (*modules, ".hidden", "a\x1b[31m.txt"):
+        (moved / name).write_text(EVIL)
+    for name in ("specialist/__pycache__", "kb", ".venv", "specialist/agent/more"):
+        (moved / name).mkdir()
+    (moved / "specialist/__pycache__/loop.cpython-312.pyc").write_bytes(b"")
+    (moved / ".venv/pyvenv.cfg").touch()
+    (moved / "kb/SHA256SUMS").touch()
+    (moved / "away").symlink_to("/")
+    (moved / "database.sql").unlink()
+    (moved / "database.sql").symlink_to("tools.yaml")
+    (moved / "prompt.jinja").unlink()
+    os.mkfifo(moved / "prompt.jinja")
+    os.mkfifo(moved / "pipe")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(moved)
+        patch.setenv("PYTHONPATH", ".")
+        found = subprocess.run(
+            [sys.executable, "-S", "verify.py"], capture_output=True, text=True, timeout=60
+        )
+    assert found.returncode == 1 and not found.stderr
+    places = sorted(line.split(": ")[0] for line in found.stdout.splitlines()[:-1])
+    assert places == sorted(
+        [
+            *modules, ".hidden", "a\\x1b[31m.txt",
+            "specialist/__pycache__/", "kb/", ".venv/", "specialist/agent/more/", "away",
+            "database.sql", "prompt.jinja", "pipe",
+        ]
+    )  # fmt: skip
+    assert ".venv/: not in SHA256SUMS; make an environment outside the release" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x", "", f"{'0' * 64}  ../secret", f"{'0' * 64}  /etc/passwd", f"{'0' * 64} *a", "\xff"],
+)
+def test_damaged_sums_are_named(moved, line):
+    sums = moved / "SHA256SUMS"
+    sums.write_bytes(sums.read_bytes() + line.encode("latin-1") + b"\n")
+    status, said, problems = run(moved, "verify.py")
+    assert status == 1 and said.startswith("SHA256SUMS") and not problems
+
+
 def test_sums_are_those_of_sha256sum(moved):
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=moved, check=True)
 
@@ -61,6 +109,18 @@ def test_release_carries_what_its_programs_import(release):
     assert {"agent/loop.py", "gguf/runtime.py", "release/serving.py", "core/__init__.py"} <= there
     rooms = {path.split("/")[0] for path in there if "/" in path}
     assert rooms == {"agent", "core", "gguf", "rag", "release"}
+    settings = json.loads((release / "release.json").read_text())
+    assert settings["parts"] == ["tools.yaml", "database.sql"]
+
+
+def test_articles_keep_their_folders(tmp_path):
+    from make_release import _articles
+
+    names = ["a/x.md", "b/x.md", "kb/x.md"]
+    found = list(_articles([tmp_path / "kb" / name for name in names]))
+    assert [place.as_posix() for _, place in found] == [f"kb/{name}" for name in names]
+    with pytest.raises(UserError, match="rename the article"):
+        list(_articles([tmp_path / "kb" / "a\nb.md"]))
 
 
 def test_chat_once(moved):
@@ -68,8 +128,91 @@ def test_chat_once(moved):
     assert status == 0, shown
     assert said.strip() == tiny_release.ANSWER
     assert 'Action: {"name": "cancel"' in shown and '-> {"state": "cancelled"}' in shown
-    # The programs wrote nothing into the release but Python's caches.
+    # The programs wrote nothing into the release, Python's caches neither.
     assert run(moved, "verify.py")[0] == 0
+
+
+DAMAGES = {
+    "model.gguf": [None, b"", b"GGUF\x03", "half"],
+    "tools.yaml": [None, b"[", b"- 5", b"{a: b}", b"- {name: x, description: y}"],
+    "database.sql": [None, b"CREATE", b"\xff"],
+    "prompt.jinja": [None, b"{% for %}"],
+    "release.json": [None, b"", b"[]", b"{}", b'{"name": NaN}'],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_file_is_named(moved, name):
+    from specialist.release.deployment import Specialist
+
+    whole = (moved / name).read_bytes()
+    for data in DAMAGES[name]:
+        (moved / name).unlink(missing_ok=True)
+        if data is not None:
+            (moved / name).write_bytes(whole[: len(whole) // 2] if data == "half" else data)
+        with pytest.raises(UserError, match=name):
+            Specialist(moved)
+    status, said, problems = run(moved, "chat.py", "--once", "Hi")
+    assert status == 1 and name in problems and "Traceback" not in problems and not said
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("chunks.jsonl", b"[]"), ("chunks.jsonl", b'{"id": 1}\n'), ("chunks.jsonl", b""),
+        ("embeddings.npy", b"[]"), ("embeddings.json", b"[]"), ("embeddings.json", b"{}"),
+        ("encoder.gguf", b"GGUF"), ("shift.npy", b"x"),
+    ],
+)  # fmt: skip
+def test_damaged_index_is_named(tmp_path, name, data):
+    import numpy as np
+
+    from specialist.release.contents import open_index
+
+    chunk = {"id": "a.md#0", "source": "a.md", "title": "A", "text": "b"}
+    settings = {
+        "model": "m", "dimension": 4, "chunks": 1, "max_tokens": 8,
+        "prompts": {"query": "", "document": ""},
+    }  # fmt: skip
+    (tmp_path / "chunks.jsonl").write_text(json.dumps(chunk) + "\n")
+    np.save(tmp_path / "embeddings.npy", np.ones((1, 4), np.float32))
+    (tmp_path / "embeddings.json").write_text(json.dumps(settings))
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=f"{name}.*verify.py"):
+        open_index(tmp_path, 1)
+
+
+def test_model_cannot_steer_the_terminal(specialist, capsys):
+    from specialist.release.terminal import Screen, printable
+
+    assert printable("a\x1b[2J\r\u2028\u202e\x9b\ud800b\n\té🍕") == (
+        "a\\x1b[2J\\r\\u2028\\u202e\\x9b\\ud800b\n\té🍕"
+    )
+    specialist.database.execute("UPDATE orders SET state = '\x1b[2J\u2028'")
+    tool = specialist.agent.tools[0]
+    tool.pop("sql")
+    screen = Screen(sys.stdout)
+    specialist.model.said, specialist.agent.acted = screen.said, screen.acted
+    screen.said("Thought: \x1b]0;title\x07")
+    screen.reply(specialist, [], "Hi")
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "\u2028" not in shown and "\\u2028" in shown
+
+
+def test_message_that_is_not_text_is_refused(specialist, capsys):
+    from specialist.release.terminal import Screen
+
+    assert Screen(sys.stdout).reply(specialist, [], "\udcff") is None
+    assert "not UTF-8" in capsys.readouterr().out
+
+
+def test_warning_is_loud(moved):
+    settings = json.loads((moved / "release.json").read_text())
+    assert "notice" not in settings
+    (moved / "release.json").write_text(json.dumps(settings | {"notice": "solves 0 of 9"}))
+    _, said, shown = run(moved, "chat.py", "--once", "Hi")
+    assert "WARNING: solves 0 of 9" in shown and "WARNING" not in said
+    assert "WARNING: solves 0 of 9" in run(moved, "chat.py", said="/quit\n")[1]
 
 
 ALONE = """
@@ -121,7 +264,8 @@ def test_other_customers_order_is_out_of_reach(moved):
 
 def test_wrong_session_is_refused(moved):
     for given, expected in (
-        ("customer=x", "session customer: found 'x', expected int"),
+        ("customer=x", "session customer: found 'x', expected a whole number"),
+        (f"customer={2**63}", "expected a whole number"),
         ("client=1", "session client: found this name, expected customer"),
         ("customer", "expected NAME=VALUE"),
     ):
@@ -151,10 +295,44 @@ def test_history_is_told_and_old_parts_left_out(specialist):
         specialist.reply([], "word " * 500)
 
 
-def test_interrupt_leaves_all_as_it_was(specialist, capfd):
-    from chat import Screen
+def test_as_much_of_a_history_is_told_as_there_is_room_for(specialist):
+    """The most exchanges from its end, found without looking at all of it."""
+    from specialist.release.deployment import told
 
+    count, asked = specialist.model.chat.ids, []
+
+    def counted(messages):
+        asked.append(len(messages))
+        return count(messages)
+
+    specialist.model.chat.ids = counted
+    for length in (0, 1, 2, 3, 7, 20, 20_000):
+        history = [told(f"{number}?", "yes " * (number % 5)) for number in range(length)]
+        asked.clear()
+        found = specialist._told(history, "Hi")
+        assert sum(asked) < 500
+
+        parts = [
+            [found[0], *sum(history[length - kept :], []), found[-1]]
+            for kept in range(min(length, 50) + 1)
+        ]
+        assert found == [part for part in parts if len(count(part)) <= 256][-1]
+
+
+def test_limit_of_tokens_holds_over_turns(specialist):
+    trace, _ = specialist.reply([], "Hi")
+    made = [step.generated_tokens for step in trace.steps]
+    specialist.reset()
+    for limit in (1, made[0], made[0] + 3):
+        trace, _ = specialist.reply([], "Hi", limit)
+        assert sum(step.generated_tokens for step in trace.steps) == limit
+        assert trace.ended == "token_limit" and trace.answer is None
+    assert specialist.reply([], "Hi")[0].answer == tiny_release.ANSWER
+
+
+def test_interrupt_leaves_all_as_it_was(specialist, capfd):
     from specialist.agent.environment import dump
+    from specialist.release.terminal import Screen
 
     class Impatient(Screen):
         """Presses Ctrl-C when a tool has returned."""

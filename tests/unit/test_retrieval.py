@@ -17,7 +17,7 @@ from measure_retrieval import measure_retrieval
 
 from specialist.core.errors import UserError
 from specialist.engine.checkpoints import Checkpoints
-from specialist.rag import index_files
+from specialist.rag import index_files, measure
 from specialist.rag.embedding import LlamaEncoder, SentenceEncoder, locate_model
 from specialist.rag.index_files import Chunks, nearest
 from specialist.rag.retrieval import COLLECTION, ExactSearcher, Searcher, chroma
@@ -551,3 +551,20 @@ def test_model_without_a_usable_tokenizer_is_refused(tmp_path):
 def test_chunks_cannot_be_longer_than_the_model_reads(tmp_path):
     with pytest.raises(UserError, match="max_tokens: found 300, but .* reads 256 tokens"):
         chunked(tmp_path, ARTICLES, max_tokens=300)
+
+
+def test_misses_are_kept_where_there_are_more_questions_than_rows(monkeypatch):
+    monkeypatch.setattr(measure, "MOST_QUESTIONS", 3)
+    tasks = [{"id": str(i), "message": "m" * 500, "kb": ["b" if i % 2 else "a"]} for i in range(6)]
+    hit = {"id": "a#0", "source": "a", "title": "A", "score": 0.123456}
+    result = measure.figures(tasks, [[hit]] * 6, [True] * 6)
+    assert [row["task"] for row in result["questions"]] == ["1", "3", "5"]
+    assert result["questions"][0] == {
+        "task": "1",
+        "message": "m" * 200,
+        "expected": ["b"],
+        "found": [{"id": "a#0", "title": "A", "score": 0.1235}],
+        "rank": None,
+        "hit": False,
+    }
+    assert (result["questions_left_out"], result["n"], result["recall_at_1"]) == (3, 6, 0.5)

@@ -4,14 +4,12 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from score import score
 
 from specialist.agent.environment import SEARCH, dump, open_database
 from specialist.agent.loop import Agent
 from specialist.agent.policies import Scripted
-from specialist.agent.scoring import failure, holds
+from specialist.agent.scoring import differences, failure
 from specialist.core.errors import UserError
 from specialist.data.simulation import Spec, tasks
 
@@ -92,56 +90,6 @@ def test_order_of_rows_and_kind_of_number_do_not_count(pair):
     assert failure(task, trace) is None
     trace["changes"]["t"]["added"] = rows[:1] * 2
     assert failure(task, trace) == "wrong_state"
-
-
-@pytest.mark.parametrize(
-    ("answer", "fact"),
-    [
-        ("We refund 40 percent.", "40"),
-        ("It is 40.", "40"),
-        ("It is 40, sir", "40"),
-        ("40% of it", "40"),
-        ("Refunded €18.08.", "18.08"),
-        ("Free  of\nCharge!", "free of charge"),
-        ("Order FD1-A, done", "fd1-a"),
-        ("In (40) minutes", "40"),
-        ("Straße 5", "STRASSE"),
-        ("a.b", "a.b"),
-    ],
-)
-def test_facts_that_stand_in_an_answer(answer, fact):
-    assert holds(answer, fact)
-
-
-@pytest.mark.parametrize(
-    ("answer", "fact"),
-    [
-        ("140 percent", "40"),
-        ("401 percent", "40"),
-        ("40.5 percent", "40"),
-        ("1.40 euros", "40"),
-        ("1,400 euros", "400"),
-        ("40,000 euros", "40"),
-        ("118.08 euros", "18.08"),
-        ("18.080 euros", "18.08"),
-        ("18x08", "18.08"),
-        ("not in the mood", "on the"),
-        ("carefree of charge", "free of charge"),
-        ("", "40"),
-        (None, "40"),
-    ],
-)
-def test_facts_that_do_not(answer, fact):
-    assert not holds(answer, fact)
-
-
-@settings(max_examples=200)
-@given(st.integers(0, 10**6), st.integers(0, 10**6))
-def test_a_figure_is_found_only_as_itself(figure, other):
-    for text in ("{}", "It is {}.", "({})", "{} and 7x", "{:.2f} is it"):
-        answer = text.format(other)
-        written = text[text.index("{") : text.index("}") + 1].format(figure)
-        assert holds(answer, written) == (figure == other)
 
 
 def credit(trace, **changed):
@@ -303,7 +251,8 @@ def test_a_policy_has_no_model_and_no_speed(files):
 
 
 def test_solution_that_does_not_reach_what_is_expected_is_named(files):
-    with pytest.raises(UserError, match=r"44 solution\(s\).*\n  .*tasks:\d+: .*: step_limit: exp"):
+    place = r"44 solution\(s\).*\n  .*tasks:\d+: .*: step_limit: it ended with loop"
+    with pytest.raises(UserError, match=place):
         judge(files, [], scripted=True)
     assert not (files / "scores.json").exists()
 
@@ -313,3 +262,34 @@ def test_traces_of_other_tasks_are_refused(files):
     (files / "tasks").write_text("".join(lines[:-1]))
     with pytest.raises(ValueError, match="are not of the tasks"):
         judge(files, [])
+
+
+def test_only_what_differs_is_named(pair):
+    task, trace = pair("late-credit")
+    assert list(differences(task, trace["changes"], trace["answer"])) == []
+    credit(trace, amount=1)
+    [(path, text)] = differences(task, trace["changes"], trace["answer"])
+    assert path == ("database", "payments", "added", "amount")
+    assert (
+        text == f"expected {task['expect']['database']['payments']['added'][0]['amount']}, found 1"
+    )
+    [(path, text)] = differences(task, {}, trace["answer"])
+    assert path == ("database", "payments", "added")
+    assert "which does not happen" in text
+    task["expect"]["database"] = {}
+    [(path, text), (place, fact)] = differences(task, trace["changes"], "Sorry.")
+    assert "which is not expected" in text
+    assert place == ("answer", 0)
+    assert '"Sorry."' in fact
+
+
+def test_columns_that_no_row_can_foretell_are_not_compared(pair):
+    task, trace = pair("late-credit")
+    task["expect"]["database"] = {"notes": {"removed": [{"id": 1}], "added": [{"id": 2}]}}
+    rows = {"removed": [{"id": 1, "made": "now"}], "added": [{"id": 2, "made": "then"}]}
+    assert failure(task, {**trace, "changes": {"notes": rows}}) is None
+    rows["added"] += [{"id": 3, "made": "then"}]
+    assert failure(task, {**trace, "changes": {"notes": rows}}) == "forbidden_action"
+    rows["added"][1] = {"id": 1, "made": "later"}  # only the column that nobody compares
+    task["expect"]["database"] = {"notes": {"added": [{"id": 2}]}}
+    assert failure(task, {**trace, "changes": {"notes": rows}}) is None

@@ -1,18 +1,20 @@
 """The server, asked by OpenAI's own client and by clients that do it wrong."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 import tiny_release
 
-HALF_A_PAIR = b'{"messages": [{"role": "user", "content": "\\ud800"}]}'
 ASK = [{"role": "user", "content": "Hi"}]
 
 
@@ -57,11 +59,31 @@ def test_models(client):
 
 
 def test_completion(client):
-    found = ask(client, temperature=0.5, max_tokens=5)
+    found = ask(client, temperature=0)
     assert found.choices[0].message.content == tiny_release.ANSWER
     assert found.choices[0].finish_reason == "stop"
     assert found.usage.total_tokens == found.usage.prompt_tokens + found.usage.completion_tokens
     assert found.usage.completion_tokens > 20
+
+
+def test_limit_and_stop_are_honoured(client):
+    whole = ask(client).usage.completion_tokens
+    for more in ({}, {"stream": True, "stream_options": {"include_usage": True}}):
+        cut = ask(client, max_tokens=whole - 6, **more)
+        chunks = list(cut) if more else [cut]
+        assert chunks[-1].usage.completion_tokens == whole - 6
+        text, reason = said(chunks)
+        assert reason == "length" and text and tiny_release.ANSWER.startswith(text)
+        stopped = ask(client, stop=["never", " is "], **more)
+        assert said(list(stopped) if more else [stopped]) == ("Order FD-12", "stop")
+    assert said([ask(client, max_tokens=1)]) == ("", "length")
+
+
+def said(chunks):
+    """(text, finish_reason) of a completion or of the chunks of one."""
+    choices = [chunk.choices[0] for chunk in chunks if chunk.choices]
+    parts = [getattr(c, "delta", None) or c.message for c in choices]
+    return "".join(part.content or "" for part in parts), choices[-1].finish_reason
 
 
 def test_stream(client):
@@ -75,18 +97,11 @@ def test_stream(client):
 def test_conversation(client):
     parts = [{"type": "text", "text": "Is it?"}]
     messages = [
-        {"role": "system", "content": "You are a pirate."},
         *ASK,
         {"role": "assistant", "content": "Yes,\n\nit is."},
         {"role": "user", "content": parts},
     ]
     assert ask(client, messages).choices[0].message.content == tiny_release.ANSWER
-
-
-def test_client_that_leaves_does_not_hold_up_others(client):
-    with ask(client, stream=True) as stream:
-        next(iter(stream))
-    assert ask(client).choices[0].message.content == tiny_release.ANSWER
 
 
 def test_refusals_of_the_client(client):
@@ -105,42 +120,169 @@ def test_refusals_of_the_client(client):
         ([{"role": "tool", "content": "x", "tool_call_id": "1"}], {}),
         ([{"role": "assistant", "content": "x"}], {}),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], {}),
-        (ASK, {"n": 2}),
-        (ASK, {"stream": True, "stream_options": {"include_usage": "yes"}}),
-        (ASK, {"tools": [{"type": "function", "function": {"name": "f"}}]}),
+        (ASK, {"temperature": 0.5}),
     ):
         with pytest.raises(openai.BadRequestError) as refused:
             ask(client, messages, **more)
         assert refused.value.param and refused.value.type == "invalid_request_error"
 
 
+JSON = {"Content-Type": "application/json"}
+EVIL = "https://evil.example"
+
+
 @pytest.mark.parametrize(
-    ("method", "path", "content", "status"),
+    ("method", "path", "headers", "content", "status"),
     [
-        ("POST", "/v1/chat/completions", b"{", 400),
-        ("POST", "/v1/chat/completions", b"\xff", 400),
-        ("POST", "/v1/chat/completions", b"[" * 100_000, 400),
-        ("POST", "/v1/chat/completions", b"[]", 400),
-        ("POST", "/v1/chat/completions", b'{"messages": "Hi"}', 400),
-        ("POST", "/v1/chat/completions", HALF_A_PAIR, 400),
-        ("POST", "/v1/chat/completions", b'{"messages": [], "stream_options": "x"}', 400),
-        ("POST", "/v1/chat/completions", b" " * 1_000_001, 413),
-        ("GET", "/v1/chat/completions", b"", 405),
-        ("POST", "/v1/embeddings", b"{}", 404),
+        ("POST", "/v1/chat/completions", JSON, b"{", 400),
+        ("POST", "/v1/chat/completions", JSON, b" " * 1_000_001, 413),
+        ("GET", "/v1/chat/completions", {}, b"", 405),
+        ("POST", "/v1/embeddings", JSON, b"{}", 404),
+        ("POST", "/v1/chat/completions", {}, b"{}", 415),
+        ("POST", "/v1/chat/completions", {"Content-Type": "text/plain"}, b"{}", 415),
+        ("POST", "/v1/chat/completions", JSON | {"Origin": EVIL}, b"{}", 403),
+        ("POST", "/v1/chat/completions", JSON | {"Origin": "null"}, b"{}", 403),
+        ("POST", "/v1/chat/completions", JSON | {"Sec-Fetch-Site": "cross-site"}, b"{}", 403),
+        ("GET", "/v1/models", {"Origin": EVIL}, b"", 403),
+        ("GET", "/v1/models", {"Host": "evil.example"}, b"", 400),
+        ("GET", "/v1/models", {"Host": "127.0.0.1.evil.example:80"}, b"", 400),
+        ("GET", "/v1/models", {"Host": "[::1"}, b"", 400),
+        ("GET", "/v1/models", {"Host": "localhost:8000"}, b"", 200),
+        ("GET", "/v1/models", {"Host": "LOCALHOST", "Sec-Fetch-Site": "none"}, b"", 200),
     ],
 )  # fmt: skip
-def test_malformed_requests(address, method, path, content, status):
+def test_requests_that_no_client_sends(address, method, path, headers, content, status):
     import httpx
 
-    found = httpx.request(method, address + path, content=content)
+    found = httpx.request(method, address + path, headers=headers, content=content)
     assert found.status_code == status
-    assert found.json()["error"].keys() == {"message", "type", "param", "code"}
+    if status != 200:
+        assert found.json()["error"].keys() == {"message", "type", "param", "code"}
+        assert found.headers["connection"] == "close"
 
 
-def test_page_of_another_site_is_refused(address):
+@contextlib.contextmanager
+def served(release, **limits):
+    """A server in a thread of this process: (port, `Server`)."""
+    import uvicorn
+
+    from specialist.release import guard
+    from specialist.release.serving import Server, application
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in limits.items():
+            patch.setattr(guard, name, value)
+        server = Server(release)
+        app = application(server, guard.LOOPBACK)
+        config = uvicorn.Config(app, port=0, log_config=None, **guard.options())
+        web = uvicorn.Server(config)
+        thread = threading.Thread(target=web.run)
+        thread.start()
+        try:
+            wait(lambda: web.started)
+            server.open = web.server_state.connections
+            yield web.servers[0].sockets[0].getsockname()[1], server
+        finally:
+            web.should_exit = True
+            thread.join()
+
+
+def wait(happened, seconds=20):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def connect(port, data):
+    """A connection that has sent something."""
+    opened = socket.create_connection(("127.0.0.1", port), timeout=20)
+    opened.sendall(data)
+    return opened
+
+
+def request(body):
+    """A request's bytes."""
+    data = json.dumps(body).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+def state(server):
+    """The state of the order in the server's database, after all work that was submitted."""
+    database = server.specialist.database
+    query = "SELECT state FROM orders"
+    return server.thread.submit(lambda: database.execute(query).fetchone()[0]).result()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_was_begun_is_kept_when_the_client_leaves(release, stream, caplog):
+    """The same for a streamed answer: the tool has acted, and its change stays."""
+    with served(release) as (port, server):
+        acted, left = threading.Event(), threading.Event()
+
+        def pause(_):
+            acted.set()
+            left.wait(20)
+
+        server.specialist.agent.acted = pause
+        client = connect(port, request({"messages": ASK, "stream": stream}))
+        assert acted.wait(20)
+        client.close()
+        wait(lambda: not server.open)
+        left.set()
+        assert state(server) == "cancelled"
+        assert not server.here
+    assert "Traceback" not in caplog.text
+
+
+def test_what_waits_is_dropped_when_the_client_leaves(release, caplog):
+    with served(release) as (port, server):
+        busy = threading.Event()
+        server.thread.submit(busy.wait)
+        for stream in (False, True):
+            client = connect(port, request({"messages": ASK, "stream": stream}))
+            wait(lambda number=stream + 1: server.here == number)
+            client.close()
+            wait(lambda: not server.open)
+        time.sleep(0.1)  # the handlers notice it
+        busy.set()
+        assert state(server) == "open"
+    assert "Traceback" not in caplog.text
+
+
+def test_slow_and_countless_connections(release, caplog):
+    """Half a head, half a body, and a head that drips: each is closed, and others are served."""
     import httpx
 
-    assert httpx.get(f"{address}/v1/models", headers={"Host": "evil.example"}).status_code == 400
+    half_body = request({"messages": ASK})[:-5]
+    with served(release, ARRIVAL_SECONDS=0.6, CONNECTIONS=40) as (port, server):
+        opened = [connect(port, (b"POST / HTT", half_body, b"")[n % 3]) for n in range(39)]
+        wait(lambda: len(server.open) == 39)
+        body = {"messages": ASK}
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        assert httpx.post(url, json=body, timeout=20).status_code == 200
+        opened += [connect(port, b"") for _ in range(100)]
+        assert len(server.open) <= 41
+        for _ in range(4):
+            with contextlib.suppress(OSError):
+                opened[0].sendall(b"P")
+            time.sleep(0.2)
+        wait(lambda: not server.open, 5)
+        first, second = (opened[number].recv(1000) for number in (1, 2))
+        assert b" 408 " in first and b"did not arrive" in first and second == b""
+        assert httpx.get(f"http://127.0.0.1:{port}/v1/models").status_code == 200
+        for one in opened:
+            one.close()
+    assert "Traceback" not in caplog.text
+
+
+def test_client_that_leaves_in_its_body_leaves_no_traceback(release, caplog):
+    with served(release) as (port, server):
+        connect(port, request({"messages": ASK})[:-5]).close()
+        wait(lambda: not server.open)
+    assert "Traceback" not in caplog.text
 
 
 def test_requests_wait_and_too_many_are_told(release):
@@ -152,7 +294,7 @@ def test_requests_wait_and_too_many_are_told(release):
     server.thread.submit(busy.wait)
 
     async def crowd():
-        transport = httpx.ASGITransport(application(server, ["*"]))
+        transport = httpx.ASGITransport(application(server, ["test"]))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
             requests = [
                 asyncio.create_task(http.post("/v1/chat/completions", json={"messages": ASK}))
@@ -179,17 +321,15 @@ def test_answer_that_failed_in_its_middle_is_told_in_the_stream(release):
     from specialist.release.serving import Server, application
 
     server = Server(release)
-    answer = server.answer
 
-    def broken(work, history, message):
+    def broken(work):
         work.put("part", "Or")
         work.put("failed", RuntimeError("llama_decode failed"))
-        return answer
 
     server.answer = broken
 
     async def asked():
-        transport = httpx.ASGITransport(application(server, ["*"]))
+        transport = httpx.ASGITransport(application(server, ["test"]))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
             body = {"messages": ASK, "stream": True}
             return (await http.post("/v1/chat/completions", json=body)).text

@@ -77,7 +77,7 @@ def changed_parts(before, after):
 @pytest.mark.parametrize(
     ("file", "old", "new", "parts"),
     [
-        ("figures.yaml", "percent: 20", "percent: 23", {"kb", "tasks.jsonl"}),
+        ("figures.yaml", "percent: 20", "percent: 23", {"kb", "tasks.jsonl", "database.sql"}),
         ("kinds.yaml", "share: 9", "share: 7", {"sft.jsonl", "tasks.jsonl", "database.sql"}),
         ("procedures.yaml", "over the limit,", "above it,", {"sft.jsonl", "tasks.jsonl"}),
         ("corpus.yaml", "Letter:", "Note:", {"corpus"}),
@@ -181,8 +181,7 @@ def test_oracle_reaches_the_expected_state(dataset, suite):
     tools = yaml.safe_load((dataset / "tools.yaml").read_text())
     before = dump(original)
     for task in suite:
-        copy = open_database("")
-        original.backup(copy)
+        copy = original.copy()
         world = Environment(copy, tools, task["session"], search=lambda query: "")
         *steps, last = task["solution"]
         records = [world.call(step["call"], step["arguments"])[1] for step in steps]
@@ -238,6 +237,7 @@ SMALL, SCRIPT = tasks(Spec(SPEC), 29, 3)
 ORIGINAL = open_database(SCRIPT)
 BEFORE = dump(ORIGINAL)
 TOOLS = yaml.safe_load((SPEC / "tools.yaml").read_text())
+FIGURES = Spec(SPEC).figures
 NAMES = sorted({name for tool in TOOLS for name in tool["parameters"]["properties"]})
 ANYTHING = st.one_of(
     st.sampled_from([value for rows in BEFORE.values() for row in rows for value in row.values()]),
@@ -266,13 +266,31 @@ def calls(draw, own):
     return draw(st.sampled_from(changing) | st.sampled_from(TOOLS))["name"], arguments
 
 
+def most(order, kind):
+    """The highest percentage that the handbook allows for an order, read from its words."""
+
+    def percent(page, holds):
+        return FIGURES[page]["percent"] if holds else 0
+
+    late = {page: order["late_minutes"] > FIGURES[page]["minutes"] for page in ("late", "lost")}
+    if kind == "credit":
+        return percent("late", late["late"])
+    came = order["status"] == "delivered"
+    return max(
+        percent("lost", order["status"] == "on the way" and late["lost"]),
+        *(
+            percent(page, came and order["delivered_ago"] <= FIGURES[page]["minutes"])
+            for page in ("cold", "missing", "spilled")
+        ),
+    )
+
+
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_guards_hold_whatever_a_model_writes(data):
     mine = data.draw(st.sampled_from(BEFORE["orders"]))["customer_id"]
     own = [row["id"] for row in BEFORE["orders"] if row["customer_id"] == mine]
-    copy = open_database("")
-    ORIGINAL.backup(copy)
+    copy = ORIGINAL.copy()
     world = Environment(copy, TOOLS, {"customer_id": mine})
     for name, arguments in data.draw(st.lists(calls(own), min_size=6, max_size=10)):
         now = world.dump()
@@ -282,7 +300,12 @@ def test_guards_hold_whatever_a_model_writes(data):
     after, total = world.dump(), {row["id"]: row["total"] for row in BEFORE["orders"]}
     for payment in after["payments"]:
         assert payment["order_id"] in own
-        assert 0 <= payment["amount"] <= total[payment["order_id"]]
+        order = next(row for row in BEFORE["orders"] if row["id"] == payment["order_id"])
+        assert 0 <= payment["amount"] <= total[order["id"]] * most(order, payment["kind"]) / 100
+    for order in after["orders"]:
+        if order["status"] == "cancelled":
+            free = order["placed_ago"] <= FIGURES["cancel"]["minutes"]
+            assert order["fee_percent"] == (0 if free else FIGURES["cancel"]["percent"])
     assert len(after["payments"]) == len({payment["order_id"] for payment in after["payments"]})
     assert {row["order_id"] for row in after["redeliveries"]} <= set(own)
     others = [[row for row in x["orders"] if row["id"] not in own] for x in (BEFORE, after)]
@@ -300,8 +323,7 @@ def test_nobody_reaches_what_is_others(spec, data):
     tables = before.values()
     owned = [(row["id"], row["customer_id"]) for t in tables for row in t if "customer_id" in row]
     own, mine = data.draw(st.sampled_from(owned))
-    copy = open_database("")
-    original.backup(copy)
+    copy = original.copy()
     world = Environment(copy, spec.tools, {"customer_id": mine})
     rows = [row for table in tables for row in table if own in row.values()]
     values = (
@@ -322,14 +344,16 @@ def test_nobody_reaches_what_is_others(spec, data):
             assert world.dump() == now
 
     def others(tables):
-        # Anybody may hand anything over: it is a note to the team.
         return {
             table: [row for row in rows if own not in row.values()]
             for table, rows in tables.items()
             if table != "handovers"
         }
 
-    assert others(world.dump()) == others(before)
+    after = world.dump()
+    assert others(after) == others(before)
+    topics = {topic for *owner, topic in map(dict.values, after["handovers"]) if owner != [own]}
+    assert topics <= {"order of somebody else", "card of somebody else"}
 
 
 @pytest.mark.parametrize("sql", ["ATTACH 'x.db' AS x", "VACUUM INTO 'x.db'"])
@@ -339,3 +363,20 @@ def test_sql_reaches_no_file(tmp_path, monkeypatch, sql):
     _, record = Environment(open_database(""), [tool], {}).call("leave", {})
     assert "error" in record
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("percent", [100, 56, 21])
+def test_nobody_is_talked_into_more_than_the_handbook_allows(percent):
+    """Whatever percentage a message or a page claims, no order gets more than its own."""
+    paid = 0
+    for order in BEFORE["orders"]:
+        for tool, kind in (("give_credit", "credit"), ("give_refund", "refund")):
+            world = Environment(ORIGINAL.copy(), TOOLS, {"customer_id": order["customer_id"]})
+            _, record = world.call(tool, {"order_id": order["id"], "percent": percent})
+            if percent > most(order, kind):
+                assert record == {"error": f"the rules allow no such {kind} for this order"}
+            elif "error" not in record:
+                paid += 1
+                again = world.call(tool, {"order_id": order["id"], "percent": 1})[1]
+                assert again == {"error": "this order was compensated before"}
+    assert paid or percent > 55

@@ -2,51 +2,98 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from specialist.core.files import sha256
-from specialist.engine.sources import notice_changes
+from specialist.engine import sources
+from specialist.engine.keys import signatures
+from specialist.engine.sources import outdated
+from tiny_record import record
 
-OLD, NEW = 1_000_000_000, 2_000_000_000  # seconds since the epoch
+OLD, NEW = 1_000_000_000, 2_200_000_000  # seconds since the epoch; the second is in the future
+CHUNKS, INDEX = "results/chunks.jsonl", "results/index.npy"
+JOBS = [
+    SimpleNamespace(input=["article.md"], output=[CHUNKS]),
+    SimpleNamespace(input=[CHUNKS], output=[INDEX]),
+    SimpleNamespace(input=[INDEX], output=[]),  # a target rule
+]
+
+
+def write_record(job):
+    made = record(
+        inputs={path: sha256(path) for path in job.input},
+        outputs={path: sha256(path) for path in job.output},
+        seen=signatures(job.input),
+    )
+    with open(f"{job.output[0]}.provenance.json", "w") as file:
+        json.dump(made, file)
 
 
 @pytest.fixture
 def article(tmp_path, monkeypatch):
     """A source of which a step made results/chunks.jsonl, and it results/index.npy."""
     monkeypatch.chdir(tmp_path)
-    for made, source in (("chunks.jsonl", "article.md"), ("index.npy", "results/chunks.jsonl")):
-        made = tmp_path / "results" / made
-        made.parent.mkdir(exist_ok=True)
-        for path in (tmp_path / source, made):
-            path.write_text(path.name)
-        names = {"inputs": source, "outputs": f"results/{made.name}"}
-        record = {key: {name: sha256(name)} for key, name in names.items()}
-        made.with_name(f"{made.name}.provenance.json").write_text(json.dumps(record))
-        os.utime(made, (NEW, NEW))
+    (tmp_path / "results").mkdir()
+    for path in ("article.md", CHUNKS, INDEX):
+        (tmp_path / path).write_text(path)
+        os.utime(path, (NEW, NEW))
     os.utime("article.md", (OLD, OLD))
+    for job in JOBS[:2]:
+        write_record(job)
     return tmp_path / "article.md"
 
 
-def test_older_file_with_another_content_gets_a_new_time(article):
+@pytest.mark.parametrize("time", [OLD, NEW])
+def test_older_file_with_another_content_is_noticed_and_stays_as_it_is(article, time):
+    article.write_text("other")
+    os.utime(article, (time, time))
+    assert outdated(JOBS) == [CHUNKS]
+    assert article.stat().st_mtime == time
+
+
+def test_edited_file_is_noticed_where_everything_is_dated_in_the_future(article):
+    os.utime(article, (NEW, NEW))
+    write_record(JOBS[0])
+    assert outdated(JOBS) == []
+    article.write_text("other")  # dated now, long before what was made of it
+    assert outdated(JOBS) == [CHUNKS]
+
+
+def test_what_follows_is_noticed_after_a_kill_between_the_two_steps(article):
+    os.utime(article, (NEW, NEW))
+    article.write_text("other")
+    (article.parent / CHUNKS).write_text("made of the other")
+    write_record(JOBS[0])
+    assert outdated(JOBS) == [INDEX]
+
+
+def test_unchanged_newer_or_gone_is_none(article):
+    assert outdated(JOBS) == []
+    article.write_text("other")
+    os.utime(article, (NEW + 1, NEW + 1))  # Snakemake sees this itself
+    assert outdated(JOBS) == []
+    article.unlink()
+    assert outdated(JOBS) == []
+    (article.parent / INDEX).unlink()
+    assert outdated(JOBS) == []
+
+
+def test_only_files_that_were_touched_are_read(article, monkeypatch):
+    def read(path):
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr(sources, "sha256", read)
+    assert outdated(JOBS) == []
+    os.utime(article, (OLD + 1, OLD + 1))
+    with pytest.raises(AssertionError, match="article.md was read"):
+        outdated(JOBS)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"inputs": "article.md"}'])
+def test_damaged_record_is_no_record(article, text):
+    (article.parent / f"{CHUNKS}.provenance.json").write_text(text)
     article.write_text("other")
     os.utime(article, (OLD, OLD))
-    notice_changes()
-    assert article.stat().st_mtime > OLD
-
-
-def test_what_is_unchanged_newer_made_or_gone_keeps_its_time(article):
-    notice_changes()
-    assert article.stat().st_mtime == OLD
-    article.write_text("other")
-    for time in (NEW + 1, NEW + 2):  # Snakemake sees this itself
-        os.utime(article, (time, time))
-        notice_changes()
-        assert article.stat().st_mtime == time
-    made = article.parent / "results/chunks.jsonl"
-    made.write_text("edited by hand")
-    os.utime(made, (OLD, OLD))
-    notice_changes()
-    assert made.stat().st_mtime == OLD
-    article.unlink()
-    notice_changes()
+    assert outdated(JOBS) == []

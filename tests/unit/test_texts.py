@@ -4,8 +4,8 @@ import os
 import socket
 
 import pytest
-from specialist.config.dataset_files import DatasetFiles
 
+from specialist.config.paths.datasets import Datasets
 from specialist.config.texts import texts
 from specialist.core.errors import UserError
 
@@ -23,7 +23,7 @@ def kb(tmp_path):
 
 
 def test_nested_texts_are_found_and_named_by_their_paths(kb):
-    found = DatasetFiles({"datasets": {"own": {"path": str(kb.parent)}}})
+    found = Datasets({"datasets": {"own": {"path": str(kb.parent)}}})
     assert found.sources("own") == ["B.MD", "a.md", "faq/a.md", "faq/old/b.TXT"]
     assert found.part("own", "kb") == [str(kb / source) for source in found.sources("own")]
     assert found.part("own", "corpus") == [] == texts(kb / "missing", SUFFIXES)
@@ -47,6 +47,11 @@ def listening(folder):
     opened.close()
 
 
+def secret(folder):
+    (folder.parent.parent / "secret.md").write_text("Text.")
+    (folder / "x.md").symlink_to("../../secret.md")
+
+
 def unreadable_name(folder):
     open(os.fsencode(folder) + b"/caf\xe9.md", "w").close()
 
@@ -56,12 +61,14 @@ MISTAKES = [
     (listening, "s.md: this is no file but a socket"),
     (lambda kb: (kb / "x.md").mkdir(), "x.md: this is a folder with the name of a text"),
     (lambda kb: (kb / "x.md").symlink_to("/etc/hostname"), "x.md: this link leads out of the"),
-    (lambda kb: (kb / "x.md").symlink_to("../../../etc"), "x.md: this link leads out of the"),
+    (secret, "x.md: this link leads out of the dataset, to .*secret.md"),
     (lambda kb: (kb / "x").symlink_to("faq"), "kb/x: this is a link to a folder"),
     (lambda kb: (kb / "x.md").symlink_to("gone"), "x.md: No such file"),
     (lambda kb: (kb / "x.md").symlink_to("x.md"), "x.md: Too many levels"),
     (unreadable_name, r"xe9.md': the name is not UTF-8 or holds a control character"),
     (lambda kb: (kb / "two\nlines.md").touch(), r"two\\nlines.md': the name is not UTF-8 or holds"),
+    (lambda kb: (kb / "{x}.md").touch(), "x}.md: the name holds a brace"),
+    (lambda kb: (kb / "{x}").mkdir(), "x}: the name holds a brace"),
     (lambda kb: (kb / "faq" / "x.pdf").touch(), r"faq/x.pdf: expected one of \*.md, \*.txt"),
 ]
 

@@ -7,11 +7,13 @@ rule train_lora:
         conversations="results/{dataset}/prepared/sft.train.jsonl",
         held_out="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
+        pretraining_tokens=lambda w: files.models.pretraining_tokens(w.adapter),
     output:
         adapter="results/{dataset}/adapter/{adapter}/adapter_model.safetensors",
         adapter_config="results/{dataset}/adapter/{adapter}/adapter_config.json",
         figures="results/{dataset}/adapter/{adapter}/training.json",
         masks="results/{dataset}/adapter/{adapter}/masks.txt",
+        cost="results/{dataset}/adapter/{adapter}/cost.json",
         curve=report(
             "results/{dataset}/adapter/{adapter}/loss.csv",
             category="Training",
@@ -22,7 +24,9 @@ rule train_lora:
     threads: lambda w: cores(w.adapter, evaluated, workflow.cores)
     params:
         settings=settings(
-            LoraTraining, precision=lambda w: files.models.precision(w.adapter)
+            LoraTraining,
+            precision=lambda w: files.models.precision(w.adapter),
+            pretrained_on=lambda w: files.models.base_of(w.adapter)[1]["train_tokens"],
         ),
         code=digest("adapt/train_lora.py", "train"),
     script:

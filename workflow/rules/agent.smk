@@ -14,6 +14,8 @@ rule run_agent:
     log:
         "results/logs/{dataset}/run_agent/{system}.log",
     priority: 1  # the oracle checks the tasks, and so comes before what trains
+    resources:
+        measures_speed=1,
     params:
         settings=settings(
             AgentLimits,
@@ -61,6 +63,8 @@ rule collect_eval:
         ),
     log:
         "results/logs/collect_eval.log",
+    resources:
+        measures_speed=1,
     params:
         settings=settings(
             # Where the cache lies, how often a checkpoint is made, whether memory is checked, the

@@ -189,6 +189,8 @@ rule prepare_tasks:
     params:
         # Their text does not matter here: an edited article leaves the tasks as they are.
         articles=lambda w: files.datasets.sources(w.dataset),
+        max_steps=config["agent"]["max_steps"],
+        context=config["agent"]["context"],
         code=digest("dataset/prepare_tasks.py"),
     script:
         "../scripts/dataset/prepare_tasks.py"
@@ -220,6 +222,7 @@ rule render_prompt:
         "results/logs/{dataset}/render_prompt.log",
     priority: 1
     params:
+        search=lambda w: files.systems.searches(w.dataset),
         code=digest("dataset/render_prompt.py"),
     script:
         "../scripts/dataset/render_prompt.py"

@@ -43,6 +43,8 @@ rule measure_gguf:
         "results/logs/{dataset}/measure_gguf/{model}.{quantization}.log",
     wildcard_constraints:
         quantization="|".join(["F16", *config["quantizations"]]),
+    resources:
+        measures_speed=1,
     params:
         settings=settings(tokens=4096, rounds=5),
         code=digest("gguf/measure_gguf.py", "gguf"),

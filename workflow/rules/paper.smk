@@ -71,6 +71,8 @@ rule measure_scale:
     log:
         "results/logs/paper/measure_scale/{shape}.log",
     threads: workflow.cores
+    resources:
+        measures_speed=1,
     params:
         settings=settings(
             shape=lambda w: config["shapes"][w.shape],
@@ -116,6 +118,8 @@ rule measure_pretraining:
     log:
         "results/logs/{dataset}/measure_pretraining/{base}.log",
     threads: workflow.cores
+    resources:
+        measures_speed=1,
     params:
         settings=settings(Pretraining, points=8, sample_tokens=100),
         code=digest("paper/measure_pretraining.py", "train"),

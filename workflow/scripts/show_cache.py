@@ -20,13 +20,12 @@ CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 def show(cache):
     """One line for each rule: entries, size, days since the last use, seconds that they took."""
     rules = defaultdict(lambda: [0, 0, 0.0, 0.0])
-    for used, size, _, manifest in cache.entries():
-        made = manifest["provenance"]
-        entry = rules[made["rule"]]
+    for _, used, size, rule, _, seconds in cache.rows():
+        entry = rules[rule]
         entry[0] += 1
         entry[1] += size
         entry[2] = max(entry[2], used)
-        entry[3] += made["start_s"] + made["import_s"] + made["compute_s"]
+        entry[3] += seconds
     print(f"{cache.folder}, at most {cache.limit / 1e9:g} GB")
     print(f"{'rule':32}{'entries':>8}{'MB':>10}{'days unused':>13}{'seconds saved':>15}")
     for rule, (count, size, used, seconds) in sorted(rules.items()):

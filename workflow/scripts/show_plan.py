@@ -9,62 +9,83 @@ import logging
 import sys
 
 from snakemake.cli import main
-from snakemake.executors import dryrun
-from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from specialist.core.errors import UserError
-from specialist.engine import records
+from specialist.engine import internals, records
 from specialist.engine.cache import Cache
 from specialist.engine.contract import flat
-from specialist.engine.forced import selection
 from specialist.engine.plan import COMPUTED, PERHAPS, Job, Planner, table
 from specialist.preflight import check as preflight
 from specialist.preflight.machine import look
-
-common_settings = dryrun.common_settings  # a part of every executor plugin
-jobs = []  # explained, in the order in which they would run
-configs = []  # that of the run
+from specialist.preflight.work import Expected, ratio
 
 
-class Executor(dryrun.Executor):
-    """Explains jobs in place of running them."""
+class Explainer:
+    """Explains jobs in place of running them: `jobs` in the order in which they would run."""
 
-    def __init__(self, workflow, logger):
-        super().__init__(workflow, logger)
-        configs.append(workflow.config)
+    def __init__(self):
+        self.jobs, self.planner, self.preflight = [], None, None
+
+    def __call__(self, workflow, job):
+        if not job.output:
+            return
+        if not self.planner:
+            self._begin(workflow)
+        told = Job(
+            job.rule.name,
+            job.input,
+            job.output,
+            flat(job.params),
+            dict(job.wildcards.items()),
+            internals.reason(workflow, job),
+            resources=dict(job.resources.items()),
+            threads=job.threads,
+        )
+        self.jobs.append(self.planner.explain(told))
+
+    def _begin(self, workflow):
+        made = {}
+        for job in internals.jobs(workflow):
+            if job.output and (record := records.beside(job.output[0])):
+                made |= dict.fromkeys(map(str, job.output), record)
+        self.preflight = preflight.Preflight(workflow.config, look())
         self.planner = Planner(
-            records.by_output("results"),
+            made,
             Cache(**workflow.config["cache"]),
-            selection(workflow.dag_settings),
+            internals.forced_selection(workflow),
             workflow.config["dataset"],
+            ratio,
+            Expected(self.preflight),
         )
 
-    def printjob(self, job):
-        if job.output:
-            said = str(self.dag.reason(job))
-            params, wildcards = flat(job.params), dict(job.wildcards.items())
-            told = Job(job.rule.name, job.input, job.output, params, wildcards, said)
-            jobs.append(self.planner.explain(told))
+
+def show(explainer):
+    """Print the plan and what it needs; returns the exit status."""
+    jobs = explainer.jobs
+    if not jobs:
+        print("Nothing would run: all is there, made from what is there.")
+        return 0
+    print(table(jobs))
+    working = [(job.rule, job.wildcards) for job in jobs if job.fate in (COMPUTED, PERHAPS)]
+    try:
+        stages = explainer.preflight.stages(working)
+    except UserError as error:
+        print(f"\n{error}")
+        return 1
+    if stages:
+        print(f"\n{preflight.table(stages, explainer.preflight.machine)}")
+    return 0
 
 
 if __name__ == "__main__":
-    ExecutorPluginRegistry().register_plugin("plan", sys.modules[__name__])
+    explain = Explainer()
+    internals.explain_with(explain)
+    internals.speak_plainly()
     logging.disable(logging.INFO)  # of Snakemake's words, only warnings and errors
     given = [word for word in sys.argv[1:] if word not in ("-n", "--dry-run", "--dryrun")]
     try:
-        main(["--cores", "all", *given, "--executor", "plan"])
+        main(["--cores", "all", *given, "--executor", "explain"])
     except SystemExit as end:
         if end.code:
             raise
-    if not jobs:
-        print("Nothing would run: all is there, made from what is there.")
-        sys.exit()
-    print(table(jobs))
-    here = look()
-    working = [(job.rule, job.wildcards) for job in jobs if job.fate in (COMPUTED, PERHAPS)]
-    try:
-        stages = preflight.Preflight(configs[0], here).stages(working)
-    except UserError as error:
-        sys.exit(f"\n{error}")
-    if stages:
-        print(f"\n{preflight.table(stages, here)}")
+    sys.exit(show(explain))

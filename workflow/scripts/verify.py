@@ -27,6 +27,8 @@ def show(chain):
 def main(target):
     """Print what is wrong with a file's chain, or the chain; returns the exit status."""
     chain = follow(target)
+    for path, wrong in chain.damaged.items():
+        print(f"{path} is damaged ({wrong}); the step that wrote it is not known from it")
     if chain.problems:
         print(f"{len(chain.problems)} wrong behind {target}:")
         print(*(f"  {problem}" for problem in chain.problems), sep="\n")

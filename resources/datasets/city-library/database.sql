@@ -26,3 +26,14 @@ CREATE TABLE bookings (
 CREATE TABLE payments (card_id TEXT NOT NULL REFERENCES cards (id), kind TEXT NOT NULL, amount INTEGER NOT NULL);
 CREATE TABLE reservations (card_id TEXT NOT NULL REFERENCES cards (id), title TEXT NOT NULL);
 CREATE TABLE handovers (card_id TEXT NOT NULL, topic TEXT NOT NULL);
+-- The handbook's figures, which the tools' guards hold to whatever a message or a page claims.
+CREATE TABLE policy (
+  page TEXT PRIMARY KEY,
+  days INTEGER,
+  percent INTEGER,
+  times INTEGER,
+  amount INTEGER,
+  hours INTEGER,
+  opens INTEGER,
+  closes INTEGER
+);

@@ -16,3 +16,15 @@ CREATE TABLE items (order_id TEXT NOT NULL REFERENCES orders (id), dish TEXT NOT
 CREATE TABLE payments (order_id TEXT NOT NULL REFERENCES orders (id), kind TEXT NOT NULL, amount INTEGER NOT NULL);
 CREATE TABLE redeliveries (order_id TEXT NOT NULL REFERENCES orders (id), dish TEXT NOT NULL);
 CREATE TABLE handovers (order_id TEXT NOT NULL, topic TEXT NOT NULL);
+-- The handbook's figures, which the tools' guards hold to whatever a message or a page claims.
+CREATE TABLE policy (page TEXT PRIMARY KEY, minutes INTEGER, percent INTEGER, amount INTEGER);
+-- The pages whose rule holds for an order, and its percentage; page 'cancel': cancelling has a fee.
+CREATE VIEW entitlements AS
+SELECT orders.id AS order_id, policy.page, policy.percent
+FROM orders JOIN policy ON CASE policy.page
+  WHEN 'late' THEN orders.status <> 'cancelled' AND orders.late_minutes > policy.minutes
+  WHEN 'lost' THEN orders.status = 'on the way' AND orders.late_minutes > policy.minutes
+  WHEN 'wrong' THEN orders.status = 'delivered' AND orders.total <= policy.amount * 100
+  WHEN 'cancel' THEN orders.placed_ago > policy.minutes
+  ELSE orders.status = 'delivered' AND orders.delivered_ago <= policy.minutes
+END;

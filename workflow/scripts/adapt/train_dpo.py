@@ -32,26 +32,15 @@ def train_dpo(
     import json
 
     import torch
-    from datasets import Dataset
-    from peft import PeftModel
     from transformers import AutoTokenizer, set_seed
-    from trl import DPOConfig
 
-    from specialist.core.progress import trainer_progress
-    from specialist.engine.checkpoints import trainer_checkpoints
-    from specialist.train.adapters import load_base, save
-    from specialist.train.attention import implementation
+    from specialist.train.adapters import save
     from specialist.train.conversations import (
         encode_preferences,
         preference_rows,
         with_system_prompt,
     )
-    from specialist.train.finetuning import (
-        assistant_loss,
-        loss_curve,
-        preference_trainer,
-        trainer_arguments,
-    )
+    from specialist.train.finetuning import assistant_loss, loss_curve
 
     torch.set_num_threads(threads)
     set_seed(settings.seed)
@@ -63,23 +52,7 @@ def train_dpo(
         encode_preferences(path, preference_rows(path, prompt), processing, settings.max_length)
         for path in (preferences, held_out_preferences)
     )
-    base = load_base(
-        model.parent,
-        method=settings.method,
-        attention=implementation(settings.precision),
-        precision=settings.precision,
-    )
-    trainer = preference_trainer()(
-        model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
-        args=DPOConfig(
-            beta=settings.beta,
-            **trainer_arguments(checkpoints, settings),
-        ),
-        processing_class=processing,
-        train_dataset=Dataset.from_list(rows),
-        eval_dataset=Dataset.from_list(unseen),
-        callbacks=[trainer_progress("dpo"), trainer_checkpoints(checkpoints)],
-    )
+    trainer = _trainer(model, lora, processing, rows, unseen, settings, checkpoints)
     conversations = with_system_prompt(held_out, prompt)
 
     def measure():
@@ -102,6 +75,42 @@ def train_dpo(
     }
     figures.write_text(json.dumps(result, indent=1) + "\n")
     curve.write_text(loss_curve(trainer.state.log_history))
+
+
+def _trainer(model, lora, processing, rows, unseen, settings, checkpoints):
+    """trl's trainer of preferences, with the adapter on its base.
+
+    Args:
+        processing: the tokenizer.
+        rows, unseen: encoded preferences, for training and held out.
+    """
+    from datasets import Dataset
+    from peft import PeftModel
+    from trl import DPOConfig
+
+    from specialist.core.progress import trainer_progress
+    from specialist.engine.checkpoints import trainer_checkpoints
+    from specialist.train.adapters import load_base
+    from specialist.train.attention import implementation
+    from specialist.train.finetuning import preference_trainer, trainer_arguments
+
+    base = load_base(
+        model.parent,
+        method=settings.method,
+        attention=implementation(settings.precision),
+        precision=settings.precision,
+    )
+    return preference_trainer()(
+        model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
+        args=DPOConfig(
+            beta=settings.beta,
+            **trainer_arguments(checkpoints, settings),
+        ),
+        processing_class=processing,
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(unseen),
+        callbacks=[trainer_progress("dpo"), trainer_checkpoints(checkpoints)],
+    )
 
 
 if "snakemake" in globals():

@@ -3,7 +3,7 @@
 
 def train_lora(
     conversations, held_out, model, config, tokenizer, tokenizer_config, chat_template,
-    system_prompt, adapter, adapter_config, figures, masks, curve,
+    system_prompt, pretraining_tokens, adapter, adapter_config, figures, masks, curve,
     *, settings, threads, checkpoints,
 ):  # fmt: skip
     """Fine-tune on the assistant's turns with trl's SFTTrainer and peft.
@@ -13,13 +13,17 @@ def train_lora(
         model, config: the base's files, in one folder.
         tokenizer, tokenizer_config, chat_template: the tokenizer's files, in one folder.
         system_prompt: text put before every conversation that has no system message.
+        pretraining_tokens: .npy of the base's corpus, or an empty list for an imported base;
+            tokens of the replies that it hardly holds are named before training.
         adapter, adapter_config: the adapter's files, written in one folder; after full
             fine-tuning the whole model's.
-        figures: JSON with trainable parameters and the held-out loss.
+        figures: JSON with trainable parameters and the held-out loss; "hardly_seen" as
+            `specialist.train.unseen.report` returns it.
         masks: text that shows for a few conversations which tokens carry loss.
         curve: CSV of the training and held-out loss, in nats per token, by step.
         settings: `LoraTraining` in specialist/config/settings/adapters.py says what each means;
-            and `precision`, the number format of the base.
+            `precision`, the number format of the base; and `pretrained_on`, the number of
+            tokens that it saw.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
 
     Raises:
@@ -29,22 +33,12 @@ def train_lora(
     import json
 
     import torch
-    from datasets import Dataset
     from transformers import AutoTokenizer, set_seed
-    from trl import SFTConfig
 
-    from specialist.core.progress import trainer_progress
-    from specialist.engine.checkpoints import trainer_checkpoints
-    from specialist.train.adapters import check_targets, load_base, peft_config, save
-    from specialist.train.attention import implementation
+    from specialist.train.adapters import check_targets, save
     from specialist.train.conversations import draw, encode, with_system_prompt
-    from specialist.train.finetuning import (
-        loss_curve,
-        packed_collator,
-        show_masks,
-        trainer_arguments,
-        trainer_class,
-    )
+    from specialist.train.finetuning import loss_curve, show_masks
+    from specialist.train.unseen import report
 
     torch.set_num_threads(threads)
     set_seed(settings.seed)
@@ -56,11 +50,49 @@ def train_lora(
     rows, unseen = (with_system_prompt(path, prompt) for path in (conversations, held_out))
     drawn = draw(len(rows), settings.examples, settings.seed)
     train = encode(conversations, rows, processing, settings.max_length, drawn)
+    rare = []
+    if pretraining_tokens and settings.method != "full":
+        rare = report(train, pretraining_tokens, settings.pretrained_on, processing)
     # Those of a length go through the model together, so that little of a batch is padding.
     validation = sorted(
         encode(held_out, unseen, processing, settings.max_length),
         key=lambda row: len(row["input_ids"]),
     )
+    trainer = _trainer(model, processing, train, validation, settings, checkpoints)
+    masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
+    last = checkpoints.last()
+    trainer.train(resume_from_checkpoint=last and str(last))
+    held_out_loss = trainer.evaluate()["eval_loss"]
+    trainable, total = save(trainer.model, adapter, adapter_config)
+    result = {
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "trainable_share": trainable / total,
+        "held_out_loss": held_out_loss,
+        "conversations": len(train),
+        "steps": trainer.state.global_step,
+        "hardly_seen": rare,
+    }
+    figures.write_text(json.dumps(result, indent=1) + "\n")
+    curve.write_text(loss_curve(trainer.state.log_history))
+
+
+def _trainer(model, processing, train, validation, settings, checkpoints):
+    """trl's trainer of the adapter, with the base loaded.
+
+    Args:
+        processing: the tokenizer.
+        train, validation: encoded conversations.
+    """
+    from datasets import Dataset
+    from trl import SFTConfig
+
+    from specialist.core.progress import trainer_progress
+    from specialist.engine.checkpoints import trainer_checkpoints
+    from specialist.train.adapters import load_base, peft_config
+    from specialist.train.attention import implementation
+    from specialist.train.finetuning import packed_collator, trainer_arguments, trainer_class
+
     arguments = SFTConfig(
         warmup_steps=0.03,  # a share of all steps
         weight_decay=0.0,
@@ -90,21 +122,7 @@ def train_lora(
     )
     if settings.packing:
         trainer.data_collator = packed_collator(trainer.data_collator.pad_token_id)
-    masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
-    last = checkpoints.last()
-    trainer.train(resume_from_checkpoint=last and str(last))
-    held_out_loss = trainer.evaluate()["eval_loss"]
-    trainable, total = save(trainer.model, adapter, adapter_config)
-    result = {
-        "trainable_parameters": trainable,
-        "total_parameters": total,
-        "trainable_share": trainable / total,
-        "held_out_loss": held_out_loss,
-        "conversations": len(train),
-        "steps": trainer.state.global_step,
-    }
-    figures.write_text(json.dumps(result, indent=1) + "\n")
-    curve.write_text(loss_curve(trainer.state.log_history))
+    return trainer
 
 
 if "snakemake" in globals():

@@ -34,8 +34,8 @@ def collect_eval(
     import jsonschema
 
     from specialist.core.files import sha256
+    from specialist.core.hardware import machine
     from specialist.core.text import read_rows
-    from specialist.engine.step import machine
     from specialist.report.summary import render
 
     figures = dict(zip(config["systems"], map(_read, scores), strict=True))

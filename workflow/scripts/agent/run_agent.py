@@ -76,9 +76,7 @@ def run_agent(
         files = [opened.enter_context(path.open("w", encoding="utf-8")) for path in (traces, times)]
         progress = Progress("agent", len(todo))
         for number, task in enumerate(todo, 1):
-            # Copied from memory: running the script anew would take longer than the task.
-            with contextlib.closing(open_database("")) as copy:
-                original.backup(copy)
+            with contextlib.closing(original.copy()) as copy:
                 lines = agent.run(task, copy, before).lines()
             for file, line in zip(files, lines, strict=True):
                 file.write(line + "\n")

@@ -73,15 +73,18 @@ def score(traces, times, tasks, gguf, scores, *, scripted):
 
 
 def _check_solutions(path, tasks, runs, outcomes):
+    from itertools import islice
+
+    from specialist.agent.scoring import differences
     from specialist.core.errors import UserError
 
-    wrong = [
-        f"  {path}:{line}: {task['id']}: {outcomes[task['id']]}: "
-        f"expected {json.dumps(task['expect'])}, "
-        f"found {json.dumps({'database': run['changes'], 'answer': run['answer']})}"
-        for line, (task, run) in enumerate(zip(tasks, runs, strict=True), 1)
-        if outcomes[task["id"]]
-    ]
+    wrong = []
+    for line, (task, run) in enumerate(zip(tasks, runs, strict=True), 1):
+        if kind := outcomes[task["id"]]:
+            found = islice(differences(task, run["changes"], run["answer"]), 3)
+            texts = [] if run["ended"] == "answer" else [f"it ended with {run['ended']}"]
+            texts += [f"expect.{'.'.join(map(str, where))}: {text}" for where, text in found]
+            wrong.append(f"  {path}:{line}: {task['id']}: {kind}: {'; '.join(texts)}")
     if wrong:
         lines = "\n".join(wrong[:10])
         raise UserError(

@@ -19,8 +19,8 @@ def fetch_corpus(local, corpus, *, url, sha256):
     import shutil
     from urllib.request import urlopen
 
+    from specialist.core import files
     from specialist.core.errors import UserError
-    from specialist.core.files import sha256 as hashed
 
     unfinished = corpus.with_name(f"{corpus.name}.unfinished")
     try:
@@ -29,7 +29,7 @@ def fetch_corpus(local, corpus, *, url, sha256):
             open(unfinished, "wb") as file,
         ):
             shutil.copyfileobj(source, file)
-        if (found := hashed(unfinished)) != sha256:
+        if (found := files.sha256(unfinished)) != sha256:
             remedy = (
                 "remove `path` to have the file fetched, or give the file that is meant"
                 if local

@@ -1,8 +1,8 @@
 """Prepares the held-out tasks of a dataset: checked, with the world that they start from."""
 
 
-def prepare_tasks(suite, tools, database, tasks, *, articles):
-    """Write the tasks in full form.
+def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context):
+    """Write the tasks in full form, after each solution was played on a copy of the database.
 
     Args:
         suite: JSONL of tasks; see workflow/schemas/task.schema.yaml.
@@ -10,12 +10,15 @@ def prepare_tasks(suite, tools, database, tasks, *, articles):
         database: SQL script of the database, or an empty list.
         tasks: JSONL to write, every key of the schema that has a default filled in.
         articles: names of the knowledge base's files.
+        max_steps: most turns of the agent in a task.
+        context: most tokens of a task's conversation.
 
     Raises:
         UserError: what is wrong with the files, place by place.
     """
     from specialist.core.text import write_rows
     from specialist.data.formats import Mistakes
+    from specialist.data.rehearsal import Stage, rehearse
     from specialist.data.suite import check_tasks, read_tasks
     from specialist.data.toolbox import read_database, read_tools
 
@@ -24,7 +27,11 @@ def prepare_tasks(suite, tools, database, tasks, *, articles):
         world = read_database(database, mistakes)
         session_keys = {name for _, task in found for name in task["session"]}
         offered = read_tools(tools, world, session_keys, mistakes)
-        check_tasks(found, offered, world, articles, mistakes)
+        stage = Stage(world, offered, max_steps, context)
+        check_tasks(found, offered, list(stage.columns), articles, mistakes)
+        mistakes.stop()  # only what fits can be played
+        for place, task in found:
+            rehearse(task, stage, mistakes, place)
     write_rows(tasks, (task for _, task in found))
     print(f"{len(found)} tasks")
 

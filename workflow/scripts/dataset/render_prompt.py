@@ -1,13 +1,14 @@
 """Renders the system message that conversations for training get."""
 
 
-def render_prompt(template, tools, prompt):
-    """Write the system message of an agent that can search and has the dataset's tools.
+def render_prompt(template, tools, prompt, *, search):
+    """Write the system message of an agent that has the dataset's tools.
 
     Args:
         template: Jinja template of the system message.
         tools: tools.yaml, or an empty list.
         prompt: text to write.
+        search: whether the agent can search too.
     """
     import yaml
 
@@ -15,7 +16,8 @@ def render_prompt(template, tools, prompt):
     from specialist.core.prompt import system_message
 
     offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []
-    prompt.write_text(system_message(template, [SEARCH, *offered]), encoding="utf-8")
+    offered = [SEARCH, *offered] if search else offered
+    prompt.write_text(system_message(template, offered), encoding="utf-8")
 
 
 if "snakemake" in globals():

@@ -8,7 +8,7 @@ def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
         source: files of a local folder, or an empty list.
         tokenizer: tokenizer.json of the base, whose checks come first.
         model, config: model.safetensors and config.json, written in one folder. The weights are
-            linked where the file system can, and shards are joined.
+            copied, never linked, because they are the user's; shards are joined.
         base: name of the base in the configuration.
         hub, revision: where the base is from if it is no local folder, or None.
 
@@ -16,11 +16,11 @@ def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
         UserError: there are no weights to use; see `specialist.bases`.
     """
     import json
-    import os
     import shutil
 
     from specialist.bases.locate import check_config_file, locate
     from specialist.bases.weights import check_weights, find_weights, join
+    from specialist.core.files import copy
     from specialist.core.model_files import CONFIG, WEIGHT_FILES
 
     place = f"bases.{base}"
@@ -35,10 +35,7 @@ def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
     if len(weights) > 1:
         join(weights, model)
         return
-    try:
-        os.link(weights[0].resolve(), model)
-    except OSError:  # another file system
-        shutil.copyfile(weights[0], model)
+    copy(weights[0], model)
 
 
 if "snakemake" in globals():

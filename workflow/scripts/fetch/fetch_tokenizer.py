@@ -36,13 +36,11 @@ def fetch_tokenizer(
     from specialist.bases.templates import adapt_template, read_turns
     from specialist.bases.tokenizer import (
         choose_pad,
-        differing,
         load_tokenizer,
         mark_control,
         settle_tokenizer,
     )
     from specialist.bases.uses import check_config, check_uses
-    from specialist.core import gates
     from specialist.core.model_files import (
         CONFIG,
         OTHER_TEMPLATES,
@@ -53,7 +51,6 @@ def fetch_tokenizer(
     )
     from specialist.core.prompt import Chat
     from specialist.core.scratch import scratch
-    from specialist.gguf.agreement import differing_tokens, named
     from specialist.gguf.converter import convert
     from specialist.gguf.runtime import Runtime
     from specialist.train.conversations import BaseTokenizer
@@ -85,25 +82,41 @@ def fetch_tokenizer(
         (made / TEMPLATE).write_text(template, encoding="utf-8")
         convert(made, made / "tokens.gguf", base, weights=False)
         check_uses(place, folder, targets, quantizations)
-        loaded = load_tokenizer(place, made)
-        with Runtime(made / "tokens.gguf", weights=False) as runtime:
-            added = [token.content for token in loaded.added_tokens_decoder.values()]
-            tokens = differing_tokens(added, BaseTokenizer(loaded), runtime)
-            checked = gates.check(
-                f"{place}: chat template and tokens of Transformers against llama.cpp",
-                "The agent would meet other tokens than those trained on: llama.cpp converts this "
-                "tokenizer otherwise; take another base, or one with its original tokenizer."
-                f"{named(tokens)}",
-                chat_ids=(differing(loaded, runtime), 0),
-                added_tokens=(len(tokens), 0),
-                turns_without_end=(int(not runtime.ends(Chat(runtime).end)), 0),
-            )
+        checked = _check(place, made)
         shutil.copyfile(made / TOKENIZER, tokenizer)
         shutil.copyfile(made / TOKENIZER_CONFIG, tokenizer_config)
         shutil.copyfile(made / TEMPLATE, chat_template)
         model = made / "tokenizer.model"
         sentencepiece.write_bytes(model.read_bytes() if model.is_file() else b"")
     gate.write_text(json.dumps(checked, indent=1) + "\n")
+
+
+def _check(place, made):
+    """The gates of a tokenizer and its GGUF (tokens.gguf) in a folder.
+
+    Raises:
+        UserError: Transformers and llama.cpp do not agree.
+    """
+    from specialist.bases.tokenizer import differing, load_tokenizer
+    from specialist.core import gates
+    from specialist.core.prompt import Chat
+    from specialist.gguf.agreement import differing_tokens, named
+    from specialist.gguf.runtime import Runtime
+    from specialist.train.conversations import BaseTokenizer
+
+    loaded = load_tokenizer(place, made)
+    added = [token.content for token in loaded.added_tokens_decoder.values()]
+    with Runtime(made / "tokens.gguf", weights=False) as runtime:
+        tokens = differing_tokens(added, BaseTokenizer(loaded), runtime)
+        return gates.check(
+            f"{place}: chat template and tokens of Transformers against llama.cpp",
+            "The agent would meet other tokens than those trained on: llama.cpp converts this "
+            "tokenizer otherwise; take another base, or one with its original tokenizer."
+            f"{named(tokens)}",
+            chat_ids=(differing(loaded, runtime), 0),
+            added_tokens=(len(tokens), 0),
+            turns_without_end=(int(not runtime.ends(Chat(runtime).end)), 0),
+        )
 
 
 if "snakemake" in globals():

@@ -24,7 +24,7 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
             of compare_searches) or "scale" (JSON of measure_scale), of several cells each, or
             what `specialist.report.curves.figures` takes, or "scores" and, where there are such,
             "measures" (JSON of measure_gguf), "evaluation" (JSON of evaluate_adapter) and
-            "adapter" (beside whose file its training's cost is).
+            "cost" (JSON that the engine writes of a training).
     """
     import pandas as pd
 
@@ -75,18 +75,26 @@ def collect_paper(sources, measurements, outcomes, summary, *, cells):
     tasks.to_csv(outcomes, index=False)
     pd.DataFrame(found).to_csv(summary, index=False)
     print(f"{len(cells)} cells, {len(table)} numbers, {len(tasks)} of single tasks")
+    _warn_of_machines({cell["files"]["cost"] for cell in cells if "cost" in cell["files"]})
 
 
-def _figures(measures=None, evaluation=None, adapter=None, **_):
+def _warn_of_machines(costs):
+    machines = {json.dumps(_read(path)["hardware"]) for path in costs}
+    if len(machines) > 1:
+        print("warning: trainings ran on several machines, so their times do not compare:")
+        print(*sorted(machines), sep="\n")
+
+
+def _figures(measures=None, evaluation=None, cost=None, **_):
     """Yield (None, file, {metric: value}) for what was measured in a cell as a whole."""
     if measures:
         found = _read(measures)
         yield None, measures, found | found.pop("speed")
     if evaluation:
         yield None, evaluation, _read(evaluation)
-    if adapter:
-        cost = f"{adapter}.provenance.json"
-        yield None, cost, {name: _read(cost)[key] for key, name in COST.items()}
+    if cost:
+        found = _read(cost)
+        yield None, cost, {name: found[key] for key, name in COST.items()}
 
 
 def _by_round(scale=None, **_):

@@ -26,7 +26,6 @@ def measure_pretraining(
     Raises:
         UserError: a part of the text is shorter than one window.
     """
-    import functools
     import json
     import math
     import time
@@ -38,7 +37,6 @@ def measure_pretraining(
     from specialist.core.shape import shape
     from specialist.core.text import END_OF_TEXT, write_rows
     from specialist.train import attention, language, pretraining
-    from specialist.train.sampling import sample
 
     torch.set_num_threads(threads)
     torch.manual_seed(settings.seed)
@@ -68,14 +66,7 @@ def measure_pretraining(
             continue
         seconds += time.perf_counter() - begin
         seen = step * per_step
-        network.eval()
-        with pretraining.autocast(precision):
-            loss_of = functools.partial(language.loss_of, network)
-            nats = language.nats_of(loss_of, held_out, sequence, device)
-            ids = sample(
-                network, bpe.encode("\n").ids, settings.sample_tokens, settings.seed, device
-            )
-        network.train()
+        nats, ids = _look(network, held_out, bpe.encode("\n").ids, settings, device)
         bits = nats / math.log(2) / size
         found.append({"tokens": seen, "bits_per_byte": bits, "sample": bpe.decode(ids).strip()})
         clock.append({"tokens": seen, "seconds": round(seconds, 2)})
@@ -83,6 +74,22 @@ def measure_pretraining(
         begin = time.perf_counter()
     write_rows(curve, found)
     write_rows(times, clock)
+
+
+def _look(network, held_out, begin, settings, device):
+    """(nats of the held-out text, token ids of a sample that follow `begin`)"""
+    import functools
+
+    from specialist.train import language, pretraining
+    from specialist.train.sampling import sample
+
+    network.eval()
+    with pretraining.autocast(settings.precision):
+        loss_of = functools.partial(language.loss_of, network)
+        nats = language.nats_of(loss_of, held_out, settings.sequence, device)
+        ids = sample(network, begin, settings.sample_tokens, settings.seed, device)
+    network.train()
+    return nats, ids
 
 
 if "snakemake" in globals():

@@ -24,7 +24,7 @@ def make_release(
         tasks: JSONL of the evaluation; the first one lends its session, and some are examples.
         scores: JSON of score.
         baselines: the same of the systems that it should be better than; see
-            `specialist.config.layout.Layout.baselines`.
+            `baselines` in specialist/config/paths/systems.py.
         programs: chat.py, serve.py, verify_release.py and the modules that they import.
         requirements: pins of what the programs need.
         release: folder to write.

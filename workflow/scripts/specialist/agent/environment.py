@@ -7,8 +7,11 @@ nothing a model writes can widen what a tool does.
 """
 
 import json
-import math
 import sqlite3
+
+from specialist.agent.database import changes, dump, open_database, reason, rows, statements
+
+__all__ = ["SEARCH", "Environment", "changes", "dump", "open_database"]
 
 SEARCH = {
     "name": "search",
@@ -20,85 +23,15 @@ SEARCH = {
     },
 }
 CALL_STEPS = 10_000_000  # of SQLite's virtual machine in one call, under a second
-LONGEST = 10_000_000  # bytes of one value
-
-
-def open_database(script):
-    """SQLite database in memory, made by an SQL script (schema and rows).
-
-    No statement on it, now or later, can reach a file.
-    """
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.set_authorizer(_in_memory)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
-    connection.text_factory = lambda data: data.decode(errors="replace")
-    connection.executescript(script)
-    return connection
-
-
-def _in_memory(action, *_):
-    # VACUUM INTO attaches the file that it writes.
-    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
-
-
-def dump(connection):
-    """Every row of every table, as {table: [row as a dict, ...]} in a fixed order.
-
-    What JSON cannot hold is text: a blob in hexadecimal digits, an infinite number as inf.
-    """
-    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    tables = [name for (name,) in connection.execute(query)]
-    return {
-        table: _rows(connection.execute('SELECT * FROM "{}"'.format(table.replace('"', '""'))))
-        for table in tables
-    }
-
-
-def _rows(cursor):
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor]
-
-
-def _plain(value):
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
-
-
-def changes(before, after):
-    """What differs between two dumps: {table: {"removed": [rows], "added": [rows]}}.
-
-    An updated row counts as one removed and one added. Tables without a change are left out.
-    """
-    result = {}
-    for table, rows in after.items():
-        if rows == before[table]:
-            continue
-        old, new = _keys(before[table]), _keys(rows)
-        removed, added = sorted(old - new), sorted(new - old)
-        if removed or added:
-            result[table] = {
-                "removed": [json.loads(key) for key, _ in removed],
-                "added": [json.loads(key) for key, _ in added],
-            }
-    return result
-
-
-def _keys(rows):
-    # Equal rows are told apart by a running number, so that a doubled row counts as a change.
-    seen, keys = {}, set()
-    for row in rows:
-        key = json.dumps(row, sort_keys=True)
-        seen[key] = seen.get(key, 0) + 1
-        keys.add((key, seen[key]))
-    return keys
+MOST_ROWS, MOST_CHARACTERS = 1_000, 100_000  # in the result of one call
 
 
 class Environment:
     """Runs tool calls for one customer on one copy of the database.
 
     Args:
-        connection: the copy of the database this episode may change.
+        connection: the copy of the database this episode may change: what `open_database` gave,
+            or a `copy()` of it.
         tools: entries of tools.yaml.
         session: values that SQL may use by name and the model cannot set.
         search: function from a query to the text of the best passages, or None.
@@ -125,35 +58,54 @@ class Environment:
         return SEARCH["parameters"] if name == SEARCH["name"] else self.tools[name]["parameters"]
 
     def dump(self):
+        """Every row of the database; see `specialist.agent.database.dump`."""
         return dump(self.connection)
 
     def changes(self, before):
+        """What differs from a dump; see `specialist.agent.database.changes`."""
         return changes(before, self.dump())
 
     def _run(self, tool, name, arguments):
         if tool is None:
             return {"error": f"there is no tool {name}"}
-        values = {**arguments, **self.session}
-        self._limit_work()
-        self.connection.execute("BEGIN")
-        try:
-            for guard in tool.get("require", []):
-                if self.connection.execute(guard["sql"], values).fetchone() is None:
-                    self.connection.execute("ROLLBACK")
-                    return {"error": guard["otherwise"]}
-            if "sql" in tool:
-                self.connection.execute(tool["sql"], values)
-            rows = _rows(self.connection.execute(tool["returns"], values))
-            self.connection.execute("COMMIT")
-        except (sqlite3.Error, OverflowError, UnicodeError) as error:  # what SQLite cannot hold
-            self.connection.execute("ROLLBACK")
-            return {"error": str(error)}
-        finally:
-            self.connection.set_progress_handler(None, 0)
-        return rows[0] if len(rows) == 1 else {"rows": rows}
+        bound = {key: _bindable(value) for key, value in arguments.items()} | self.session
+        connection = self.connection
+        # A number that a model writes may decide how often a query recurses.
+        with connection.limited(CALL_STEPS):
+            try:
+                connection.execute("BEGIN")
+                for guard in tool.get("require", []):
+                    if connection.execute(guard["sql"], bound).fetchone() is None:
+                        return {"error": guard["otherwise"]}
+                for _, sql in statements(tool.get("sql", "")):
+                    connection.execute(sql, bound).fetchall()
+                found = _fetch(connection.execute(tool["returns"], bound))
+                connection.execute("COMMIT")
+            # What SQLite refuses, cannot hold, or cannot hold in time or memory.
+            except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
+                return {"error": str(error)}
+            except MemoryError as error:
+                return {"error": reason(error, CALL_STEPS)}
+            finally:
+                # An error may have ended the transaction already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        return found[0] if len(found) == 1 else {"rows": found}
 
-    def _limit_work(self):
-        # A number that a model writes may decide how often a query recurses. Steps are counted
-        # and not seconds, so that the same call is refused on every machine.
-        left = iter(range(100))
-        self.connection.set_progress_handler(lambda: next(left, None) is None, CALL_STEPS // 100)
+
+def _bindable(value):
+    """A list or an object as JSON text, which json_each and json_extract read."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+def _fetch(cursor):
+    found, characters = [], 0
+    for row in rows(cursor):
+        found.append(row)
+        characters += sum(len(str(part)) for pair in row.items() for part in pair)
+        if len(found) > MOST_ROWS or characters > MOST_CHARACTERS:
+            cursor.close()
+            raise ValueError(
+                f"the result has more than {MOST_ROWS:,} rows or {MOST_CHARACTERS:,} characters"
+            )
+    return found

@@ -17,11 +17,12 @@ answer holds every required fact. A failure belongs to the first of these classe
     missing_fact      the answer lacks a fact
 """
 
-import re
+import json
 from collections import Counter
 from itertools import zip_longest
 
 from specialist.agent.environment import SEARCH
+from specialist.agent.facts import holds
 
 ENDS = {
     "context_overflow": "context_overflow",
@@ -41,7 +42,7 @@ def failure(task, trace):
         task: a row of the tasks, every key filled in.
         trace: its `specialist.agent.loop.Trace`, as a dict.
     """
-    expected, actual = _rows(task["expect"]["database"]), _rows(trace["changes"])
+    expected, actual = _compared(task["expect"]["database"], trace["changes"])
     facts = task["expect"]["answer"]
     informed = all(holds(trace["answer"], fact) for fact in facts)
     if trace["ended"] == "answer" and expected == actual and informed:
@@ -58,24 +59,88 @@ def failure(task, trace):
     return "missing_fact" if expected == actual else "wrong_state"
 
 
-def holds(answer, fact):
-    """Whether a fact stands in an answer, in any case, on its own: 40 is not in 140 or 40.5."""
-    if answer is None:
-        return False
-    words = re.escape(" ".join(fact.split()).casefold())
-    pattern = rf"(?<!\w)(?<!\d[.,]){words}(?!\w)(?![.,]\d)"
-    return re.search(pattern, " ".join(answer.split()).casefold()) is not None
+def differences(task, changes, answer):
+    """Where an outcome differs from what a task expects, field by field.
+
+    Args:
+        task: a row of the tasks, every key filled in.
+        changes: see `specialist.agent.database.changes`.
+        answer: the answer, or None.
+
+    Yields:
+        (path below `expect`, what is wrong there).
+    """
+    expected, actual = _compared(task["expect"]["database"], changes)
+    for table in sorted(expected.keys() | actual.keys()):
+        sides = zip(
+            ("removed", "added"), expected.get(table, NONE), actual.get(table, NONE), strict=True
+        )
+        for side, wanted, found in sides:
+            path = ("database", table, side)
+            wanted, found = (
+                [dict(row) for row in _elements(a - b)]
+                for a, b in ((wanted, found), (found, wanted))
+            )
+            for row in wanted:
+                if not found:
+                    yield path, f"expected {_short(row)}, which does not happen"
+                    continue
+                near = max(found, key=lambda other: len(row.items() & other.items()))
+                found.remove(near)
+                for column in sorted(row.keys() | near.keys()):
+                    if row.get(column) != near.get(column):
+                        values = (
+                            f"expected {_short(row.get(column))}, found {_short(near.get(column))}"
+                        )
+                        yield (*path, column), values
+            for row in found:
+                yield path, f"found {_short(row)}, which is not expected"
+    for number, fact in enumerate(task["expect"]["answer"]):
+        if not holds(answer, fact):
+            yield ("answer", number), f"expected {_short(fact)} in the answer {_short(answer)}"
 
 
-def _rows(changes):
-    """Changes that compare equal whatever the order of rows and columns: table -> two Counters."""
-    tables = {
-        table: tuple(
-            Counter(frozenset(row.items()) for row in change.get(side, ()))
+NONE = (Counter(), Counter())
+
+
+def _elements(rows):
+    # In a fixed order: the items of a frozenset have none.
+    return sorted(rows.elements(), key=lambda row: json.dumps(dict(row), sort_keys=True))
+
+
+def _short(value):
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= 200 else text[:200] + " ..."
+
+
+def _compared(expected, actual):
+    """Expected and actual changes in a form that compares equal whatever the order.
+
+    Columns that a table's expected rows leave out are left out of its actual rows too.
+
+    Returns:
+        both as {table: (Counter of removed rows, Counter of added rows)}, a row a frozenset.
+    """
+    named = {
+        table: {column for rows in change.values() for row in rows for column in row}
+        for table, change in expected.items()
+    }
+    return _rows(expected, {}), _rows(actual, named)
+
+
+def _rows(changes, named):
+    tables = {}
+    for table, change in changes.items():
+        kept = named.get(table)
+        removed, added = (
+            Counter(
+                frozenset((key, value) for key, value in row.items() if not kept or key in kept)
+                for row in change.get(side, ())
+            )
             for side in ("removed", "added")
         )
-        for table, change in changes.items()
-    }
+        # Rows may be equal but for a column that is left out.
+        tables[table] = removed - added, added - removed
     return {table: sides for table, sides in tables.items() if any(sides)}
 
 

@@ -87,7 +87,7 @@ def _default(place, templates, others):
     named = templates if isinstance(templates, dict) else {}
     names = sorted({*named, *others} - {"default"})
     found = named.get("default") if isinstance(templates, dict) else templates
-    if found:
+    if found and isinstance(found, str):
         if names:
             print(f"chat template: the default one; the base also has {', '.join(names)}")
         return found

@@ -54,9 +54,8 @@ def settle_tokenizer(place, folder):
     loaded = load_tokenizer(place, folder)
     tokenizer = json.loads(loaded.backend_tokenizer.to_str())
     settings = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
-    described = settings.get("added_tokens_decoder", {}).values()
     greedy = [t["content"] for t in tokenizer["added_tokens"] if t["special"] and t["rstrip"]]
-    for token in [*tokenizer["added_tokens"], *described]:
+    for token in tokenizer["added_tokens"]:
         token |= {"lstrip": False, "rstrip": False, "single_word": False}
     if (folder / "tokenizer.model").is_file():
         control = next(t["content"] for t in tokenizer["added_tokens"] if t["special"])
@@ -89,13 +88,17 @@ def mark_control(folder, names):
         json.loads((folder / name).read_text(encoding="utf-8"))
         for name in (TOKENIZER, TOKENIZER_CONFIG)
     )
-    described = settings.get("added_tokens_decoder", {}).values()
-    for token in [*tokenizer["added_tokens"], *described]:
+    for token in tokenizer["added_tokens"]:
         token["special"] = token["special"] or token["content"] in names
     _write(folder, tokenizer, settings)
 
 
 def _write(folder, tokenizer, settings):
+    """Write both files; llama.cpp reads the added tokens of SentencePiece from the second alone."""
+    settings["added_tokens_decoder"] = {
+        str(token["id"]): {key: value for key, value in token.items() if key != "id"}
+        for token in tokenizer["added_tokens"]
+    }
     for name, data in ((TOKENIZER, tokenizer), (TOKENIZER_CONFIG, settings)):
         (folder / name).write_text(
             json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

@@ -90,13 +90,21 @@ def lay_out(config):
         ]
     if index:
         found[RETRIEVAL] = [{"cell": None, "seed": seeds[0], "index": index}]
-    found[PRETRAINING] = [
-        {"cell": root, "seed": seed, "base": _variant(config["bases"], root, seed=seed)}
-        for seed in seeds
-    ]
+    found |= _without_systems(config, paper, root)
+    return load(config), found
+
+
+def _without_systems(config, paper, root):
+    """{experiment: cells} of those that run no system; adds the bases that they need."""
+    bases, seeds = config["bases"], paper["seeds"]
+    found = {
+        PRETRAINING: [
+            {"cell": root, "seed": seed, "base": _variant(bases, root, seed=seed)} for seed in seeds
+        ]
+    }
     if paper["benchmarks"]:
         found[BENCHMARK] = [
-            {"cell": name, "seed": seed, "base": _variant(config["bases"], base, seed=seed)}
+            {"cell": name, "seed": seed, "base": _variant(bases, base, seed=seed)}
             for name in paper["benchmarks"]
             for base in [_benchmark(config, name)]
             for seed in seeds
@@ -105,7 +113,7 @@ def lay_out(config):
         found[SCALE] = [
             {"cell": None, "seed": seeds[0], "shape": shape} for shape in paper["scale"]
         ]
-    return load(config), found
+    return found
 
 
 def cores(model, config, total):

@@ -97,8 +97,7 @@ def _yaml(path, text):
             root = loader.get_single_node()
             if root is None:
                 return {}
-            mistakes = [*_mistakes(root)]
-            if mistakes:
+            if mistakes := [*_mistakes(root, "&" in text)]:
                 raise UserError("\n".join(f"{path}:{line}: {said}" for line, said in mistakes))
             return loader.construct_document(root)
         finally:
@@ -141,17 +140,17 @@ def _refuse_deep(path, events):
             raise UserError(f"{path}:{line}: is nested more than {DEEPEST} levels deep")
 
 
-def _mistakes(root):
+def _mistakes(root, aliased):
     """Yield (line, text) for what YAML allows and a configuration does not."""
-    sizes = {}
-    try:
-        _size(root, sizes, set())
-    except _EndlessError as error:
-        yield error.args[0], "an alias stands within its own value; write the value out"
-        return
-    if sizes[id(root)] > MOST:
-        yield 1, f"its aliases expand to more than {MOST} values; write the values out"
-        return
+    if aliased:
+        try:
+            size = _size(root, {}, set())
+        except _EndlessError as error:
+            yield error.args[0], "an alias stands within its own value; write the value out"
+            return
+        if size > MOST:
+            yield 1, f"its aliases expand to more than {MOST} values; write the values out"
+            return
     yield from _keys(root, (), set())
 
 

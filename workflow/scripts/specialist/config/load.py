@@ -5,6 +5,7 @@ from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from specialist.config import changes
 from specialist.config.mistakes import explain
 from specialist.config.settings.fields import Settings
 from specialist.config.settings.run import CHECKS, Config, inherit
@@ -32,13 +33,13 @@ def load(config):
     try:
         completed = Config.model_validate(config).model_dump(exclude_none=True)
     except ValidationError as error:
-        mistakes, wrong = explain(error, config)
+        mistakes, wrong = explain(error)
         completed = copy.deepcopy(config)
         for place in wrong:
             _drop(completed, place)
         _fill(completed, Config)
     inherit(completed)
-    for check in CHECKS:
+    for check in (*CHECKS, changes.check):
         for place, text in check(completed):
             # A value that was refused already leaves its surroundings incomplete.
             if not any(other[: len(place)] == place for other, _ in mistakes):

@@ -9,12 +9,12 @@ from specialist.core.schema_errors import describe, near
 KEPT = {"missing", "unique", "too_short"}
 
 
-def explain(error, config):
+def explain(error, above=()):
     """Put a ValidationError into words.
 
     Args:
         error: of pydantic.
-        config: the dict that it is about.
+        above: keys that lead to the part of the configuration that was validated.
 
     Returns:
         (set of (place, text); list of the places whose values are wrong). A place is a tuple of
@@ -22,7 +22,7 @@ def explain(error, config):
     """
     found = {}
     for item in error.errors(include_url=False):
-        place, part = part_at(schema(), item["loc"])
+        place, part = part_at(schema(), (*above, *item["loc"]))
         found.setdefault(place, []).append((item, part))
     mistakes, wrong = set(), []
     for place, items in found.items():

@@ -83,7 +83,11 @@ def _kind(mode):
 
 
 def _check_name(path):
-    """Raise a UserError if a name cannot be written into a JSON file or a list of hashes."""
+    """Raise a UserError if a name cannot be that of an input, or stand in a JSON file."""
+    if set("{}").intersection(path.name):
+        raise UserError(
+            f"{path}: the name holds a brace, which Snakemake reads as a wildcard; rename it"
+        )
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in path.name):
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise UserError(f"{shown!r}: the name is not UTF-8 or holds a control character; rename it")

@@ -1,12 +1,68 @@
 """What a step was run on."""
 
 import contextlib
+import functools
 import os
 import platform
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+TRACKED_PACKAGES = [
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "datasets",
+    "tokenizers",
+    "gguf",
+    "bitsandbytes",
+    "llama-cpp-python",
+    "chromadb",
+    "sentence-transformers",
+    "pandas",
+    "numpy",
+    "snakemake",
+]
+
+
+def machine():
+    """What runs the steps: versions of Python and of the packages that matter, and hardware."""
+    versions = {}
+    for name in TRACKED_PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {
+        "python": platform.python_version(),
+        "packages": versions,
+        "hardware": describe(),
+    }
+
+
+@functools.cache
+def identity():
+    """What tells this machine's speed from another's: processor, cpus, system and gpus.
+
+    Memory is left out: what a system reports of it changes a little from start to start.
+    """
+    found = describe()
+    del found["memory_gb"]
+    return found
+
+
+@functools.cache
+def has_bf16():
+    """Whether `precision: auto` computes in bf16 here; told without importing torch."""
+    from specialist.core.precision import FEATURES
+
+    if capability := gpus("compute_cap"):
+        return float(capability[0]) >= 8  # Ampere is the first generation with bf16
+    with contextlib.suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text()
+        return any(feature in flags for feature in FEATURES)
+    return False
 
 
 def describe():

@@ -15,6 +15,7 @@ def describe(part):
     kind = {
         "string": "text",
         "boolean": "true or false",
+        "null": "null",
         "integer": "whole number",
         "number": "number",
         "array": "list",

@@ -3,14 +3,17 @@
 import contextlib
 import shutil
 
+SUFFIX = ".scratch"
+
 
 @contextlib.contextmanager
 def scratch(made):
     """A folder to work in beside a file; it is removed at the end.
 
-    Its name is always the same, so that what a killed run left there goes with the next one.
+    Its name is always the same. So the next job that makes the file, or the next run, finds and
+    removes what a killed job left there.
     """
-    folder = made.with_name(f"{made.name}.scratch")
+    folder = made.with_name(f"{made.name}{SUFFIX}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

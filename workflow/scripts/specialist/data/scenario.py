@@ -213,6 +213,18 @@ class Scenario:
         drawn = ([render(line, **self.context) for line in kinds] for _ in range(lines))
         return "\n".join(map(self.any, drawn))
 
+    def policy(self):
+        """SQL that puts this scenario's figures into the database, a row for each page.
+
+        So the tools' guards hold to the very figures that the handbook states.
+        """
+        table = self.spec.world.get("policy")
+        return [
+            _insert(f"{table} (page, {', '.join(figures)})", page, *figures.values())
+            for page, figures in self.figures.items()
+            if table
+        ]
+
     def rows(self, customer_id):
         """SQL that adds this scenario's customer and case to the database."""
         rows = [(table, row) for entry in self.spec.world["rows"] for table, row in entry.items()]

@@ -75,8 +75,8 @@ def _draw_kinds(spec, count, seed):
     return names
 
 
-def _world(spec, statements, customer_id):
-    database = open_database(spec.schema + "\n".join(statements))
+def _world(spec, scenario, statements, customer_id):
+    database = open_database(spec.schema + "\n".join([*scenario.policy(), *statements]))
     return Environment(database, spec.tools, {"customer_id": customer_id})
 
 
@@ -85,7 +85,7 @@ def episodes(spec, count, seed):
     for number, name in enumerate(_draw_kinds(spec, count, f"{seed}/episodes")):
         kind = spec.kinds[name]
         scenario = Scenario(spec, "train", (seed, "episode", number), case=kind.get("case"))
-        steps, _ = play(spec, scenario, kind, _world(spec, scenario.rows(1), 1))
+        steps, _ = play(spec, scenario, kind, _world(spec, scenario, scenario.rows(1), 1))
         message = scenario.message(kind["topic"], kind.get("attack", False))
         yield {"messages": react.messages(message, steps)}
 
@@ -99,6 +99,7 @@ def knowledge_base(spec, seed):
 def tasks(spec, count, seed):
     """Held-out tasks and the database they start from: (list of tasks, SQL script)."""
     found, rows, taken = [], [], set()
+    policy = Scenario(spec, "heldout", (seed, "policy"), spec.figures).policy()
     for number, name in enumerate(_draw_kinds(spec, count, f"{seed}/tasks")):
         kind, customer_id = spec.kinds[name], 2 * number + 1
         key = (seed, "task", number)
@@ -107,7 +108,7 @@ def tasks(spec, count, seed):
         taken.add(names[0])
         statements = scenario.rows(customer_id)
         rows += statements
-        environment = _world(spec, statements, customer_id)
+        environment = _world(spec, scenario, statements, customer_id)
         before = environment.dump()
         steps, facts = play(spec, scenario, kind, environment)
         pages = [step["finds"] for step in steps if step.get("finds")]
@@ -124,4 +125,4 @@ def tasks(spec, count, seed):
             "entities": names,
         }
         found.append(task)
-    return found, spec.schema + "\n" + "\n".join(rows) + "\n"
+    return found, "\n".join([spec.schema, *policy, *rows, ""])

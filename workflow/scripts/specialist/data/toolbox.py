@@ -9,9 +9,11 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from specialist.agent.environment import SEARCH, open_database
+from specialist.agent.database import BadScript, dump, open_database, reason, statements
+from specialist.agent.environment import SEARCH
 from specialist.core.schema_errors import explain, near
 from specialist.data.files import read_text
+from specialist.data.tool_yaml import read_yaml, written
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 READING = {
@@ -20,6 +22,7 @@ READING = {
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
+NEVER = {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA}
 WRITING = READING | {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 
 
@@ -33,10 +36,17 @@ def fits(value, kind, mistakes, place, *path):
     """Note what a value has against its schema; True if that is nothing."""
     errors = list(jsonschema.Draft202012Validator(schema(kind)).iter_errors(value))
     for where, text in sorted(
-        ((where, text) for error in errors for where, text in explain(error)), key=str
+        ((where, text + _quotes(error)) for error in errors for where, text in explain(error)),
+        key=str,
     ):
         mistakes.add(place, *path, *where, text=text)
     return not errors
+
+
+def _quotes(error):
+    scalar = isinstance(error.instance, (bool, int, float))
+    wanted = error.validator == "type" and error.validator_value == "string"
+    return "; put quotes around it" if scalar and wanted else ""
 
 
 def read_database(path, mistakes):
@@ -44,27 +54,15 @@ def read_database(path, mistakes):
     script = read_text(path, mistakes) if path else ""
     mistakes.stop()
     try:
-        return open_database(script)
-    except sqlite3.Error as error:
-        line = _failing_line(script)
-        mistakes.add(f"{path}:{line}", text=f"SQLite says: {error}; mend this statement")
-        mistakes.stop()
-
-
-def _failing_line(script):
-    """The line on which the first statement starts that does not run."""
-    database, statement, start = open_database(""), "", 1
-    for number, line in enumerate(script.splitlines(keepends=True), 1):
-        if not statement.strip():
-            statement, start = "", number
-        statement += line
-        if sqlite3.complete_statement(statement):
-            try:
-                database.executescript(statement)
-            except sqlite3.Error:
-                break
-            statement = ""
-    return start
+        # The newlines of a file that is opened as text, as the agent opens it.
+        database = open_database(script.replace("\r\n", "\n").replace("\r", "\n"))
+        dump(database)
+        return database
+    except BadScript as error:
+        mistakes.add(f"{path}:{error.line}", text=error.reason)
+    except (sqlite3.Error, MemoryError) as error:
+        mistakes.add(path, text=f"the tables cannot be read: {reason(error, 0)}")
+    mistakes.stop()
 
 
 def read_tools(path, database, session_keys, mistakes):
@@ -78,15 +76,7 @@ def read_tools(path, database, session_keys, mistakes):
     Returns:
         {name: (tool, names of the session's values that its SQL takes)}
     """
-    text = read_text(path, mistakes) if path else "[]"
-    mistakes.stop()
-    try:
-        entries = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else path
-        mistakes.add(place, text=f"found no YAML ({getattr(error, 'problem', error)})")
-        mistakes.stop()
+    entries, node = read_yaml(path, mistakes) if path else ([], None)
     if not isinstance(entries, list):
         mistakes.add(path, text="expected a list of tools, `- name: ...` for each")
         mistakes.stop()
@@ -100,48 +90,102 @@ def read_tools(path, database, session_keys, mistakes):
             other = "the search tool" if name == SEARCH["name"] else "another tool"
             mistakes.add(place, "name", text=f"{other} has this name; choose another")
             continue
-        tools[name] = tool, _check_tool(tool, database, session_keys, mistakes, place)
+        taken, text_at = set(), functools.partial(written, node.value[number])
+        if _check_parameters(tool["parameters"], session_keys, mistakes, place, text_at):
+            taken = _check_sql(tool, database, session_keys, mistakes, place)
+        tools[name] = tool, taken
     return tools
 
 
-def _check_tool(tool, database, session_keys, mistakes, place):
-    """The names that a tool's SQL takes from the session."""
-    parameters, taken = tool["parameters"], set()
+def _check_parameters(parameters, session_keys, mistakes, place, text_at):
+    """Note what is wrong with a tool's parameters; True if SQL can be checked against them.
+
+    Args:
+        text_at: function from a path in the tool to the text that stands there in the file.
+    """
+    if not _check_patterns(parameters, mistakes, place, "parameters"):
+        return False
     try:
         jsonschema.Draft202012Validator.check_schema(parameters)
     except jsonschema.SchemaError as error:
         where = ("parameters", *error.absolute_path)
         mistakes.add(place, *where, text=f"this is no JSON schema: {error.message}")
-        return taken
-    if reference := re.search(r'"(\$\w*[rR]ef)": ', json.dumps(parameters, default=str)):
+        return False
+    if reference := re.search(r'"(\$\w*[rR]ef)": ', json.dumps(parameters)):
         text = f"found {reference[1]}, expected a schema without references; write it out"
         mistakes.add(place, "parameters", text=text)
         mistakes.stop()  # nothing can be checked against it
-    required = parameters.get("required", [])
-    for name in required:
-        if name not in parameters["properties"]:
-            hint = near(name, parameters["properties"])
-            mistakes.add(
-                place,
-                "parameters",
-                "required",
-                text=f"found {name}, expected the name of one of the properties{hint}",
-            )
-    for name in sorted(session_keys & parameters["properties"].keys()):
-        mistakes.add(
-            place,
-            "parameters",
-            "properties",
-            name,
-            text="the tasks' session sets this value, which a model must not; rename it",
-        )
-    statements = [
+    properties = parameters["properties"]
+    for name in parameters.get("required", []):
+        if name not in properties:
+            expected = f"expected the name of one of the properties{near(name, properties)}"
+            mistakes.add(place, "parameters", "required", text=f"found {name}, {expected}")
+    for name in sorted(session_keys & properties.keys()):
+        text = "the tasks' session sets this value, which a model must not; rename it"
+        mistakes.add(place, "parameters", "properties", name, text=text)
+    _check_values(parameters, text_at, mistakes, place, "parameters")
+    return True
+
+
+def _check_patterns(part, mistakes, place, *path):
+    """Note regular expressions that cannot be read; True if there are none."""
+    right = True
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if key == "pattern" and isinstance(value, str):
+            try:
+                re.compile(value)
+            except (re.error, RecursionError, OverflowError) as error:
+                text = f"found {value!r}, expected a regular expression ({error}); mend it"
+                mistakes.add(place, *path, key, text=text)
+                right = False
+        elif isinstance(value, (dict, list)):
+            right = _check_patterns(value, mistakes, place, *path, key) and right
+    return right
+
+
+def _check_values(part, text_at, mistakes, place, *path):
+    """Note values in a JSON schema that do not fit the schema that they stand in."""
+    listed = [(("const",), part["const"])] if "const" in part else []
+    listed += [(("enum", number), value) for number, value in enumerate(part.get("enum", []))]
+    shown = [(("default",), part["default"])] if "default" in part else []
+    shown += [
+        (("examples", number), value) for number, value in enumerate(part.get("examples", []))
+    ]
+    for values, left_out in (
+        (listed, {"const", "enum", "default", "examples"}),
+        (shown, {"default", "examples"}),
+    ):
+        rest = {key: value for key, value in part.items() if key not in left_out}
+        for where, value in values:
+            for error in jsonschema.Draft202012Validator(rest).iter_errors(value):
+                text = f"{error.message}, as its own schema demands; choose another value"
+                if error.validator == "type" and error.validator_value == "string":
+                    raw = text_at((*path, *where))
+                    found = f"{raw}, which YAML reads as {json.dumps(value)}" if raw else value
+                    text = f"found {found}, expected text; put quotes around it"
+                mistakes.add(place, *path, *where, *error.absolute_path, text=text)
+    for name, child in part.get("properties", {}).items():
+        _check_values(child, text_at, mistakes, place, *path, "properties", name)
+    if isinstance(part.get("items"), dict):
+        _check_values(part["items"], text_at, mistakes, place, *path, "items")
+
+
+def _check_sql(tool, database, session_keys, mistakes, place):
+    """The names that a tool's SQL takes from the session."""
+    required, taken = tool["parameters"].get("required", []), set()
+    parts = [
         (("require", number, "sql"), guard["sql"], READING)
         for number, guard in enumerate(tool.get("require", []))
     ]
-    statements += [(("sql",), tool["sql"], WRITING)] if "sql" in tool else []
-    for path, sql, allowed in [*statements, (("returns",), tool["returns"], READING)]:
-        for name in _bound_names(database, sql, allowed, mistakes, place, *path):
+    parts += [(("sql",), tool["sql"], WRITING)] if "sql" in tool else []
+    for path, text, allowed in [*parts, (("returns",), tool["returns"], READING)]:
+        found = [sql for _, sql in statements(text)]
+        if not found or (allowed is READING and len(found) > 1):
+            expected = "one statement" if allowed is READING else "a statement"
+            mistakes.add(place, *path, text=f"found {len(found)} statements, expected {expected}")
+            continue
+        names = [_bound_names(database, sql, allowed, mistakes, place, *path) for sql in found]
+        for name in dict.fromkeys(name for each in names for name in each):
             if name in session_keys:
                 taken.add(name)
             elif name not in required:
@@ -167,19 +211,27 @@ def _bound_names(database, sql, allowed, mistakes, place, *path):
     """The names that a statement binds; it is compiled, never run."""
     names, refused = _Names(), []
 
+    def first(action, *_):
+        # SQLite runs some PRAGMAs as it compiles them.
+        return sqlite3.SQLITE_DENY if action in NEVER else sqlite3.SQLITE_OK
+
     def authorize(action, *_):
         if action not in allowed:
             refused.append(action)
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
-    database.set_authorizer(authorize)
     try:
-        database.execute(f"EXPLAIN {sql}", names)
+        # The first use of a table-valued function such as json_each declares its columns, which
+        # SQLite reports as a change of the schema. What is compiled again is only what it does.
+        for authorizer in (first, authorize):
+            database.set_authorizer(authorizer)
+            database.execute(f"EXPLAIN {sql}", names)
     except (sqlite3.Error, sqlite3.Warning) as error:
         does = "read and change rows" if allowed is WRITING else "only read"
-        reason = f"it must {does}" if refused else f"SQLite says: {error}"
-        mistakes.add(place, *path, text=f"found {sql!r}: {reason}; mend the statement")
+        forbidden = refused or "authoriz" in str(error)
+        why = f"it must {does}" if forbidden else f"SQLite says: {error}"
+        mistakes.add(place, *path, text=f"found {sql!r}: {why}; mend the statement")
     finally:
-        database.set_authorizer(None)
+        database.protect()
     return list(names)

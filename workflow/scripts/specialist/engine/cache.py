@@ -5,6 +5,9 @@ and the names and contents of its inputs. Threads, times and folders are no part
 output that was made once is taken from here when it is wanted again: after a dataset, a seed or
 an adapter was switched away and back, when results/ was deleted, from another checkout, or when
 an upstream step ran again and made the same bytes.
+
+An entry that is damaged, or that is none of this cache, is named, dropped and never used. No
+method fails because of what lies in the folder, or because the folder cannot be written.
 """
 
 import contextlib
@@ -16,10 +19,23 @@ import tempfile
 import time
 from pathlib import Path
 
-from specialist.core.files import sha256
+from specialist.core.files import flush, sha256
+from specialist.engine.cache_entry import (
+    HASH,
+    MANIFEST,
+    Damaged,
+    held,
+    holds,
+    link,
+    problem,
+    read,
+    remove,
+    row,
+)
+from specialist.engine.cache_index import Index
 
-MANIFEST = "manifest.json"
-HOUR = 3600  # seconds; storing takes less
+UNFINISHED = "unfinished"
+AGE = 60  # seconds from which an unfinished entry that nobody holds is removed
 
 
 def key(rule, params, inputs, outputs):
@@ -48,19 +64,18 @@ class Cache:
 
     def __init__(self, folder, max_gb):
         self.folder, self.limit = Path(folder).expanduser(), max_gb * 1e9
+        self.index = Index(self.folder, self._walk, lambda key: self._entry(key).exists())
 
     def _entry(self, key):
         return self.folder / key[:2] / key
 
     def lookup(self, key):
         """What is kept under a key: a dict with "sha256", a list in the order of the outputs, and
-        "provenance"; None if the cache is off or does not know the key.
+        "provenance"; None if the cache is off, does not know the key, or its entry is damaged.
         """
-        try:
-            text = (self._entry(key) / MANIFEST).read_text(encoding="utf-8")
-            return json.loads(text) if self.limit else None
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return None
+        with contextlib.suppress(Damaged):
+            return read(self._entry(key)) if self.limit else None
+        return None
 
     def restore(self, key, outputs):
         """Put the files of a key where a step would have written them.
@@ -72,31 +87,45 @@ class Cache:
             what `store` was given as `provenance`; None if the cache is off, the key is not
             known, or its entry was damaged: that is said, and the entry dropped.
         """
-        if not self.limit:
-            return None
-        entry = self._entry(key)
-        try:
-            manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-            with contextlib.suppress(OSError):  # the cache may only be read
-                os.utime(entry / MANIFEST)
-            for number, path in enumerate(outputs):
-                _link(entry / str(number), path)
-                if sha256(path) != manifest["sha256"][number]:
-                    raise ValueError(f"{Path(path).name} is not what was stored")
-                os.utime(path)  # newer than the inputs, as if it had just been made
-        except (FileNotFoundError, NotADirectoryError) as error:
-            problem = f"{error.filename} is missing"
-        except (ValueError, KeyError, IndexError) as error:
-            problem = error
-        else:
+        manifest = None
+        if self.limit:
+            try:
+                if manifest := read(self._entry(key)):
+                    self._take(key, manifest, outputs)
+            except Damaged as error:
+                manifest = self._drop(key, error)
+            except OSError as error:  # the outputs cannot be written, or the cache not be read
+                print(f"cache: {self._entry(key)} is not used: {error}")
+                manifest = None
+        if manifest:
             return manifest["provenance"]
-        if entry.exists():
-            print(f"cache: {entry} is damaged ({problem}); it is dropped, and the step runs")
-            shutil.rmtree(entry, ignore_errors=True)
         # The step opens its outputs for writing, and must not write into shared files.
         for path in outputs:
-            Path(path).unlink(missing_ok=True)
+            if not os.path.isdir(path):
+                Path(path).unlink(missing_ok=True)
         return None
+
+    def _take(self, key, manifest, outputs):
+        if len(manifest["sha256"]) != len(outputs):
+            raise Damaged(f"it holds {len(manifest['sha256'])} files, expected {len(outputs)}")
+        entry = self._entry(key)
+        for number, path in enumerate(outputs):
+            if not (entry / str(number)).is_file():
+                raise Damaged(f"{entry / str(number)} is missing")
+            link(entry / str(number), path)
+            if sha256(path) != manifest["sha256"][number]:
+                raise Damaged(f"{Path(path).name} is not what was stored")
+            os.utime(path)  # newer than the inputs, as if it had just been made
+        with contextlib.suppress(OSError):  # the cache may only be read
+            os.utime(entry / MANIFEST)
+            self.index.use(key)
+
+    def _drop(self, key, problem):
+        """Remove an entry that is none, and say so."""
+        entry = self._entry(key)
+        print(f"cache: {entry} is damaged ({problem}); it is dropped")
+        remove(entry)
+        self.index.drop(key)
 
     def store(self, key, outputs, provenance):
         """Keep the files that a step made, unless the cache is off or has them.
@@ -105,36 +134,53 @@ class Cache:
 
         Args:
             outputs: {path: SHA-256}.
-            provenance: what `restore` is to return, for JSON.
+            provenance: what `restore` is to return: a record, see records.py.
         """
-        entry = self._entry(key)
-        if not self.limit or entry.exists():
+        if not self.limit:
             return
         try:
-            self._store(entry, outputs, provenance)
+            if read(self._entry(key)):
+                return
+        except Damaged as error:
+            self._drop(key, error)
+        try:
+            self._store(key, outputs, provenance)
             self.prune(self.limit)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             print(f"cache: nothing is kept in {self.folder}: {error}")
 
-    def _store(self, entry, outputs, provenance):
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=entry.parent, prefix="new-"))
+    def _store(self, key, outputs, provenance):
+        entry, waiting = self._entry(key), self.folder / UNFINISHED
+        manifest = {"sha256": list(outputs.values()), "provenance": provenance}
+        text = json.dumps(manifest, default=str)
+        if wrong := problem(json.loads(text)):
+            raise ValueError(f"this is no record: {wrong}")
+        for folder in (entry.parent, waiting):
+            folder.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=waiting))
         try:
-            for number, path in enumerate(outputs):
-                _link(path, made / str(number))
-            manifest = {"sha256": list(outputs.values()), "provenance": provenance}
-            (made / MANIFEST).write_text(json.dumps(manifest, default=str), encoding="utf-8")
-            if not entry.exists():  # another run may have been quicker
-                made.rename(entry)
+            with held(made):
+                for number, path in enumerate(outputs):
+                    link(path, made / str(number))
+                    flush(made / str(number))
+                (made / MANIFEST).write_text(text, encoding="utf-8")
+                flush(made / MANIFEST)
+                flush(made)
+                noted = row(made, key, manifest)
+                if not entry.exists():  # another run may have been quicker
+                    made.rename(entry)
+                    flush(entry.parent)
+            self.index.add(*noted)
         finally:
             shutil.rmtree(made, ignore_errors=True)
 
     def replace(self, key, outputs, provenance):
         """Like `store`, in place of what is kept; says so if that was damaged or differs."""
-        if known := self.lookup(key):
+        known = self.lookup(key)
+        if known and len(known["sha256"]) == len(outputs):
             entry, old = self._entry(key), dict(zip(outputs, known["sha256"], strict=True))
             for number, path in enumerate(outputs):
-                if not _holds(entry / str(number), old[path]):
+                if not holds(entry / str(number), old[path]):
                     print(f"cache: {path} was damaged in {entry}; it is replaced")
             if other := [path for path in outputs if outputs[path] != old[path]]:
                 threads = [made.get("threads") for made in (known["provenance"], provenance)]
@@ -143,18 +189,18 @@ class Cache:
                     f"parameters and code, with {threads[0]} threads then and {threads[1]} now: "
                     f"{', '.join(other)}"
                 )
-            shutil.rmtree(entry, ignore_errors=True)
+        if known:
+            remove(self._entry(key))
         self.store(key, outputs, provenance)
 
-    def entries(self):
-        """(seconds since the epoch of the last use, bytes, folder, manifest), oldest use first."""
-        found = []
-        for path in self.folder.glob(f"??/[0-9a-f]*/{MANIFEST}"):
-            with contextlib.suppress(FileNotFoundError):  # pruned by another run
-                size = sum(file.stat().st_size for file in path.parent.iterdir())
-                manifest = json.loads(path.read_text(encoding="utf-8"))
-                found.append((path.stat().st_mtime, size, path.parent, manifest))
-        return sorted(found, key=lambda entry: entry[:3])
+    def costs(self, script):
+        """Records of what a script took when it was computed, the one used last first."""
+        found = map(self.lookup, self.index.of_script(script) if self.limit else ())
+        return [manifest["provenance"] for manifest in found if manifest]
+
+    def rows(self):
+        """What the index holds, in the order of its COLUMNS, oldest use first."""
+        return self.index.rows() if self.folder.is_dir() else []
 
     def prune(self, limit):
         """Remove the entries not used for longest until `limit` bytes are not exceeded.
@@ -162,36 +208,41 @@ class Cache:
         Returns:
             the number of bytes that were removed.
         """
-        for half in self.folder.glob("??/new-*"):  # of a run that was killed while it stored
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - half.stat().st_mtime > HOUR:
-                    shutil.rmtree(half)
-        entries = self.entries()
-        total, removed = sum(size for _, size, _, _ in entries), 0
-        for _, size, folder, _ in entries:
-            if total - removed <= limit:
-                break
-            shutil.rmtree(folder, ignore_errors=True)
-            removed += size
+        self._clear()
+        if not self.folder.is_dir():
+            return 0
+        left, removed = self.index.size(), 0
+        while left > limit and (oldest := self.index.oldest()):
+            gone = []
+            for key, size in oldest:
+                if left <= limit:
+                    break
+                remove(self._entry(key))
+                gone.append(key)
+                left, removed = left - size, removed + size
+            self.index.drop(*gone)
         return removed
 
+    def _clear(self):
+        """Remove what runs that were killed while they stored left half done."""
+        for half in (self.folder / UNFINISHED).glob("*"):
+            with contextlib.suppress(OSError):
+                if time.time() - half.stat().st_mtime > AGE:
+                    with held(half):
+                        remove(half)
 
-def _holds(path, expected):
-    return path.is_file() and sha256(path) == expected
-
-
-def _link(source, target):
-    """Share a file between two places, or copy it where the file system cannot.
-
-    Nothing writes into a file of results/ in place: Snakemake removes outputs before a step
-    makes them anew. What somebody edits by hand is found out by its hash.
-    """
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copy2(source, target)
+    def _walk(self):
+        """The index's row of each entry; damaged ones are dropped."""
+        for entry in self.folder.glob("??/*"):
+            try:
+                if not HASH.fullmatch(entry.name) or entry.parent.name != entry.name[:2]:
+                    # Earlier versions had unfinished entries here.
+                    if entry.name.startswith("new-"):
+                        remove(entry)
+                elif manifest := read(entry):
+                    yield row(entry, entry.name, manifest)
+            except Damaged as error:
+                print(f"cache: {entry} is damaged ({error}); it is dropped")
+                remove(entry)
+            except OSError:  # pruned by another run
+                continue

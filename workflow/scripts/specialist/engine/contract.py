@@ -39,7 +39,9 @@ def bind(function, snakemake, checkpoints):
                 raise TypeError(f"{function.__name__}: '{name}' is declared twice in its rule")
             given[name] = value if section is params else _paths(value)
     # `code` only tells Snakemake when to rerun a step; see specialist/engine/digest.py.
-    given.pop("code", None)
+    # `cost` is an output that the engine writes; see specialist/engine/step.py.
+    for name in ("code", "cost"):
+        given.pop(name, None)
     for name, value in (("threads", snakemake.threads), ("checkpoints", checkpoints)):
         if name in wanted:
             given[name] = value

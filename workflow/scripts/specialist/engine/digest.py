@@ -78,6 +78,8 @@ def _files_of(name, beside):
         beside: folder of the script, which Python searches first.
     """
     for base in dict.fromkeys([beside, Path()]):
+        if name.partition(".")[0] not in _stems(base):
+            continue
         path, found = base, []
         for part in name.split("."):
             path = path / part
@@ -88,6 +90,12 @@ def _files_of(name, beside):
         if found:
             return found
     return []
+
+
+@functools.cache
+def _stems(folder):
+    """Names of what lies in a folder below workflow/scripts/, without endings."""
+    return {path.stem for path in (SCRIPTS / folder).iterdir()}
 
 
 @functools.cache

@@ -9,10 +9,10 @@ import os
 import textwrap
 from dataclasses import dataclass, field
 
-from specialist.engine import changes, records
+from specialist.engine import changes, records, sizes
 from specialist.engine.digest import parts
 from specialist.engine.forced import is_forced
-from specialist.engine.step import cache_key
+from specialist.engine.keys import cache_key, paths
 
 FATES = COMPUTED, PERHAPS, RESTORED = "computed", "perhaps restored", "restored"
 IN_SHORT = FORCED, NEW, GONE = "forced", "never ran here", "what it made is gone"
@@ -26,7 +26,7 @@ class Job:
     Args:
         rule: its name.
         input, output: as Snakemake hands them to a script.
-        params, wildcards: dicts.
+        params, wildcards, resources: dicts.
         reason: why it runs, in Snakemake's words.
     """
 
@@ -36,6 +36,8 @@ class Job:
     params: dict
     wildcards: dict
     reason: str
+    resources: dict = field(default_factory=dict)
+    threads: int = 1
     name: str = ""
     causes: list = field(default_factory=list)  # texts; empty if it merely follows from others
     after: list = field(default_factory=list)  # jobs of this run that make its inputs
@@ -43,26 +45,28 @@ class Job:
     fate: str = COMPUTED
     seconds: float | None = None  # None: nothing is known
     memory_mb: int | None = None
-    guessed: bool = False  # the cost is that of the same rule elsewhere
+    guessed: bool = False  # the cost is that of the same step elsewhere, scaled
 
 
 class Planner:
     """Explains jobs one after the other, in the order in which they would run.
 
     Args:
-        made: {path of an output: record}, as `specialist.engine.records.by_output` returns it.
+        made: {path of an output: record} of the jobs of the run, as far as there are records.
         cache: a `specialist.engine.cache.Cache`.
         selected: what is forced, as `specialist.engine.forced.selection` returns it.
         dataset: the run's dataset, which names of jobs do not mention.
+        ratio: see `specialist.preflight.work.ratio`; None takes all jobs of a step as equal.
+        expected: a `specialist.preflight.work.Expected`, or None.
     """
 
-    def __init__(self, made, cache, selected=(), dataset=None):
+    def __init__(self, made, cache, selected=(), dataset=None, ratio=None, expected=None):
         self.made, self.cache, self.selected, self.dataset = made, cache, selected, dataset
+        self.ratio, self.expected = ratio or (lambda *_: 1.0), expected
         self.makers = {}  # output -> Job
         self.contents = {}  # path -> SHA-256 of what will be there; None: not known yet
         # What each script cost the last time, for jobs that never ran here.
-        kept = [entry["provenance"] for *_, entry in cache.entries()]
-        self.elsewhere = {_script(record["params"]): record for record in [*kept, *made.values()]}
+        self.elsewhere = {_script(record["params"]): record for record in made.values()}
 
     def explain(self, job):
         """Fill in a job's name, causes, cost and fate; returns it."""
@@ -73,10 +77,43 @@ class Planner:
         job.upstream = {maker.rule for maker in job.after}.union(*(m.upstream for m in job.after))
         job.causes = self._causes(job, record, inputs)
         job.fate = self._fate(job, inputs)
-        if known := record or self.elsewhere.get(_script(job.params)):
-            job.seconds, job.memory_mb = records.seconds(known), known["peak_memory_mb"]
-            job.guessed = not record
+        self._estimate(job, record)
         return job
+
+    def _estimate(self, job, record):
+        """Fill in what a job costs, from its own record or from one of the same step."""
+        known = record or self._elsewhere(_script(job.params))
+        if not known:
+            return
+        there = known.get("sizes") or {}, known["params"]
+        times = self.ratio(job.rule, (self._sizes(job), job.params), there)
+        if times is None and record:  # one of before sizes were kept
+            times = 1.0
+        job.guessed = not record or times != 1.0
+        if times is not None:
+            job.seconds = records.seconds(known) + (times - 1) * known["compute_s"]
+        job.memory_mb = known["peak_memory_mb"]
+        if job.guessed and self.expected:
+            needed = self.expected.memory_mb(job.rule, job.wildcards)
+            job.memory_mb = needed or (job.memory_mb if times is not None else None)
+
+    def _elsewhere(self, script):
+        if script not in self.elsewhere:
+            self.elsewhere[script] = next(iter(self.cache.costs(script)), None)
+        return self.elsewhere[script]
+
+    def _sizes(self, job):
+        """{argument: sizes} of a job's inputs, as they will be; see `sizes.measure`."""
+        return {
+            name: sizes.total([self._size(path) for path in paths([value])])
+            for name, value in job.input.items()
+        }
+
+    def _size(self, path):
+        maker = self.makers.get(path) if self.expected else None
+        if maker and (will_be := self.expected.size(maker.rule, maker.wildcards, path)):
+            return will_be
+        return sizes.of_file(path) if os.path.isfile(path) else {}
 
     def _content(self, path):
         if path not in self.contents:
@@ -209,6 +246,6 @@ def _total(jobs):
         memory = max(job.memory_mb for job in known) / 1000
         yield f"{span} if one runs after the other{more}; took at most {memory:.1f} GB"
     if any(job.guessed for job in working):
-        yield "~ it never ran here, and this is what the same step took elsewhere"
+        yield "~ estimated by the sizes of model and data, from what the same step took with others"
     if fates[PERHAPS]:
         yield "? restored from the cache if its inputs come out as they are now"

@@ -11,24 +11,72 @@ from pathlib import Path
 from specialist.core.files import sha256
 
 SUFFIX = ".provenance.json"
+TEXT, MAPPING, NUMBER = str, dict, (int, float)
+# What every record holds, and of which kind it is.
+FIELDS = {
+    "rule": TEXT, "wildcards": MAPPING, "params": MAPPING, "code": MAPPING, "inputs": MAPPING,
+    "outputs": MAPPING, "start_s": NUMBER, "import_s": NUMBER, "compute_s": NUMBER,
+    "peak_memory_mb": NUMBER,
+}  # fmt: skip
+
+
+def problem(record):
+    """What is wrong with a record, in words; None if nothing is."""
+    if not isinstance(record, dict):
+        return f"found {type(record).__name__}, expected an object"
+    for key, kind in FIELDS.items():
+        if key not in record:
+            return f"{key} is missing"
+        if not isinstance(record[key], kind) or isinstance(record[key], bool):
+            return f"{key}: found {type(record[key]).__name__}"
+    for key in ("inputs", "outputs"):
+        if not all(isinstance(digest, str) for digest in record[key].values()):
+            return f"{key}: expected a hash for each file"
+    if not isinstance(record.get("bytes", {}), dict):
+        return "bytes: expected an object"
+    return None
 
 
 def read(path):
-    """The record in a file; None if it is not there, or was not written to its end."""
+    """The record in a file; None if it is not there, or is damaged."""
+    record, wrong = examine(path)
+    return None if wrong else record
+
+
+def examine(path):
+    """(record or None, what is wrong with its file or None); (None, None) if there is no file."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, None
+    except NotADirectoryError:
+        return None, None
+    except OSError as error:
+        return None, error.strerror
+    except (ValueError, RecursionError):
+        return None, "is no JSON, or was not written to its end"
+    return record, problem(record)
 
 
-def by_output(folder):
+def beside(path):
+    """The record of the job whose first output is `path`; None if there is none."""
+    return read(f"{path}{SUFFIX}")
+
+
+def by_output(folder, damaged=None):
     """{path of an output: record of the job that made it} of all records below a folder.
 
     An output that is a folder has its record too, as have the files in it.
+
+    Args:
+        damaged: a dict; gets {path of a record: what is wrong with it}.
     """
     found = {}
     for path in sorted(Path(folder).rglob(f"*{SUFFIX}")):
-        if record := read(path):
+        record, wrong = examine(path)
+        if wrong and damaged is not None:
+            damaged[str(path)] = wrong
+        if record and not wrong:
             found |= dict.fromkeys(record["outputs"], record)
             found[str(path).removesuffix(SUFFIX)] = record
     return found

@@ -25,6 +25,7 @@ class Chain:
         wrong: files that are missing or not what they were.
         stale: files of which a step read another version than there is.
         since: texts about sources that have changed since.
+        damaged: {path of a record: what is wrong with it}.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Chain:
     wrong: list = field(default_factory=list)
     stale: list = field(default_factory=list)
     since: list = field(default_factory=list)
+    damaged: dict = field(default_factory=dict)
 
 
 def follow(target, folder="results"):
@@ -46,7 +48,8 @@ def follow(target, folder="results"):
     Returns:
         a Chain; a target without a record is one of its problems.
     """
-    chain, made = Chain(target), records.by_output(folder)
+    chain = Chain(target)
+    made = records.by_output(folder, chain.damaged)
     _visit(target, None, Path(folder), made, chain, set())
     for record in chain.steps:
         for path, expected in record["outputs"].items():
@@ -79,7 +82,9 @@ def _visit(path, reader, folder, made, chain, seen):
             _visit(name, record, folder, made, chain, seen)
         chain.steps.append(record)
     elif not source:
-        _wrong(path, "nothing says how it was made: no record names it", chain)
+        damaged = chain.damaged.get(f"{path}{records.SUFFIX}")
+        why = f"its record is damaged: {damaged}" if damaged else "no record names it"
+        _wrong(path, f"nothing says how it was made: {why}", chain)
 
 
 def _check(path, expected, record, chain):

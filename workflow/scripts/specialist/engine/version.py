@@ -6,4 +6,4 @@ so that the version is not forgotten.
 """
 
 VERSION = 2
-CONTRACT = "8cc9d21054db9e6d"
+CONTRACT = "544bc7cc1d85fb78"

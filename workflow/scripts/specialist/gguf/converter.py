@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 from specialist.core.errors import UserError
@@ -43,15 +45,7 @@ def convert(folder, gguf, name, weights=True):
     conversion = _conversion()
     gguf_py = importlib.import_module("gguf")
     conversion.logger.setLevel("ERROR")
-    hparams = conversion.ModelBase.load_hparams(folder, False)
-    architecture = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
-    try:
-        known = conversion.get_model_class(architecture)
-    except NotImplementedError:
-        raise UserError(
-            f"config.json: architectures: llama.cpp does not know {architecture!r}; use a base "
-            "of an architecture that it runs, such as LlamaForCausalLM or Qwen3ForCausalLM"
-        ) from None
+    known = _model_class(conversion, folder)
 
     class Converter(known):
         model_arch = known.model_arch
@@ -77,6 +71,7 @@ def convert(folder, gguf, name, weights=True):
 
         def set_vocab(self):
             super().set_vocab()
+            refuse_twins(self.gguf_writer.kv_data[0][gguf_py.Keys.Tokenizer.LIST].value)
             settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
             if text := settings.get("eot_token"):
                 ids = {token["content"]: token["id"] for token in _added_tokens(folder)}
@@ -91,6 +86,8 @@ def convert(folder, gguf, name, weights=True):
 
     try:
         with torch.inference_mode():
+            # llama.cpp has tokens swallow blanks in a model of this name (`settle_tokenizer`).
+            name = re.sub(r"(?i)(phi)-?(?=3)", r"\1 ", name)
             made = Converter(folder, gguf_py.LlamaFileType.MOSTLY_F16, gguf, model_name=name)
             made.write() if weights else made.write_vocab()
     except UserError:
@@ -102,9 +99,39 @@ def convert(folder, gguf, name, weights=True):
         ) from error
 
 
+def _model_class(conversion, folder):
+    """The converter's class for the architecture that a config.json names."""
+    hparams = conversion.ModelBase.load_hparams(folder, False)
+    named = hparams.get("architectures")
+    if not isinstance(named, list) or not named or not all(isinstance(n, str) for n in named):
+        raise UserError(
+            f"config.json: architectures: found {named!r}, expected a list with the name of the "
+            "model's class, such as [LlamaForCausalLM]"
+        )
+    architecture = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
+    try:
+        return conversion.get_model_class(architecture)
+    except NotImplementedError:
+        raise UserError(
+            f"config.json: architectures: llama.cpp does not know {architecture!r}; use a base "
+            "of an architecture that it runs, such as LlamaForCausalLM or Qwen3ForCausalLM"
+        ) from None
+
+
 def _added_tokens(folder):
     """The entries of `added_tokens` in the tokenizer.json of a folder."""
     return json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+
+
+def refuse_twins(tokens):
+    """Raise UserError if two tokens have the same text: llama.cpp would end the process."""
+    texts = [bytes(token) if not isinstance(token, str) else token.encode() for token in tokens]
+    if len({*texts}) < len(texts):
+        twin = Counter(texts).most_common(1)[0][0].decode(errors="replace")
+        raise UserError(
+            f"tokenizer.json: added_tokens: found {twin!r} under two ids; a token that is in the "
+            "vocabulary already must not be added with another id"
+        )
 
 
 def _conversion():

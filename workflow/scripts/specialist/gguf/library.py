@@ -1,5 +1,6 @@
 """The llama.cpp library: loaded once, and what it says of its errors."""
 
+import ctypes
 import functools
 
 _errors = []  # llama.cpp's error messages since the last `reason`
@@ -10,6 +11,7 @@ _callbacks = []  # ctypes does not keep them alive
 def library():
     """The llama.cpp bindings, initialised once; their log is silent, for `reason`."""
     import llama_cpp
+    from llama_cpp._ggml import libggml
 
     def note(level, text, _):
         if level == 4:  # GGML_LOG_LEVEL_ERROR of ggml.h
@@ -18,7 +20,19 @@ def library():
     _callbacks.append(llama_cpp.llama_log_callback(note))
     llama_cpp.llama_log_set(_callbacks[0], None)
     llama_cpp.llama_backend_init()
+    # The bindings have no name for this; without it llama.cpp starts a debugger to print a trace.
+    _callbacks.append(ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_stopped))
+    libggml.ggml_set_abort_callback(_callbacks[1])
     return llama_cpp
+
+
+def _stopped(text):
+    """llama.cpp ends the process after this: a check of its own failed."""
+    print(
+        f"\nError: llama.cpp stopped ({text.decode(errors='replace')}). The model's file is "
+        "damaged, or llama.cpp does not know its form: remove the file and make it again\n",
+        flush=True,
+    )
 
 
 def reason():

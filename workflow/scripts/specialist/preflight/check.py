@@ -10,7 +10,7 @@ from pathlib import Path
 
 from specialist.core.errors import UserError
 from specialist.core.shape import shape
-from specialist.preflight import architecture, needs
+from specialist.preflight import architecture, lengths, needs
 from specialist.preflight.machine import look
 from specialist.preflight.smaller import CHANGES
 
@@ -210,6 +210,8 @@ def _pretrain(model, names, config, machine):
 
 def _train(model, names, config, machine):
     adapter, base = _entries(names, config)
+    if not adapter["packing"] and (longest := lengths.longest(config, adapter, adapter["base"])):
+        adapter = adapter | {"max_length": min(adapter["max_length"], longest)}
     dataset = config["datasets"][adapter["dataset"]]
     rows = adapter.get("examples") or ("simulate" in dataset and dataset["episodes"])
     return needs.finetuning(model, adapter, bool(machine.vram), _bf16(base, machine), rows)
@@ -268,11 +270,10 @@ def enforce(config, jobs):
     """Refuse a run that cannot fit this machine, unless the configuration says `preflight: false`.
 
     Args:
-        jobs: of Snakemake, those that would run.
+        jobs: pairs of a rule's name and a dict of wildcards, of all jobs that would run.
 
     Raises:
         UserError: see `Preflight.check`.
     """
     if config["preflight"]:
-        pairs = [(job.rule.name, dict(job.wildcards.items())) for job in jobs]
-        Preflight(config, look(os.curdir)).check(pairs)
+        Preflight(config, look(os.curdir)).check(jobs)

@@ -19,7 +19,6 @@ LOGIT = 14
 # Bytes that oneDNN and the allocator keep of each new length of a batch, on a processor; and how
 # many different lengths there are, for a longest one.
 LENGTH, LENGTHS = 21e6, 0.1
-SHARD = 5e9  # bytes; models of more come in several files, as a rule
 TURNS = 32  # that collect_preferences goes on with at a time
 TILE = 4096 * 8192  # logits that trl has on a GPU at a time, at most
 
@@ -145,14 +144,13 @@ def _kept(model, tokens, sequence, bf16, gpu):
 
 
 def fetching(model, base):
-    """Need of `fetch_base`: the download, and the file that shards are joined into.
+    """Need of `fetch_base`: the download, and the file that weights are copied or joined into.
 
     Args:
         base: entry of `bases` in the configuration.
     """
     weights = model.weight_bytes * model.parameters
-    sharded = weights > SHARD
-    return Need(PROCESS["fetch_base"], disk=weights * (("hub" in base) + sharded))
+    return Need(PROCESS["fetch_base"], disk=weights * (1 + ("hub" in base)))
 
 
 def collecting(model, adapter, gpu, tokens):

@@ -11,7 +11,9 @@ import numpy as np
 from specialist.core.errors import UserError
 
 BLOCK = 16_384  # vectors that are in memory at a time
-REMEDY = "delete the file and give the command again"
+REMEDY = (
+    "delete the file and give the command again; in the folder of a release, run `python verify.py`"
+)
 
 
 def embedded_text(chunk):
@@ -163,5 +165,5 @@ def check_index(records, embeddings, settings):
         raise UserError(
             f"{settings}: the index of {made['model']} has {expected[0]} chunks with "
             f"{expected[1]} numbers each, {records.path} has {len(records)} chunks and "
-            f"{embeddings} {vectors.shape[0]} x {vectors.shape[1]} numbers; build the index again"
+            f"{embeddings} {vectors.shape[0]} x {vectors.shape[1]} numbers; {REMEDY}"
         )

@@ -131,8 +131,12 @@ def open_index(folder, top_k):
     Raises:
         UserError: a file is missing or damaged, or the files do not fit each other.
     """
+    from specialist.rag.index_files import Chunks
     from specialist.rag.retrieval import ExactSearcher
 
+    with reading(folder / "chunks.jsonl"):
+        for _ in Chunks(folder / "chunks.jsonl"):  # a search would find the damage too late
+            pass
     names = ("chunks.jsonl", "embeddings.npy", "embeddings.json", "encoder.gguf")
     shift = folder / "shift.npy"
     with reading(folder):

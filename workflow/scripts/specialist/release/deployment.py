@@ -76,7 +76,6 @@ class Specialist:
     """
 
     def __init__(self, folder, session=None, *, threads=1, said=None, acted=None):
-        from specialist.agent.environment import open_database
         from specialist.agent.loop import Agent
         from specialist.core.prompt import system_message
         from specialist.gguf.runtime import Runtime
@@ -89,9 +88,8 @@ class Specialist:
         with reading(folder / "prompt.jinja"):
             self.system = system_message(folder / "prompt.jinja", offered)
         with contextlib.ExitStack() as opened:
-            self.database = opened.enter_context(contextlib.closing(open_database("")))
             self._original = opened.enter_context(_database(folder, parts[DATABASE]))
-            self.reset()
+            self.database = opened.enter_context(contextlib.closing(self._original.copy()))
             search = None
             if parts[INDEX]:
                 found = open_index(folder / INDEX, self.settings["top_k"])
@@ -127,13 +125,12 @@ class Specialist:
         Raises:
             ContextFull: the message leaves no room for a turn.
         """
-        from specialist.agent.environment import changes, dump, open_database
+        from specialist.agent.environment import changes, dump
         from specialist.agent.loop import Trace
 
         messages = self._told(history, message)
         trace, start = Trace("chat", "chat", messages), len(messages) - 1
-        with contextlib.closing(open_database("")) as before:
-            self.database.backup(before)
+        with contextlib.closing(self.database.copy()) as before:
             try:
                 self.model.left = math.inf if limit is None else limit
                 self.model.begin(None)
@@ -200,7 +197,8 @@ def _database(folder, there):
     if not there:
         return contextlib.closing(open_database(""))
     with reading(folder / DATABASE):
-        return contextlib.closing(open_database((folder / DATABASE).read_text(encoding="utf-8")))
+        script = (folder / DATABASE).read_text(encoding="utf-8")
+        return contextlib.closing(open_database(script))
 
 
 def _session(own, given):

@@ -20,7 +20,8 @@ def sample(model, begin, tokens, seed, device):
     with torch.inference_mode(), torch.random.fork_rng():
         torch.manual_seed(seed)
         written = model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, use_cache=True,
+            # The attention of training knows no cache; see attention.py.
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, use_cache=False,
             do_sample=True, temperature=TEMPERATURE, top_k=0, pad_token_id=0,
         )  # fmt: skip
     return written[0, len(begin) :].tolist()

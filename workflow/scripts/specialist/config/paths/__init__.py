@@ -19,13 +19,14 @@ class Paths:
     Args:
         config: the loaded configuration.
         results: folder that the workflow writes to.
+        evaluated: the configuration without the paper's cells, for messages; default: `config`.
 
     Attributes:
         datasets, models, indexes, systems, releases, paper: see their classes.
     """
 
-    def __init__(self, config, results="results"):
-        self.datasets = Datasets(config, results)
+    def __init__(self, config, results="results", evaluated=None):
+        self.datasets = Datasets(config, results, evaluated)
         self.models = Models(config, results, self.datasets)
         self.indexes = Indexes(config, results, self.datasets)
         self.systems = Systems(config, results, self.datasets, self.models, self.indexes)

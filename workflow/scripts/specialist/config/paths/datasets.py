@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from specialist.config.paths.entries import entry
+from specialist.config.paths.uses import OVERLAYS, uses
 from specialist.config.texts import texts
 from specialist.core.errors import UserError
 
@@ -45,10 +46,12 @@ class Datasets:
     Args:
         config: the loaded configuration.
         results: folder that the workflow writes to.
+        evaluated: the configuration without the paper's cells, for messages; default: `config`.
     """
 
-    def __init__(self, config, results="results"):
+    def __init__(self, config, results="results", evaluated=None):
         self.config, self.results = config, results
+        self.evaluated = evaluated or config
 
     def entry(self, dataset):
         return entry(self.config, "datasets", dataset)
@@ -108,21 +111,27 @@ class Datasets:
         """Like `part`, for a part that the asked-for result cannot do without.
 
         Raises:
-            UserError: the dataset has no such part.
+            UserError: the dataset has no such part; the message names all parts that it lacks and
+                what each is needed for.
         """
         if found := self.part(dataset, name):
             return found
-        raise UserError(f"dataset {dataset}: {self.lacks(dataset, name)}")
-
-    def lacks(self, dataset, name):
-        """What to say about a part that a dataset does not have."""
-        given = self.entry(dataset)
+        given, needed = self.entry(dataset), uses(self.evaluated, dataset)
+        lacking = [part for part in {name: None, **needed} if not self.part(dataset, part)]
         if "path" not in given:
             kind = "a simulated dataset" if "simulate" in given else "a text that is fetched"
-            return f"found no {name}, which {kind} does not have; use another dataset"
-        folder = given["path"]
-        usual = [f"{folder}/{part}" for part in PARTS[name] if not part.endswith(".*")]
-        return f"found no {name}, expected {' or '.join(usual)}"
+            raise UserError(
+                f"dataset {dataset}: has no {', '.join(lacking)}, as it is {kind}; use another "
+                "dataset where this one was asked for it"
+            )
+        lines = [f"dataset {dataset}: is not complete; each part is needed only by what uses it"]
+        for part in lacking:
+            usual = [name for name in PARTS[part] if not name.endswith(".*")]
+            files = f"{given['path']}/{' or '.join(usual)}"
+            reason = f": it {needed[part]}" if part in needed else ""
+            lines.append(f"found no {part} in {given['path']}, expected {files}{reason}")
+        lines.append(f"{OVERLAYS} are ready for datasets without some of them")
+        raise UserError("\n  ".join(lines))
 
     def prepared(self, dataset, name):
         """A checked file of a dataset, such as `sft.train.jsonl`."""

@@ -102,6 +102,11 @@ class Models:
             **self.tokenizer(model),
         }
 
+    def pretraining_tokens(self, model):
+        """The tokens of the corpus of a base from scratch; an empty list for an imported one."""
+        imported = is_imported(self.base_of(model)[1])
+        return [] if imported else self.base(model, "tokens/train.npy")
+
     def whole(self, model):
         """The named inputs of a model, an adapter merged into its base, for `unpack`."""
         if model not in self.config["adapters"]:

@@ -98,5 +98,5 @@ class Paper:
             files["measures"] = self.models.measures(model, kind)
         elif experiment != STACK:
             files["evaluation"] = self.models.adapter(model, "evaluation.json")
-            files["adapter"] = self.models.adapter(model, "adapter_model.safetensors")
+            files["cost"] = self.models.adapter(model, "cost.json")
         return files

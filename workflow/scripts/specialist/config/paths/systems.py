@@ -81,6 +81,13 @@ class Systems:
         given = self.config["systems"].values()
         return list(dict.fromkeys(system[key] for system in given if key in system))
 
+    def searches(self, dataset):
+        """Whether agents that are trained on a dataset can search; so says their prompt."""
+        given = self.config["systems"].values()
+        adapters = self.config["adapters"]
+        own = [s for s in given if adapters.get(s.get("adapter"), {}).get("dataset") == dataset]
+        return any("index" in system for system in own) or not own
+
     def training(self):
         """All prepared data that a model or an index of any system learned from."""
         adapters = self.used("adapter")

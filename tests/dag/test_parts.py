@@ -1,0 +1,73 @@
+"""A dataset needs only the parts that something uses, and what is missing is told at once."""
+
+import json
+
+import pytest
+
+import bike_shop
+from project import ROOT, Project
+
+LABELLED = [
+    {"prompt": f"My {part} is {state}.", "completion": f"Thought: A fault.\nAnswer: {state}"}
+    for part in bike_shop.PARTS
+    for state in bike_shop.STATES
+]
+QUESTION = {"id": "a", "kind": "b", "message": "When?", "expect": {"answer": ["nine"]}}
+# overlay: files of the dataset, jobs that must be planned, rules that must not be
+OVERLAYS = {
+    "search-only": (
+        {"kb/opening.md": bike_shop.ARTICLES["opening.md"], "tasks.jsonl": [QUESTION]},
+        {"chunk_kb minilm", "measure_retrieval minilm", "run_agent random"},
+        {"pretrain", "train_lora", "prepare_sft", "prepare_corpus", "learn_queries"},
+    ),
+    "classify": (
+        {"sft.jsonl": LABELLED, "tasks.jsonl": [QUESTION]},
+        {"pretrain small", "train_lora lora-r16", "run_agent lora-q4", "run_agent random"},
+        {"chunk_kb", "embed_chunks", "measure_retrieval"},
+    ),
+    "tools-only": (
+        {
+            "sft.jsonl": LABELLED,
+            "tasks.jsonl": [bike_shop.APPROVE],
+            "tools.yaml": bike_shop.TOOLS,
+            "database.sql": bike_shop.DATABASE,
+        },
+        {"pretrain small", "train_lora lora-r16", "run_agent oracle", "run_agent lora-q4"},
+        {"chunk_kb", "embed_chunks", "measure_retrieval"},
+    ),
+}
+
+
+def write(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, list):
+            content = "".join(json.dumps(row) + "\n" for row in content)
+        (folder / name).write_text(content)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_ready_overlay_plans_on_the_files_that_it_names(tmp_path, name):
+    files, planned, left_out = OVERLAYS[name]
+    project = Project.new(tmp_path, ROOT / "config" / f"{name}.yaml")
+    write(tmp_path / "data/mine", files)
+    text = (ROOT / "config" / f"{name}.yaml").read_text()
+    assert all(f"data/mine/{file.split('/')[0]}" in text for file in files)
+    found = project.planned("results/agent_eval.json")
+    assert planned <= found
+    assert not left_out & {job.split()[0] for job in found}
+
+
+def test_all_missing_parts_are_named_with_what_needs_them(tmp_path):
+    write(tmp_path / "data/mine", {"sft.jsonl": LABELLED, "tasks.jsonl": [QUESTION]})
+    project = Project.new(tmp_path).overlay(
+        dataset="mine", datasets={"mine": {"path": "data/mine"}}
+    )
+    status, said = project.snakemake("-n", "results/agent_eval.json")
+    assert status != 0
+    assert "found no corpus in data/mine, expected data/mine/corpus/*.txt or" in said
+    assert "it pretrains bases.small; a base can learn from another dataset" in said
+    assert "found no kb in data/mine, expected data/mine/kb/*.md or kb/*.txt" in said
+    assert "it is searched by indexes.minilm; set `index: null`" in said
+    assert "config/classify.yaml" in said
+    assert "found no sft" not in said and "found no tasks" not in said

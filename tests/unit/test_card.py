@@ -1,0 +1,108 @@
+"""The model card: it speaks of what the release holds, and of no more."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from specialist.release.standing import notice
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "workflow/report/card.md.jinja"
+SCORES = {
+    "n": 50, "success": 30, "turns_on_kb": {"n": 0, "success": 0}, "finished_rate": 1.0,
+    "failures": {"wrong_answer": 20},
+}  # fmt: skip
+FIGURES = {
+    "pretraining": {"parameters": 4_000_000, "tokens": 1000},
+    "training": {"conversations": 9, "trainable_parameters": 100},
+    "measures": {
+        "bytes": 1e6, "bits_per_weight": 4.5, "ratio_to_f16": 0.3, "perplexity": 5.0,
+        "f16_perplexity": 4.9, "kl_mean": 0.01, "same_top_token": 0.98,
+    },
+    "retrieval": {"n": 9, "recall_at_1": 0.9, "recall_at_3": 1.0, "mrr": 0.95},
+    "leakage": {"n_leaking": 0},
+    "corpus": {"train": 12},
+    "sft": {},
+}  # fmt: skip
+PARTS = {
+    "base": {"name": "small", "dataset": "letters"},
+    "adapter": {
+        "name": "lora", "method": "lora", "rank": 8, "target_modules": "all-linear",
+        "dataset": "letters",
+    },
+    "quantization": "Q4_K_M",
+}  # fmt: skip
+OF_AGENTS = ("tool", "handbook", "search", "database", "account", "embedding", "customer")
+
+
+@pytest.fixture
+def card(tmp_path):
+    """A function from parts and scores to the text of a card."""
+
+    def made(scores=SCORES, baselines=None, data_license="", **parts):
+        from write_card import write_card
+
+        for name, figures in (FIGURES | {"scores": scores}).items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(figures))
+        paths = {name: tmp_path / f"{name}.json" for name in FIGURES}
+        if not parts["embedding"]:
+            paths["retrieval"] = []
+        others = []
+        for name, figures in (baselines or {}).items():
+            others.append(tmp_path / name / "scores.json")
+            others[-1].parent.mkdir()
+            others[-1].write_text(json.dumps(figures))
+        write_card(
+            TEMPLATE, tmp_path / "scores.json", others, card=tmp_path / "README.md",
+            name="letters-lora", license="mit", data_license=data_license, language="en",
+            author="", dataset="letters", source="the files of the folder letters",
+            parts=PARTS | parts, **paths,
+        )  # fmt: skip
+        return (tmp_path / "README.md").read_text()
+
+    return made
+
+
+def test_classifier(card):
+    text = card(tools=False, database=False, embedding=None, data_license="cc-by-4.0")
+    assert not [word for word in OF_AGENTS if word in text.lower()]
+    assert "judged by facts in the answer, it solves **60.0 %**" in text
+    assert "the files of the folder letters; licence: cc-by-4.0." in text
+    assert "The data that it was trained on: cc-by-4.0." in text and "WARNING" not in text
+
+
+def test_agent(card):
+    text = card(tools=True, database=True, embedding="package:mini")
+    assert "it thinks in one line, calls a tool or searches its handbook, reads" in text
+    assert "the model alone, without tools and search" in text
+    assert "judged by the end state of the database and by facts" in text
+    assert "the embedding model package:mini" in text and "`database.sql`" in text
+    assert "The data that it was trained on: not stated." in text
+
+
+def test_search_alone(card):
+    text = card(tools=False, database=False, embedding="package:mini")
+    assert "it thinks in one line, searches its handbook, reads" in text
+    assert "the model alone, without search" in text and "database.sql" not in text
+
+
+def test_warning_is_the_first_thing_in_the_card(card):
+    baselines = {"random": {"success": 2, "n": 50}, "base-f16": {"success": 31, "n": 50}}
+    text = card(baselines=baselines, tools=True, database=True, embedding=None)
+    first = text.split("\n# letters-lora\n")[1].strip().splitlines()[0]
+    assert first == (
+        "> **WARNING: this model solves 30 of 50 held-out cases, no more than the baseline "
+        "base-f16 (31 of 50). Do not use it.**"
+    )
+
+
+@pytest.mark.parametrize(
+    ("solved", "others", "warned"),
+    [
+        (0, {}, True), (1, {}, False), (9, {"random": 8}, False), (9, {"random": 9}, True),
+        (50, {"base": 50}, False),
+    ],
+)  # fmt: skip
+def test_what_is_warned_of(solved, others, warned):
+    baselines = {name: {"success": count, "n": 50} for name, count in others.items()}
+    assert bool(notice({"success": solved, "n": 50}, baselines)) == warned

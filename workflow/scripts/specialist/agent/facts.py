@@ -1,0 +1,62 @@
+"""Facts in answers: whether a text stands in another one on its own."""
+
+import re
+import unicodedata
+
+# Scripts whose words follow without blanks, and Korean, whose particles do: a fact may begin and
+# end anywhere between their characters.
+NO_BLANKS = (
+    "\u0e00-\u0fff"  # Thai, Lao, Tibetan
+    "\u1000-\u109f\u1780-\u17ff\u1950-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf"  # Myanmar, Khmer, Tai
+    "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"  # Hangul
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"  # Han, kana
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+# What stands between the digits of one number, date, time or range.
+BETWEEN = r".,:/'’_·٫٬\-\u2013"
+HAN_DIGITS = "〇零一二三四五六七八九十百千万萬億亿兩两"
+LETTER = rf"[^\W{NO_BLANKS}]"
+# What a fact must not cut in two: a word, a number with its sign, a Chinese numeral.
+WHOLE = re.compile(
+    rf"(?:[-\u2013](?=\d)|(?<![^\s(])\.(?=\d))?"
+    rf"(?:{LETTER}|\d)(?:{LETTER}|\d|(?<=\d)[{BETWEEN}](?=\d))*"
+    rf"|[{HAN_DIGITS}]{{2,}}"
+)
+
+
+def holds(answer, fact):
+    """Whether a fact stands in an answer on its own, whatever the case and Unicode's form.
+
+    A word is not part of a longer one, and a number not part of another: 5 is neither in 15 nor
+    in -5, 5.5, 1,500, 9:05 or 2026-05-05. In scripts without blanks words may touch.
+    """
+    if answer is None or not (wanted := _plain(fact)):
+        return False
+    text = _plain(answer)
+    shown = _joined(text)
+    inner = {at for whole in WHOLE.finditer(shown) for at in range(whole.start() + 1, whole.end())}
+    at = text.find(wanted)
+    while at >= 0:
+        end = at + len(wanted)
+        if not {at, end} & inner and not any(map(_is_mark, text[end : end + 1])):
+            return True
+        at = text.find(wanted, at + 1)
+    return False
+
+
+def _plain(text):
+    # A blank that does not break groups the digits of one number.
+    text = re.sub(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))", "'", text)
+    text = unicodedata.normalize("NFD", " ".join(text.split())).casefold().replace("\u2212", "-")
+    return unicodedata.normalize("NFC", text)
+
+
+def _is_mark(character):
+    return unicodedata.category(character).startswith("M")
+
+
+def _joined(text):
+    """The text with a letter for each mark above or beside one, which belongs to its word."""
+    return "".join(
+        "a" if _is_mark(each) and not re.match(f"[{NO_BLANKS}]", each) else each for each in text
+    )

@@ -1,0 +1,46 @@
+"""What the parts of a dataset are needed for, so that all that is missing is told at once."""
+
+SHOWN = 3  # names of a kind in one line
+OVERLAYS = "config/search-only.yaml, config/classify.yaml and config/tools-only.yaml"
+
+
+def uses(config, dataset):
+    """What the systems of a configuration need of a dataset.
+
+    Returns:
+        {part: text} of the parts in use: what each is needed for, and how to do without it.
+    """
+    systems = config["systems"]
+    adapters = _of(config, "adapters", {s["adapter"] for s in systems.values() if "adapter" in s})
+    standing = {entry["base"] for entry in adapters.values()}
+    bases = _of(config, "bases", standing | {s["base"] for s in systems.values() if "base" in s})
+    indexes = _of(config, "indexes", {s["index"] for s in systems.values() if "index" in s})
+    learn = {name: entry for name, entry in bases.items() if entry["train_tokens"]}
+    prefer = {name: entry for name, entry in adapters.items() if "dpo" in entry}
+    found = {
+        "corpus": _names("bases", learn, dataset)
+        and f"pretrains {_names('bases', learn, dataset)}; a base can learn from another dataset "
+        "(`dataset` in its entry), or be imported (`path` or `hub`)",
+        "sft": _names("adapters", adapters, dataset)
+        and f"trains {_names('adapters', adapters, dataset)}",
+        "preferences": _names("adapters", prefer, dataset)
+        and f"trains the second stage of {_names('adapters', prefer, dataset)}; remove `dpo` to do "
+        "without",
+        "kb": _names("indexes", indexes, dataset)
+        and f"is searched by {_names('indexes', indexes, dataset)}; set `index: null` in the "
+        "systems to do without a search",
+        "tasks": dataset == config["dataset"] and "is what the systems are compared by",
+    }
+    return {part: text for part, text in found.items() if text}
+
+
+def _of(config, section, names):
+    entries = config[section].items()
+    return {name: entry for name, entry in entries if name in names}
+
+
+def _names(section, entries, dataset):
+    """The entries of a dataset, in words; empty if there are none."""
+    names = [f"{section}.{name}" for name, entry in entries.items() if entry["dataset"] == dataset]
+    more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return ", ".join([*names[:SHOWN], *more])

@@ -1,0 +1,139 @@
+"""How much work a job is, so that its time is told from that of another job of the same step.
+
+The time of a step that reads a model grows with the number of its weights and the number of tokens
+that it sees; that of others with the size of what they read. So the time of a job is estimated as
+the time of a job that ran, times the ratio of the two products. Imports and the start of a process
+are not scaled. The estimate does not know how well each size uses the processor: between a model
+of 4 and one of 135 million weights it may be wrong by a factor of two.
+"""
+
+from specialist.core.shape import shape
+from specialist.preflight import architecture
+
+WEIGHTS, SIZE, ROWS = ("weights",), ("bytes",), ("bytes", "rows")
+
+
+def _of(argument, units):
+    """A factor: the size of an input, in the first of some units that both jobs know."""
+
+    def factor(sizes, params):
+        known = sizes.get(argument, {})
+        return {unit: known[unit] for unit in units if known.get(unit)}
+
+    return factor
+
+
+def _param(name):
+    """A factor: the value of a parameter."""
+
+    def factor(sizes, params):
+        value = params.get(name)
+        return {name: value} if isinstance(value, (int, float)) and value > 0 else {}
+
+    return factor
+
+
+def _conversations(sizes, params):
+    """A factor: the part of the training conversations that is used, and each epoch of it."""
+    known, found = sizes.get("conversations", {}), {}
+    rows, examples, epochs = known.get("rows"), params.get("examples"), params.get("epochs", 1)
+    if used := min(filter(None, (rows, examples)), default=None):
+        found["rows"] = used * epochs
+    if known.get("bytes") and rows:
+        found = {"bytes": known["bytes"] * used / rows * epochs} | found
+    return found
+
+
+def _from_scratch(sizes, params):
+    """A factor: the weights in the layers of a base that is pretrained from scratch."""
+    if not isinstance(params.get("depth"), int):
+        return {}
+    return {
+        "weights": architecture.read({"model_type": "qwen3", **shape(params["depth"], 1)}).linear
+    }
+
+
+def _player(sizes, params):
+    """A factor: the model that the agent runs, or the policy in its place, which takes no time."""
+    known = sizes.get("gguf", {})
+    return {"bytes": known["bytes"]} if known.get("bytes") else {params.get("policy"): 1}
+
+
+MODEL = _of("model", WEIGHTS)
+# Rule -> factors of its work. The time of a rule that is not here hardly depends on sizes.
+FACTORS = {
+    "pretrain": (_from_scratch, _param("train_tokens")),
+    "measure_pretraining": (_from_scratch, _param("train_tokens")),
+    "continue_pretraining": (_of("start", WEIGHTS), _param("train_tokens")),
+    "train_lora": (MODEL, _conversations),
+    "train_dpo": (MODEL, _of("preferences", ROWS), _param("epochs")),
+    "collect_preferences": (MODEL, _of("practice", ROWS)),
+    "evaluate_adapter": (MODEL, _of("held_out", ROWS)),
+    "merge_lora": (MODEL,),
+    "convert_gguf": (MODEL,),
+    "quantize": (_of("f16", SIZE),),
+    "measure_gguf": (_of("f16", SIZE),),
+    "run_agent": (_player, _of("tasks", ("rows",))),
+    "prepare_corpus": (_of("sources", SIZE),),
+    "prepare_sft": (_of("sources", SIZE),),
+    "train_tokenizer": (_of("corpus", SIZE),),
+    "tokenize_corpus": (_of("corpus", SIZE),),
+    "audit_leakage": (_of("training", SIZE),),
+    "chunk_kb": (_of("articles", SIZE),),
+    "embed_chunks": (_of("chunks", ROWS),),
+    "build_chroma": (_of("chunks", ROWS),),
+}
+
+
+def ratio(rule, job, other):
+    """How many times the work of another job a job is.
+
+    Args:
+        rule: of both.
+        job, other: pairs of sizes, as `specialist.engine.sizes.measure` returns them, and
+            parameters.
+
+    Returns:
+        a number; None if it is not known.
+    """
+    found = 1.0
+    for factor in FACTORS.get(rule, ()):
+        here, there = factor(*job), factor(*other)
+        unit = next((unit for unit in here if unit in there), None)
+        if unit is None:
+            return None
+        found *= here[unit] / there[unit]
+    return found
+
+
+class Expected:
+    """Sizes and needs of jobs that did not run yet.
+
+    Args:
+        preflight: a `specialist.preflight.check.Preflight`.
+    """
+
+    def __init__(self, preflight):
+        self.preflight = preflight
+
+    def size(self, rule, wildcards, path):
+        """Sizes of an output that a job would make, as sizes.py has them; {} if unknown."""
+        entry = self.preflight.config["datasets"].get(wildcards.get("dataset"), {})
+        rows = {"prepare_sft": "episodes", "prepare_tasks": "tasks"}.get(rule)
+        if rows and "simulate" in entry and path.endswith((".train.jsonl", "tasks.jsonl")):
+            return {"rows": entry[rows]}
+        if not path.endswith((".safetensors", ".gguf")):
+            return {}
+        found = {}
+        for stage in self.preflight.stages([(rule, wildcards)]):
+            if not path.endswith("adapter_model.safetensors"):
+                found["weights"] = stage.parameters
+            if stage.need.disk:
+                found["bytes"] = round(stage.need.disk)
+        return found
+
+    def memory_mb(self, rule, wildcards):
+        """The most memory that a job needs, in MB; None if unknown."""
+        for stage in self.preflight.stages([(rule, wildcards)]):
+            return round(stage.need.ram / 1e6)
+        return None
