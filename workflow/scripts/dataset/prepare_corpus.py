@@ -17,7 +17,7 @@ def prepare_corpus(
     Near-duplicates stay, all of a group on one side of the split. A document's side depends on
     its content and the seed, not on the other documents.
 
-    Memory: 16 bytes for each document, and about 100 while near-duplicates are looked for.
+    Memory: about 100 bytes for each document, and a batch of text.
 
     Args:
         sources: files that `specialist.data.corpus.Documents` reads.

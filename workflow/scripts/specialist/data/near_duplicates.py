@@ -5,10 +5,13 @@ their index of all documents in memory, about 1 kB for each, so the index is her
 lie in a file, and sorting one band at a time brings similar documents together.
 """
 
+import itertools
+import os
+
 WORDS = 5  # in a shingle
 VALUES = 128  # of a signature
 BANDS, BAND = 21, 6  # 99.8 % of the pairs with a similarity of 0.8 agree in one band or more
-ROUNDS = 8  # comparisons of a document with others of its band
+ROUNDS = 4  # comparisons of a document with others of its band
 SEED = 1
 CHUNK = 1 << 16  # rows or pairs of the file held in memory at a time
 
@@ -50,14 +53,11 @@ class Signatures:
         import numpy as np
 
         groups = np.arange(len(documents), dtype=np.int32)
-        keys = self._keys(BANDS - 1, documents)
         for band in range(BANDS):
-            # Sorting a band by the one before it brings the most similar together.
-            keys, before = self._keys(band, documents), keys
-            groups = self._join(groups, keys, before, documents, threshold)
+            groups = self._join(groups, band, documents, threshold)
         return groups
 
-    def _join(self, groups, keys, others, documents, threshold):
+    def _join(self, groups, band, documents, threshold):
         """Join the groups of documents that have a band's key in common and are similar.
 
         Each is compared with the one beside it and with the first of its key; those unlike the
@@ -66,11 +66,15 @@ class Signatures:
         """
         import numpy as np
 
-        order = np.lexsort((others, keys))
+        keys = self._keys(band, documents)
+        order = np.argsort(keys)
         keys = keys[order]
         equal = keys[1:] == keys[:-1]
         shared = np.append(equal, False) | np.append(False, equal)
         order, keys = order[shared], keys[shared]
+        # Sorting by another band too brings the most similar of a key together.
+        finer = np.lexsort((order, self._keys((band - 1) % BANDS, documents)[order], keys))
+        order = order[finer]
         equal = keys[1:] == keys[:-1]
         groups, _ = self._link(groups, order[:-1][equal], order[1:][equal], documents, threshold)
         for _ in range(ROUNDS):
@@ -102,15 +106,22 @@ class Signatures:
         apart[alike] = False
         return joined, apart
 
+    # The file is read, not mapped: mapped pages count as the process's memory.
+
     def _keys(self, band, documents):
-        """The key of each document in a band, uint64 [n]."""
+        """The key of each document in a band, uint64 [n]; `documents` are sorted."""
         import numpy as np
 
-        keys = np.zeros((len(documents), 8), np.uint8)
-        for begin in range(0, len(documents), CHUNK):
-            rows = documents[begin : begin + CHUNK]
-            found = self._rows()[rows, band * BAND : (band + 1) * BAND]
-            keys[begin : begin + CHUNK, :BAND] = found
+        keys, begin = np.zeros((len(documents), 8), np.uint8), 0
+        with open(self.path, "rb") as file:
+            for start in itertools.count(0, CHUNK):
+                rows = np.fromfile(file, np.uint8, CHUNK * VALUES).reshape(-1, VALUES)
+                if not len(rows):
+                    break
+                end = np.searchsorted(documents, start + len(rows))
+                chosen = documents[begin:end] - start
+                keys[begin:end, :BAND] = rows[chosen, band * BAND : (band + 1) * BAND]
+                begin = end
         return keys.view(np.uint64)[:, 0]
 
     def _agree(self, left, right):
@@ -118,16 +129,22 @@ class Signatures:
         import numpy as np
 
         shares = np.zeros(len(left))
-        for begin in range(0, len(left), CHUNK):
-            part, rows = slice(begin, begin + CHUNK), self._rows()
-            shares[part] = (rows[left[part]] == rows[right[part]]).mean(axis=1)
+        with open(self.path, "rb", buffering=0) as file:
+            for begin in range(0, len(left), CHUNK):
+                part = slice(begin, begin + CHUNK)
+                first, second = (self._rows(file, rows[part]) for rows in (left, right))
+                shares[part] = (first == second).mean(axis=1)
         return shares
 
-    def _rows(self):
-        # Mapped anew for each chunk: pages that were read count as the process's memory until then.
+    @staticmethod
+    def _rows(file, numbers):
         import numpy as np
 
-        return np.memmap(self.path, np.uint8, "r").reshape(-1, VALUES)
+        # A document that others are compared with stands in many pairs.
+        different, places = np.unique(numbers, return_inverse=True)
+        places_in_file = (different * VALUES).tolist()
+        found = [os.pread(file.fileno(), VALUES, place) for place in places_in_file]
+        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, VALUES)[places]
 
 
 def shingles(text):
