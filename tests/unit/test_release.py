@@ -38,8 +38,11 @@ def specialist(release):
 
 
 def test_verify_names_what_is_wrong(moved):
+    (moved / ".snakemake_timestamp").touch()
     status, said, _ = run(moved, "verify.py")
     assert status == 0 and "each as it was released" in said
+    (moved / ".snakemake_timestamp").write_text("x")
+    assert ".snakemake_timestamp: not in SHA256SUMS" in run(moved, "verify.py")[1]
     data = bytearray((moved / "model.gguf").read_bytes())
     data[len(data) // 2] ^= 1
     (moved / "model.gguf").write_bytes(data)

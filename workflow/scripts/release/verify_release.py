@@ -29,6 +29,7 @@ import stat
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
+STAMP = ".snakemake_timestamp"  # Snakemake puts this file, which is empty, in a folder that it made
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -107,7 +108,7 @@ def problems(folder):
             found += _altered(folder, name, wanted)
         elif kind not in ("file", "folder"):
             found.append(f"{name}: a {kind}; a release holds regular files and folders only")
-        elif name != SUMS:
+        elif name != SUMS and not _is_stamp(folder, name, kind):
             found.append(f"{name}{'/' * (kind == 'folder')}: not in {SUMS}{_hint(folder, name)}")
     return found + [f"{name}: missing" for name in missing]
 
@@ -120,6 +121,10 @@ def _altered(folder, name, wanted):
     if digest == wanted:
         return []
     return [f"{name}: altered: SHA-256 {digest[:12]}, expected {wanted[:12]}"]
+
+
+def _is_stamp(folder, name, kind):
+    return name == STAMP and kind == "file" and not os.lstat(folder / name).st_size
 
 
 def _hint(folder, name):
