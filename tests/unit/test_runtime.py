@@ -1,6 +1,10 @@
 """Decoding a GGUF: tokens, logits, cache reuse, grammars, limits."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,3 +152,26 @@ def test_bad_file_and_bad_context_are_told(gguf, tmp_path, capfd):
     with pytest.raises(UserError, match="2048 tokens .*trained for 1024"):
         Runtime(gguf, 2048)
     assert capfd.readouterr().err == ""
+
+
+def test_threads_that_wait_take_no_time(gguf):
+    """OpenMP's would spin for milliseconds after each call, or for ever beside other work."""
+    code = (
+        "import sys, time; from specialist.gguf.runtime import Runtime\n"
+        "with Runtime(sys.argv[1], 64, threads=2) as runtime:\n"
+        "    runtime.generate([5, 6], max_tokens=1)\n"
+        "    begin = time.process_time()\n"
+        "    for _ in range(50):\n"
+        "        runtime.generate([5, 6], max_tokens=1); time.sleep(0.01)\n"
+        "    print(time.process_time() - begin)"
+    )
+    scripts = Path(__file__).parents[2] / "workflow/scripts"
+    environment = {
+        key: os.environ[key] for key in os.environ if not key.startswith(("OMP", "GOMP"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, gguf], capture_output=True, text=True, check=True,
+        env={**environment, "PYTHONPATH": str(scripts)},
+    )  # fmt: skip
+    # Two threads that spin through the pauses take a second.
+    assert float(done.stdout) < 0.5

@@ -1,4 +1,4 @@
-"""Models that exist already: from a hub or from a folder.
+"""Models that exist already: where they are, and what is checked before they are trained.
 
 It imports core, train and gguf.
 """

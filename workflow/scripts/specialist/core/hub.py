@@ -18,7 +18,7 @@ def download(place, name, revision, patterns):
             and those in its folders that are not for other runtimes.
 
     Raises:
-        UserError: the model or its revision is not to be had.
+        UserError: the model or its revision is neither in the cache nor on the hub.
     """
     from huggingface_hub import snapshot_download
 
@@ -33,8 +33,8 @@ def download(place, name, revision, patterns):
         )
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{place}: {name}, revision {revision}, is not in the hub's cache and not to be had "
-            f"({error}); check the name and the revision, that HF_HUB_OFFLINE is unset for the "
-            "download, and for a model behind terms of use that they are accepted and "
+            f"{place}: {name}, revision {revision}, is not in the hub's cache and cannot be "
+            f"downloaded ({error}); check the name and the revision, that HF_HUB_OFFLINE is unset "
+            "for the download, and for a model behind terms of use that they are accepted and "
             "`hf auth login` was done"
         ) from error

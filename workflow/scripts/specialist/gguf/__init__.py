@@ -1,4 +1,5 @@
-"""GGUF files: converter, runtime, information, random weights, speed.
+"""GGUF files: converter, runtime, information, random weights, speed,
+and whether two tokenizers agree.
 
 It imports core.
 """

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import os
 
 _errors = []  # llama.cpp's error messages since the last `reason`
 _callbacks = []  # ctypes does not keep them alive
@@ -10,6 +11,10 @@ _callbacks = []  # ctypes does not keep them alive
 @functools.cache
 def library():
     """The llama.cpp bindings, initialised once; their log is silent, for `reason`."""
+    # llama.cpp's threads are OpenMP's, which spin while they wait: a chat that waits for its user,
+    # or two threads beside other work, would keep the processors busy. Read when OpenMP is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
     import llama_cpp
     from llama_cpp._ggml import libggml
 

@@ -41,7 +41,7 @@ class Runtime(Tokens):
     Args:
         path: the GGUF file.
         context: most tokens in a sequence; None takes what the model was trained for.
-        threads: CPU threads.
+        threads: CPU threads that one evaluation uses.
         weights: False for a file of tokens alone, or of which no more is wanted.
 
     Raises:
