@@ -24,6 +24,7 @@ TRACKED_PACKAGES = [
     "sentence-transformers",
     "pandas",
     "numpy",
+    "rensa",
     "snakemake",
 ]
 
