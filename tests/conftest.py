@@ -1,6 +1,7 @@
 """Projects that have run once, and copies of them for tests to change."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -8,6 +9,10 @@ from filelock import FileLock
 
 import bike_shop
 from project import TINY, Project
+
+# Two processes of tests share the cores; threads that spin at barriers would take them from each
+# other. Set before torch loads; steps set it for themselves.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_addoption(parser):
