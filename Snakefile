@@ -6,16 +6,11 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 min_version("9.27")
-# Scripts lie in folders beside the package. Each job's process reads this Snakefile too, so the
-# variable reaches scripts on other nodes and in other environments.
 SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
 sys.path.insert(0, SCRIPTS)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [SCRIPTS, os.environ.get("PYTHONPATH")])
-)
 
 from specialist.config.experiments import cores, lay_out
-from specialist.config.files import guard, read
+from specialist.config.files import read
 from specialist.config.load import load
 from specialist.config.params import resolver
 from specialist.config.paths import Paths
@@ -35,10 +30,13 @@ from specialist.engine.forced import VARIABLE, announce
 from specialist.engine.lock import hold
 from specialist.preflight.check import enforce
 
+internals.let_scripts_import(SCRIPTS)
 # A mistake of the user, a UserError, is shown as its message alone.
 internals.speak_plainly()
 
-if not guard():  # no profile did it, so that Snakemake has read these already
+if not internals.read_configfiles_by(
+    read
+):  # no profile did it, so that Snakemake has read these already
     for path in workflow.overwrite_configfiles:
         read(path)
 

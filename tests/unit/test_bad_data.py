@@ -441,7 +441,7 @@ TASK_MISTAKES = [
     # numbers that JSON or SQLite cannot hold
     (
         changed(session__reader=float("nan")),
-        "tasks.jsonl:1, session.reader: found nan, expected a finite number",
+        "tasks.jsonl:1, session.reader: found null, expected text or num",
     ),
     (
         changed(session__reader=2**63),

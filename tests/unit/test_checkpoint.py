@@ -16,6 +16,7 @@ def job(tmp_path):
 
     class Snakemake:
         rule, threads, input, wildcards = "count", 1, Namedlist(), Namedlist()
+        resources = Namedlist()
         output = Namedlist(fromdict={"made": str(tmp_path / "made.txt")})
         log = [str(tmp_path / "log.txt")]
 

@@ -9,6 +9,7 @@ from snakemake.common import configfile
 
 from specialist.config import files
 from specialist.core.errors import UserError
+from specialist.engine.internals import read_configfiles_by
 
 ROOT = Path(__file__).resolve().parents[2]
 BOMB = "a0: &a0 {x: 1}\n" + "".join(
@@ -67,7 +68,8 @@ def test_json_and_empty_files_are_read(tmp_path):
 
 def test_snakemake_reads_by_it_once_guarded(tmp_path, monkeypatch):
     monkeypatch.setattr(configfile, "_load_configfile", configfile._load_configfile)
-    assert files.guard() is False and files.guard() is True
+    given = [read_configfiles_by(files.read) for _ in range(2)]
+    assert given == [False, True]
     path = tmp_path / "mine.yaml"
     path.write_text("a: 1\na: 2\n")
     with pytest.raises(Exception, match="mine.yaml:2: a: is given twice"):

@@ -116,14 +116,13 @@ def test_release_carries_what_its_programs_import(release):
     assert settings["parts"] == ["tools.yaml", "database.sql"]
 
 
-def test_articles_keep_their_folders(tmp_path):
-    from make_release import _articles
+@pytest.mark.parametrize("source", ["a\nb.md", "a\\b.md", "a\u2028.md"])
+def test_article_that_sums_cannot_list_is_refused(source):
+    from make_release import _listable
 
-    names = ["a/x.md", "b/x.md", "kb/x.md"]
-    found = list(_articles([tmp_path / "kb" / name for name in names]))
-    assert [place.as_posix() for _, place in found] == [f"kb/{name}" for name in names]
     with pytest.raises(UserError, match="rename the article"):
-        list(_articles([tmp_path / "kb" / "a\nb.md"]))
+        _listable(source)
+    assert _listable("faq/old/b.md") == "faq/old/b.md"
 
 
 def test_chat_once(moved):

@@ -2,7 +2,7 @@
 
 Snakemake reads configuration files by YTE, which runs the code in a file that asks for it, even
 in a dry run; of a key that is given twice it takes the last; and it expands aliases of aliases
-until the memory is full. `guard` puts `read` in its place.
+until the memory is full. The profiles and the Snakefile make it read them by `read`.
 """
 
 import json
@@ -15,28 +15,6 @@ from specialist.core.errors import UserError
 LARGEST = 20_000_000  # bytes of a file
 MOST, DEEPEST = 1_000_000, 100  # values of a file with its aliases expanded, and their nesting
 INDENTED = re.compile(rf"^(?: |[-?:] ?){{{DEEPEST}}}", re.MULTILINE)
-
-
-def guard():
-    """Make Snakemake read configuration files by `read`.
-
-    profiles/*/config.yaml call this, as files that --configfile names are read before the
-    Snakefile. The Snakefile calls it too, for its own files and in case there was no profile.
-
-    Returns:
-        Whether it was in place already.
-    """
-    from snakemake.common import configfile
-    from snakemake.exceptions import WorkflowError
-
-    def load(source, filetype="Config"):
-        try:
-            return read(source)
-        except UserError as error:
-            raise WorkflowError(str(error)) from None
-
-    before, configfile._load_configfile = configfile._load_configfile, load
-    return before.__module__ == __name__
 
 
 def read(source):

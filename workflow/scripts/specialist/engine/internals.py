@@ -6,6 +6,7 @@ Tried with Snakemake 9.27.
 """
 
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -37,6 +38,42 @@ def attribute(start, path):
                 "envs/workflow.txt, or adapt that module"
             ) from None
     return found
+
+
+def let_scripts_import(folder):
+    """Let the scripts of rules import the package in a folder, whatever folder they lie in.
+
+    The process of each job reads the Snakefile too, so this reaches scripts on other nodes and in
+    other environments.
+    """
+    paths = [str(folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
+
+
+def read_configfiles_by(read):
+    """Make Snakemake read configuration files by a function, in place of YTE, which runs code.
+
+    profiles/*/config.yaml call this, because Snakemake reads the files of --configfile before the
+    Snakefile. The Snakefile calls it too, for its own files and in case there was no profile.
+
+    Args:
+        read: function from a path or an open file to a dict; it raises UserError.
+
+    Returns:
+        Whether it was in place already.
+    """
+    from snakemake.common import configfile
+    from snakemake.exceptions import WorkflowError
+
+    def load(source, filetype="Config"):
+        try:
+            return read(source)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    before = attribute(configfile, "_load_configfile")
+    configfile._load_configfile = load
+    return before.__module__ == __name__
 
 
 def forced_selection(workflow):
