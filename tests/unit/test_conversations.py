@@ -70,6 +70,18 @@ READ = {
         [Q, (*A, 0), ("user", "r"), A]),
     "loss": (asked(said(loss=False), {"role": "user", "content": "r"}, said(train=True)),
         [Q, (*A, 0), ("user", "r"), A]),
+    "loss_mask": (asked(said(loss_mask=0), {"role": "user", "content": "r"}, said(loss_mask=1)),
+        [Q, (*A, 0), ("user", "r"), A]),
+    "call of Mistral": (asked(said(f"[TOOL_CALLS] [{json.dumps(CALL)}]"), tool("o"), said()),
+        [Q, ("assistant", ACTION), ("tool", "o"), A]),
+    "call of Llama": (asked(said(json.dumps({"name": CALL["name"], "parameters":
+        CALL["arguments"]})), tool("o"), said()), [Q, ("assistant", ACTION), ("tool", "o"), A]),
+    "answer in JSON": (asked(said('{"name": "Emma"}')),
+        [Q, ("assistant", write_answer(ANSWERING, '{"name": "Emma"}'))]),
+    "ids of both calls are one": (asked(said("", tool_calls=[function(CALL, id="1"),
+        function(OTHER, id="1")]), tool("o", tool_call_id="1"), tool("p", tool_call_id="1"),
+        said()), [Q, ("assistant", ACTION), ("tool", "o"), ("assistant", OTHER_ACTION),
+        ("tool", "p"), A]),
     "system of ShareGPT": (gpt(("human", "q"), ("gpt", ANSWER), system="s", tools="[]"),
         [("system", "s"), Q, A]),
     "system beside messages": (asked(said(), system="s"), [("system", "s"), Q, A]),
@@ -142,6 +154,7 @@ def test_reading_is_reported(tmp_path, capsys):
         "results of tools in a row were joined to one": 1,
         "the key id is not used": 1,
         "the key messages[].mood is not used": 1,
+        "the key messages[].name is not used": 1,
         "the key prompt is not used": 1,
         "the key source is not used": 2,
     }
@@ -159,6 +172,43 @@ REFUSED = {
     "weight of text": (asked(said(weight="0")), 'messages[1].weight: found "0", expected 0 or 1'),
     "weight on all": (asked(said(weight=0)), "found weight 0 on all turns of the assistant"),
     "weight of a row": ({"prompt": "q", "completion": "a", "weight": 0.2}, "weight: found 0.2, ex"),
+    "other words for loss": (
+        asked(said(train_on_turn=False)),
+        "messages[1].train_on_turn: found train_on_turn, give `weight`: 0 to a message",
+    ),
+    "loss of a row": (asked(said(), loss_masks=[0]), "loss_masks: found loss_masks, give `weight`"),
+    "label of a message": (asked(said(label=False)), "messages[1].label: found a bad answer"),
+    "label in a table": (
+        {"instruction": "q", "output": "a", "label": "False"},
+        "label: found a ba",
+    ),
+    "kto_tag": ({"instruction": "q", "output": "a", "kto_tag": False}, "kto_tag: found a bad ans"),
+    "system_prompt": (asked(said(), system_prompt="s"), "system_prompt: found system_prompt, call"),
+    "ids of other calls": (
+        asked(
+            said("", tool_calls=[function(CALL, id="1"), function(OTHER, id="2")]),
+            tool("o", tool_call_id="7"),
+            tool("p", tool_call_id="1"),
+            said(),
+        ),
+        "messages[1].tool_calls: found the ids 1, 2 of calls, and 7, 1 of results, expected the",
+    ),
+    "id of another call": (
+        asked(said("", tool_calls=[function(CALL, id="1")]), tool("o", tool_call_id="2"), said()),
+        "messages[1].tool_calls: found the ids 1 of calls, and 2 of results",
+    ),
+    "result after an answer": (
+        asked(said("find_bike(7)"), tool("o"), said()),
+        "messages[2].role: found the result of a tool after an answer, expected a call before it",
+    ),
+    "two forms of calls": (
+        asked(said("", tool_calls=[CALL], function_call=OTHER), tool("o"), said()),
+        "messages[1].tool_calls: found tool_calls and function_call, expected one of them",
+    ),
+    "arguments twice": (
+        asked(said("", tool_calls=[{**CALL, "parameters": {"b": 1}}]), tool("o"), said()),
+        "found arguments and parameters in a call, expected one of them",
+    ),
     "tools": (asked(said(), tools=[{"name": "f"}]), "tools: found tools, the agent's tools are th"),
     "tools as text": (gpt(("human", "q"), ("gpt", "a"), tools='[{"name": 1}]'), "tools: found to"),
     "two systems": (

@@ -169,7 +169,7 @@ def test_alpaca_input_and_system_prompt(tmp_path):
 def test_agent_turns_and_sharegpt_tools(tmp_path):
     turns = [
         ("human", "q"),
-        ("gpt", "a"),
+        ("gpt", '<tool_call>{"name": "a", "arguments": {}}</tool_call>'),
         ("observation", "o"),
         ("gpt", "b"),
         ("human", "c"),

@@ -16,6 +16,7 @@ from specialist.data.messages import (
     check_messages,
     is_empty,
     message_turns,
+    refusal,
 )
 from specialist.data.turns import in_protocol, is_readable
 
@@ -26,6 +27,10 @@ FIELDS = ("messages", "conversations", "instruction", "output", "prompt", "compl
 REFUSED_IN_ROWS = {
     **REFUSED,
     **dict.fromkeys(MEDIA, "only text is read; remove the key or the row"),
+    **dict.fromkeys(
+        ("system_prompt", "system_message"),
+        "call the key `system`, or map it with `columns` of the dataset in config",
+    ),
     **dict.fromkeys(REASONING, "write it as `Thought: ...` before the answer"),
     **dict.fromkeys(
         ("chosen", "rejected", "rejected_response"),
@@ -155,23 +160,27 @@ class Conversations:
         for key, value in row.items():
             if key in read or is_empty(value) or _is_empty_json(value):
                 continue
-            if key == "label" and (isinstance(value, bool) or "prompt" in read):
-                if str(value).strip().lower() in ("false", "0", "0.0"):
-                    text = "found a bad answer (label false), expected answers to learn; remove "
+            said = str(value).strip().lower()
+            judged = key == "label" and ("prompt" in read or said in ("true", "false"))
+            if judged or key == "kto_tag":
+                if said in ("false", "0", "0.0"):
+                    text = f"found a bad answer ({key} false), expected answers to learn; remove "
                     hint = "the row, or write it as `rejected` of a row of preferences.jsonl"
                     self._mistakes.add(place, key, text=text + hint)
-                elif str(value).strip().lower() not in ("true", "1", "1.0"):
-                    self._mistakes.note("the key label is not used")
+                elif said not in ("true", "1", "1.0"):
+                    self._mistakes.note(f"the key {key} is not used")
             elif key in WEIGHTS:
-                if str(value).strip().lower() not in ("true", "1", "1.0"):
+                if said not in ("true", "1", "1.0"):
                     found = f"found {json.dumps(value, default=str)}, expected 1 for a whole row"
                     text = f"{found}; give weights of 0 to messages, and remove rows"
                     self._mistakes.add(place, key, text=text)
             elif key == "history":
                 text = f"found earlier turns beside {read[0]}; put them in {read[0]}"
                 self._mistakes.add(place, key, text=text)
-            elif key in REFUSED_IN_ROWS:
-                text = f"found {key}, {REFUSED_IN_ROWS[key]}; nothing here reads the key"
+            elif key == "input" and "chosen" in read:
+                self._mistakes.add(place, key, text="found input, expected it inside of prompt")
+            elif why := refusal(key, REFUSED_IN_ROWS):
+                text = f"found {key}, {why}; nothing here reads the key"
                 self._mistakes.add(place, key, text=text)
             else:
                 self._mistakes.note(f"the key {key} is not used")

@@ -4,10 +4,11 @@ Keys that change what a message means are read or refused by name. Other keys ar
 """
 
 import json
+import re
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from specialist.agent.react import THOUGHT
+from specialist.agent.react import ANSWER, THOUGHT
 from specialist.core.schema_errors import near
 from specialist.data.formats import check_text
 from specialist.data.turns import LABEL, calls, write_call
@@ -30,20 +31,26 @@ NEXT = {
     "assistant": ("user", "tool"),
     "tool": ("assistant",),
 }
-WEIGHTS = ("weight", "loss", "train")  # names of the same: 0 or false, no loss on the turn
+# Names of the same: 0 or false, no loss on the turn.
+WEIGHTS = ("weight", "loss", "loss_weight", "loss_mask", "train")
+# Other keys that say what is trained; whether 0 or 1 means that differs.
+LOSS = re.compile(
+    r"(^|_)(no)?(loss|train|trainable|training|learn|mask|masked|masking|weights?)(_|$)"
+)
 REASONING = ("reasoning_content", "reasoning", "thinking")
 # Keys that are for reading a call, and say nothing more.
-OF_CALLS = ("tool_calls", "function_call", "tool_call_id", "name")
+OF_CALLS = ("tool_calls", "function_call", "tool_call_id")
 MEDIA = ("images", "image", "audio", "audios", "videos", "video", "files", "documents")
 REFUSED = {
     **dict.fromkeys(MEDIA, "only text is read; remove the key or the row"),
     **dict.fromkeys(
-        ("mask", "masked", "trainable", "training", "train_detail", "prefix"),
+        ("prefix", "ignore", "skip"),
         "give `weight`: 0 to a message that carries no loss",
     ),
     "refusal": "write the refusal as the content",
     **dict.fromkeys(("tools", "functions"), "the agent's tools are those of tools.yaml"),
 }
+ANSWERS = re.compile(rf"^{ANSWER}", re.MULTILINE)
 
 
 @dataclass
@@ -58,6 +65,13 @@ class Turn:
     calls: list = field(default_factory=list)
     converted: str = ""  # what was changed to make it the agent's
     answers: object = None  # id of the call that it is the result of
+
+
+def refusal(key, refused):
+    """Why a key must not pass unread, or None: a text of `refused`, or it says what is trained."""
+    if key not in refused and LOSS.search(key.lower()):
+        return "give `weight`: 0 to a message that carries no loss"
+    return refused.get(key)
 
 
 def is_empty(value):
@@ -108,6 +122,8 @@ def _turn(message, mistakes, place, *path):
             turn.role, turn.calls, turn.content = "assistant", calls(turn.content), ""
         elif asked:
             key = asked[0]
+            if len(asked) > 1:
+                raise ValueError(f"found {' and '.join(asked)}, expected one of them")
             turn.calls = calls(message[key])
             if turn.role != "assistant":
                 raise ValueError("found a call, expected one in turns of the assistant alone")
@@ -136,8 +152,13 @@ def _read_keys(message, turn, read, mistakes, place, path):
         elif key in REASONING and turn.role == "assistant":
             reasoning = check_text(value, mistakes, place, *path, key)
             turn.content = f"<think>{reasoning}</think>\n\n{turn.content or ''}"
-        elif key in REFUSED:
-            mistakes.add(place, *path, key, text=f"found {key}, {REFUSED[key]}")
+        elif why := refusal(key, REFUSED):
+            mistakes.add(place, *path, key, text=f"found {key}, {why}")
+        elif key == "label" and value is False:
+            text = "found a bad answer (label false); give it `weight`: 0 or remove the row"
+            mistakes.add(place, *path, key, text=text)
+        elif key == "name" and turn.role == "tool":
+            continue  # the call before it says the same
         else:
             mistakes.note(f"the key {path[0]}[].{key} is not used")
 
@@ -173,7 +194,12 @@ def _with_results(turns, mistakes, place):
         if len(turn.calls) > 1 and len(results) != len(turn.calls):
             text = f"found {len(turn.calls)} calls and {len(results)} results after them"
             return mistakes.add(place, *turn.path, text=f"{text}, expected a result of each")
-        by_id = {result.answers: result for result in results if result.answers}
+        answering = results or [turn for turn in [*waiting][:1] if turn.role == "tool"]
+        try:
+            ordered = _in_order(turn.calls, answering)
+        except ValueError as error:
+            text = f"{error}; mend the ids"
+            return mistakes.add(place, *turn.path[:-1], "tool_calls", text=text)
         found.pop()
         for number, call in enumerate(turn.calls):
             try:
@@ -183,8 +209,26 @@ def _with_results(turns, mistakes, place):
             made = "tool calls to Action:"
             found.append(replace(turn, content=text, calls=[], converted=made))
             if results:
-                found.append(by_id.get(call[2]) or results[number])
+                found.append(ordered[number])
     return found
+
+
+def _in_order(calls, results):
+    """Results in the order of their calls, by ids if both have them."""
+    ids, answers = [call[2] for call in calls], [result.answers for result in results]
+    if not answers or not any(map(_is_told, ids)) or not any(map(_is_told, answers)):
+        return results
+    ids, answers = [str(each) for each in ids], [str(each) for each in answers]
+    if sorted(ids) != sorted(answers):
+        found = f"found the ids {', '.join(ids)} of calls, and {', '.join(answers)} of results"
+        raise ValueError(f"{found}, expected the same")
+    if len(set(ids)) < len(ids):
+        return results
+    return [results[answers.index(each)] for each in ids]
+
+
+def _is_told(identity):
+    return not is_empty(identity)
 
 
 def check_messages(turns, mistakes, place):
@@ -204,6 +248,14 @@ def check_messages(turns, mistakes, place):
             mistakes.note("results of tools in a row were joined to one")
             messages[-1]["content"] = f"{messages[-1]['content']}\n{text}"
             continue
+        if (
+            turn.role == "tool"
+            and ended == "assistant"
+            and ANSWERS.search(messages[-1]["content"] or "")
+        ):
+            text = "found the result of a tool after an answer, expected a call before it; "
+            mistakes.add(place, *turn.role_path, text=f"{text}write the call as `tool_calls`")
+            return None
         if turn.role not in NEXT[ended]:
             after = f"after {ended}" if ended else "first"
             expected = " or ".join(NEXT[ended])

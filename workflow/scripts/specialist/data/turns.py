@@ -45,6 +45,8 @@ def in_protocol(text):
     if not body:
         raise ValueError("found no reply after </think>, expected one")
     tagged, turn = TAGGED_CALL.fullmatch(body), TURN.fullmatch(body)
+    if bare := _bare_call(body):
+        return write_call(bare, thought), done or f"calls in JSON to {ACTION.strip()}"
     if tagged and "<" + tagged[2] + ">" in tagged[3]:
         raise ValueError("found two calls in a turn, expected one; give each its own turn")
     if tagged:
@@ -63,6 +65,21 @@ def in_protocol(text):
     else:
         made, done = _answer(body, thought), done or "plain replies to Answer:"
     return (made, "") if made == text else (made, done)
+
+
+def _bare_call(text):
+    """The call that a whole turn is, as Llama and Mistral write it, or None."""
+    marked = text.startswith("[TOOL_CALLS]")
+    text = text.removeprefix("[TOOL_CALLS]").strip()
+    if not marked and not text.startswith(("{", "[")):
+        return None
+    try:
+        found = calls(text)
+    except ValueError:
+        if marked:
+            raise
+        return None  # other JSON is an answer
+    return _only(found) if found or marked else None
 
 
 def is_readable(text):
@@ -121,7 +138,10 @@ def _call(item):
     if extra or call.get("name") is None:
         found = ", ".join(sorted(map(str, call.keys()))) or "no keys"
         raise ValueError(f"the action is not a call: found {found}, {form}")
-    arguments = call.get("arguments", call.get("parameters"))
+    if None not in (call.get("arguments"), call.get("parameters")):
+        raise ValueError("found arguments and parameters in a call, expected one of them")
+    arguments = call.get("arguments")
+    arguments = call.get("parameters") if arguments is None else arguments
     if isinstance(arguments, str):
         try:
             arguments = parse_json(arguments) if arguments.strip() else {}
