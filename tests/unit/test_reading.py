@@ -104,6 +104,25 @@ def test_parquet_in_batches(tmp_path):
     assert places[0] == "a.parquet, row 1" and places[-1] == "a.parquet, row 600"
 
 
+def test_parquet_structs_have_the_keys_that_were_given(tmp_path):
+    import pyarrow.parquet
+
+    given = [{"a": 1}, {"b": ["x", None]}]
+    table = pyarrow.table({"call": given, "empty": [None, "y"]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    found, _, _ = read(tmp_path / "a.parquet")
+    assert found == [{"call": given[0], "empty": None}, {"call": given[1], "empty": "y"}]
+
+
+def test_a_date_beyond_pythons_is_refused(tmp_path):
+    import pyarrow.parquet
+
+    table = pyarrow.table({"a": pyarrow.array([2**62], pyarrow.timestamp("us"))})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"found no Parquet \(date value out of range\)"):
+        read(tmp_path / "a.parquet")
+
+
 def test_nan_is_nothing(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": NaN, "b": [NaN, 0, "nan"]}')
     assert read(tmp_path / "a.jsonl")[0] == [{"a": None, "b": [None, 0, "nan"]}]

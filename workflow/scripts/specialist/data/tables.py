@@ -92,16 +92,19 @@ def read_parquet(path, mistakes):
         for batch in file.iter_batches(BATCH):
             for row in batch.to_pylist():
                 number += 1
-                yield f"{path}, row {number}", _without_nan(row)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+                row = {key: _without_nothing(value) for key, value in row.items()}
+                yield f"{path}, row {number}", row
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         place = f"{path}, after row {number}" if number else path
         mistakes.add(place, text=f"found no Parquet ({reason}); write the file again")
 
 
-def _without_nan(value):
+def _without_nothing(value):
+    """A value without NaN, and without the null of a key that other structs of its column have."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        found = {key: _without_nothing(item) for key, item in value.items()}
+        return {key: item for key, item in found.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return [_without_nothing(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
