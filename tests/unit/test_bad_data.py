@@ -129,7 +129,7 @@ SFT = [
     ("a.jsonl", chat(("user", "a"), ("tool", "b")), "messages[1].role: found tool after user"),
     (
         "a.jsonl",
-        chat(("user", "a"), ("assistant", "b"), ("tool", "c")),
+        chat(("user", "a"), ("assistant", 'Action: {"name": "b", "arguments": {}}'), ("tool", "c")),
         "a.jsonl:2: the conversation "
         "ends with tool, expected a turn of the assistant; add it or remove the row",
     ),
@@ -267,6 +267,21 @@ TOOL_MISTAKES = [
         "title: {type: string}, weeks",
         "title: {type: string, pattern: '('}, weeks",
         "properties.title.pattern: found '(', expected a regular expression (missing )",
+    ),
+    (  # a task calls the tool with it
+        "title: {type: string}, weeks",
+        r"title: {type: string, pattern: '^\p{L}+$'}, weeks",
+        r"properties.title.pattern: found '^\\p{L}+$', expected a regular expression (bad escape",
+    ),
+    (
+        "weeks: {type: integer}",
+        "weeks: {type: integer, enum: [010, 4]}",
+        "properties.weeks.enum[0]: found 010, which YAML reads as 8; write that number",
+    ),
+    (
+        "title: {type: string}, weeks",
+        "title: {type: string, anyOf: [{enum: [Emma, no]}, {minLength: 9}]}, weeks",
+        "properties.title.anyOf[0].enum[1]: found no, which YAML reads as false, expected text",
     ),
     (
         "weeks: {type: integer}",

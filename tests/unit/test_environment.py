@@ -86,9 +86,10 @@ def test_a_call_works_so_long_and_then_changes_nothing(environment, database):
 
 def test_values_and_names_of_all_kinds_are_dumped():
     odd = open_database(
-        """CREATE TABLE "a""b" (x); INSERT INTO "a""b" VALUES (x'ff00'), (9e999);"""
+        """CREATE TABLE "a""b" (x); INSERT INTO "a""b" VALUES (x'ff00'), (9e999);
+        CREATE TABLE sqlites (id INTEGER PRIMARY KEY AUTOINCREMENT);"""
     )
-    assert dump(odd) == {'a"b': [{"x": "ff00"}, {"x": "inf"}]}
+    assert dump(odd) == {'a"b': [{"x": "ff00"}, {"x": "inf"}], "sqlites": []}
 
 
 def state(database):

@@ -196,7 +196,8 @@ def dump(connection):
     A row has the columns that SELECT * gives, generated ones included. TEMP tables are left
     out. What JSON cannot hold is text: a blob in hexadecimal digits, an infinite number as inf.
     """
-    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    query = r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%'"
+    query += r" ESCAPE '\'"
     tables = [name for (name,) in connection.execute(query)]
     return {table: list(rows(connection.execute(select_all(table)))) for table in tables}
 

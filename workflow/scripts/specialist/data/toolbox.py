@@ -16,6 +16,8 @@ from specialist.data.files import read_text
 from specialist.data.tool_yaml import read_yaml, written
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+OTHERWISE = re.compile(r"[-+]?(0[0-7_]+|[0-9_]+(:[0-5]?[0-9])+(\.[0-9_]*)?)")  # octal, base 60
+COMBINED = ("allOf", "anyOf", "oneOf")
 READING = {
     sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_READ,
@@ -94,6 +96,7 @@ def read_tools(path, database, session_keys, mistakes):
         if _check_parameters(tool["parameters"], session_keys, mistakes, place, text_at):
             taken = _check_sql(tool, database, session_keys, mistakes, place)
         tools[name] = tool, taken
+    mistakes.stop()  # tasks cannot be checked against these
     return tools
 
 
@@ -164,6 +167,15 @@ def _check_values(part, text_at, mistakes, place, *path):
                     found = f"{raw}, which YAML reads as {json.dumps(value)}" if raw else value
                     text = f"found {found}, expected text; put quotes around it"
                 mistakes.add(place, *path, *where, *error.absolute_path, text=text)
+            raw = text_at((*path, *where))
+            if part.get("type") in ("integer", "number") and raw and OTHERWISE.fullmatch(raw):
+                text = f"found {raw}, which YAML reads as {json.dumps(value)}; write that number"
+                mistakes.add(place, *path, *where, text=text)
+    inner = [((key, at), child) for key in COMBINED for at, child in enumerate(part.get(key, []))]
+    for where, child in [*inner, (("not",), part.get("not"))]:
+        if isinstance(child, dict):  # it holds beside the type of the schema that it stands in
+            child = {**{key: part[key] for key in ("type",) if key in part}, **child}
+            _check_values(child, text_at, mistakes, place, *path, *where)
     for name, child in part.get("properties", {}).items():
         _check_values(child, text_at, mistakes, place, *path, "properties", name)
     if isinstance(part.get("items"), dict):
