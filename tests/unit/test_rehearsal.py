@@ -117,6 +117,21 @@ def test_a_column_with_a_fixed_value_is_compared(prepare, column):
     assert prepare(suite([{"id": 2, "text": "b", "made": value}]), database) is None
 
 
+def test_rows_that_contradict_each_other_or_the_table_are_refused(prepare):
+    database, one = PLAIN.format("", ""), {"id": 1, "text": "a"}
+    changed = suite([{"id": 1, "text": "b"}], removed=[one], solved=False)
+    assert prepare(changed, database) is None
+    told = prepare(suite([{"id": 1, "text": "b"}], solved=False), database)
+    assert "notes.added: the table cannot hold" in told and "UNIQUE constraint failed" in told
+    told = prepare(suite([], removed=[one, one], solved=False), database)
+    assert "removed[1]: found this row more often than the database holds it" in told
+    told = prepare(suite([one], removed=[one], solved=False), database)
+    assert 'notes.added: expected {"id": 1, "text": "a"}, which does not happen' in told
+    blob = PLAIN.format(", data", ", x'ff'")
+    row = {"id": 1, "text": "a", "data": "ff"}
+    assert prepare(suite([{**row, "text": "b"}], removed=[row], solved=False), blob) is None
+
+
 @pytest.mark.parametrize("kind", ["VIRTUAL", "STORED"])
 def test_a_generated_column_is_a_column_as_others(prepare, kind):
     database = PLAIN.format(f", size AS (length(text)) {kind}", "")

@@ -10,7 +10,7 @@ import re
 import sqlite3
 
 from specialist.agent import react
-from specialist.agent.database import columns, dump
+from specialist.agent.database import changes, columns, dump
 from specialist.agent.environment import Environment
 from specialist.agent.facts import holds
 from specialist.agent.scoring import differences, failure
@@ -194,11 +194,21 @@ def _check_rows(task, stage, differing, mistakes, place):
             elif side == "removed" and not _is_held(row, missing, stage, table):
                 text = f"found {json.dumps(row, ensure_ascii=False)}, expected a row that the "
                 text += "database holds before the task"
+            elif (
+                side == "removed"
+                and change[side].index(row) < number
+                and _too_often(row, change[side], stage.before[table])
+            ):
+                text = "found this row more often than the database holds it; remove it here"
             else:
                 left = missing
                 continue
             mistakes.add(place, *where, text=text)
     return len(mistakes.found) == before
+
+
+def _too_often(row, rows, held):
+    return rows.count(row) > sum(row.items() <= other.items() for other in held)
 
 
 def _is_held(row, missing, stage, table):
@@ -221,7 +231,7 @@ def _check_possible(task, stage, mistakes, place):
             query = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0"
             names = [name for (name,) in copy.execute(query, [table])]
             try:
-                copy.execute(f"DELETE FROM main.{_quoted(table)}")
+                _remove(copy, table, change["removed"])
                 for row in change["added"]:
                     given = [name for name in names if name in row]
                     copy.execute(
@@ -240,10 +250,20 @@ def _check_possible(task, stage, mistakes, place):
                 "database": {table: {"added": change["added"]}},
                 "answer": [],
             }
-            found = {table: {"added": dump(copy)[table]}}
+            found = changes({table: stage.before[table]}, {table: dump(copy)[table]})
+            found = {table: {"added": found.get(table, {}).get("added", [])}}
             for path, text in differences({"expect": wanted}, found, None):
                 text += " when the table holds the row; mend it"
                 mistakes.add(place, "expect", *path, text=text)
+
+
+def _remove(copy, table, rows):
+    """Delete the rows; where one is not found, as with blobs, all of the table."""
+    for row in rows:
+        where = " AND ".join(f"{_quoted(name)} IS ?" for name in row)
+        query = f"DELETE FROM main.{_quoted(table)} WHERE {where}"
+        if not copy.execute(query, list(row.values())).rowcount:
+            copy.execute(f"DELETE FROM main.{_quoted(table)}")
 
 
 def _quoted(name):
