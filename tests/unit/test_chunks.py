@@ -43,6 +43,20 @@ def test_rows_of_tables_stay_whole_below_a_repeated_header(tmp_path):
     assert [line for line in read if line.startswith("| service")] == rows
 
 
+def test_rows_of_html_tables_stay_whole_below_a_repeated_header(tmp_path):
+    header = "<table>\n<tr><th>a</th>\n<th>b</th></tr>\n"
+    rows = [f"<tr><td>item {i}</td>\n<td>{i}</td></tr>" for i in range(40)]
+    found = texts(tmp_path, header + "\n".join(rows) + "\n</table>\n", 30, 256, overlap=5)
+    assert len(found) > 3
+    assert all(text.startswith(header) for text in found)
+    assert [row for text in found for row in rows if row in text] == rows
+    plain = header.replace("th>", "td>") + "\n".join(rows) + "\n</table>\n"
+    found = texts(tmp_path, plain, 30, 256)
+    assert [row for text in found for row in rows if row in text] == rows
+    line = "<table><tr><td>" + "word " * 200 + "</td></tr><tr></tr></table>"
+    assert len(texts(tmp_path, line, 30, 256)) > 5
+
+
 def test_tables_inside_lists_and_without_rows(tmp_path):
     rows = "".join(f"  | {i} | {i} euros |\n" for i in range(40))
     text = f"- Prices:\n\n  | A | B |\n  | - | - |\n{rows}- Done.\n\n| C | D |\n| - | - |\n"
@@ -147,6 +161,7 @@ def test_front_matter_is_metadata(tmp_path):
     assert chunks(tmp_path, "---\r\ntitle: The page\r\n...\r\n# The Page\r\n\r\nText.") == [
         ("The page", "Text.")
     ]
+    assert front(tmp_path, "---\nTitle: T\n---\nText.").title == "T"
     assert chunks(tmp_path, "---\n---\nText.") == [("a", "Text.")]
 
 
@@ -179,6 +194,7 @@ BOMB = "---\na: &a [x, x]\nb: &b [*a, *a]\n---\nText."
         ("---\na: 1\na: 2\n---\nText.", "line 3, front matter: found the key a twice"),
         ("---\na: b: c\n---\nText.", "page.md, line 2: the front matter is not YAML"),
         ("---\na: !!python/name:os.system x\ntitle: {}\n---\nText.", "title: found {}"),
+        ('---\ntitle = "T"\n---\nText.', "page.md, line 2, front matter: found no `key: value`"),
         ("+++\na = \n+++\nText.", "page.md, front matter: this is not TOML"),
         ("+++\na = " + "[" * 5000 + "\n+++\nText.", "this is not TOML"),
         ("---\na: " + "x" * 20_000 + "\n---\nText.", "expected at most 16384"),

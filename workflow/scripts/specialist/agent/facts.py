@@ -47,6 +47,7 @@ def holds(answer, fact):
 def _plain(text):
     # A blank that does not break groups the digits of one number.
     text = re.sub(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))", "'", text)
+    text = re.sub(r"(?<=\d)T(?=\d\d:)", " ", text)  # a date and a time in ISO 8601
     text = unicodedata.normalize("NFD", " ".join(text.split())).casefold().replace("\u2212", "-")
     return unicodedata.normalize("NFC", text)
 

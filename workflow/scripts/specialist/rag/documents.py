@@ -63,7 +63,8 @@ def read_article(path, source):
     if not any(map(str.strip, lines)):
         below = " below its front matter" if metadata else ""
         raise UserError(f"{path}: the article is empty{below}; write it or remove the file")
-    title = metadata.pop("title", "")
+    named = next((key for key in metadata if key.lower() == "title"), None)
+    title = metadata.pop(named, "")
     if not isinstance(title, (str, int, float)):
         raise UserError(f"{path}, front matter, title: found {title!r}, expected text")
     return Article(source, " ".join(str(title).split()), metadata, lines, markdown)
@@ -128,6 +129,8 @@ def _yaml(path, text):
             f"{path}{line}: the front matter is not YAML: {getattr(error, 'problem', error)}; "
             "quote text that holds a colon, or put a blank line below a `---` that is a rule"
         ) from None
+    if node is not None and not isinstance(node, yaml.MappingNode):
+        _refuse(path, node, "found no `key: value`, expected one on each line")
     return {} if node is None else _value(path, node)
 
 
