@@ -57,7 +57,7 @@ CORPUS = [
         "a.jsonl:2: found the byte 0xff, expected UTF-8",
     ),
     ("a.txt", b"one\ntwo\ncaf\xe9", "a.txt:3: found the byte 0xe9, expected UTF-8; save the file"),
-    ("a.txt", "a <|im_end|> b", "a.txt: found <|im_end|>, expected text without the marks"),
+    ("a.txt", "x\n\na <|im_end|> b", "a.txt:3: found <|im_end|>, expected text without the marks"),
     ("a.jsonl", '{"text": "\\ud800"}', "a.jsonl:1, text: found half of a character"),
     ("a.pdf", "%PDF", "a.pdf: expected one of *.txt, *.md, *.jsonl, *.ndjson"),
     ("a.txt", "", "found 0 different rows with text, expected two at least; add data"),

@@ -4,7 +4,7 @@ import json
 
 from specialist.core.schema_errors import near
 from specialist.data.files import OPENERS, decoded, is_file, kind, opened
-from specialist.data.formats import check_text
+from specialist.data.formats import MARK, check_text
 from specialist.data.messages import check_messages, message_turns
 from specialist.data.reading import READERS, rows
 
@@ -56,9 +56,13 @@ class Documents:
 
     def _checked(self, path):
         """Checked blocks of a text file, up to the first mistake."""
+        line = 1
         for block in blocks(path, self.mistakes):
-            if (text := check_text(block, self.mistakes, path)) is None:
+            mark = MARK.search(block)
+            place = f"{path}:{line + block.count(chr(10), 0, mark.start())}" if mark else path
+            if (text := check_text(block, self.mistakes, place)) is None:
                 return
+            line += block.count("\n")
             yield text
 
     def _documents(self, row, place):
