@@ -314,7 +314,7 @@ TOOL_MISTAKES = [
     ("name: renew", "name: search", "tool search, name: the search tool has this name"),
     ("name: renew", "name: re new", '[1].name: found "re new", expected text of the form'),
     ("SET due", "SETT due", "tool renew, sql: found 'UPDATE loans SETT due"),
-    ("UPDATE loans", "UPDATE loan", "SQLite says: no such table: loan; mend the statement"),
+    ("UPDATE loans", "UPDATE loan", "SQLite says: no such table: loan; fix the statement"),
     ("  sql: UPDATE", "  sql: DROP TABLE loans; UPDATE", "tool renew, sql"),
     (
         "UPDATE loans SET due = due + :weeks WHERE title = :title AND reader = :reader",

@@ -21,7 +21,7 @@ from specialist.preflight.work import Expected, ratio
 
 
 class Explainer:
-    """Explains jobs in place of running them: `jobs` in the order in which they would run."""
+    """Explains jobs instead of running them: `jobs` in the order in which they would run."""
 
     def __init__(self):
         self.jobs, self.planner, self.preflight = [], None, None

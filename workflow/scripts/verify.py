@@ -32,7 +32,7 @@ def main(target):
     if chain.problems:
         print(f"{len(chain.problems)} wrong behind {target}:")
         print(*(f"  {problem}" for problem in chain.problems), sep="\n")
-        print("To mend it, type (with the --configfile and --config that the run had)")
+        print("To repair it, type (with the --configfile and --config that the run had)")
         print(*(f"  {command}" for command in mend(chain)), sep="\n")
     else:
         show(chain)

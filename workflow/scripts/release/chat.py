@@ -2,7 +2,7 @@
 
 What the agent thinks, does and reads is shown as it happens. The database is a copy in memory.
 Ctrl-C stops an answer and leaves the conversation as it was before the message; Ctrl-D, or /quit,
-leaves; /new begins anew.
+leaves; /new begins again.
 """
 
 import sys

@@ -130,7 +130,7 @@ def _is_stamp(folder, name, kind):
 def _hint(folder, name):
     """How an entry came into the folder where nobody meant harm, in words."""
     if os.path.basename(name) == "__pycache__":
-        return "; Python runs these compiled modules in place of the released ones: delete it"
+        return "; Python runs these compiled modules instead of the released ones: delete it"
     if os.path.lexists(folder / name / "pyvenv.cfg"):
         return "; make an environment outside the release"
     return ""
@@ -149,7 +149,7 @@ def main():
     except OSError as error:
         found = [f"cannot be read: {error}"]
     if found:
-        remedy = "Remove what was added, or take the release anew from where it came from."
+        remedy = "Remove what was added, or copy the release again from its source."
         print(*map(shown, found), remedy, sep="\n")
         return 1
     count = len(read_sums(folder / SUMS)[0])

@@ -39,7 +39,7 @@ class BadScript(UserError):
 
     Attributes:
         line: the line on which the statement starts that fails, from 1.
-        reason: what is wrong with it, and how to mend it.
+        reason: what is wrong with it, and how to fix it.
     """
 
     def __init__(self, line, reason):
@@ -187,7 +187,7 @@ def reason(error, steps):
         return f"the database grows beyond {PAGES * 4096 >> 20} MiB; make it smaller"
     if text in ("not authorized", "authorization denied"):
         return f"SQLite says: {text}; remove this statement, a database in memory has no files"
-    return f"SQLite says: {text}; mend this statement"
+    return f"SQLite says: {text}; fix this statement"
 
 
 def dump(connection):

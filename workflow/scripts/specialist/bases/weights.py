@@ -44,7 +44,7 @@ def find_weights(place, folder):
                 paths.append(path)
         except (SafetensorError, OSError) as error:
             raise UserError(
-                f"{place}: {path}: damaged or cut off ({error}); fetch it anew"
+                f"{place}: {path}: damaged or cut off ({error}); fetch it again"
             ) from None
     return paths
 
@@ -56,7 +56,7 @@ def _shards(place, index):
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{place}: {index}: expected weight_map with the file of each tensor "
-            f"({type(error).__name__}: {error}); fetch it anew"
+            f"({type(error).__name__}: {error}); fetch it again"
         ) from None
     if strange := [name for name in names if not str(name).endswith(".safetensors")]:
         raise UserError(
@@ -87,7 +87,7 @@ def check_weights(place, config, weights):
             if name in found:
                 raise UserError(
                     f"{place}: {name}: found in {path.name} and in {found[name][0].name}, expected "
-                    "it once; fetch the shards anew"
+                    "it once; fetch the shards again"
                 )
             found[name] = path, entry
     network = empty_network(config)

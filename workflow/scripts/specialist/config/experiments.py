@@ -34,7 +34,7 @@ def lay_out(config):
         (a configuration with a dataset, bases, adapters, an index and systems for all cells
         added; {experiment: list of cells}). A cell is a dict of "cell" (its value, as text),
         "seed", "base", "adapter" (None for a base alone) and "system"; that of the experiment
-        "retrieval" stands for all ways to search, and has "index" in place of the last three;
+        "retrieval" stands for all ways to search, and has "index" instead of the last three;
         one of "scale" stands for all types, and has "shape". One of "pretraining" or "benchmark"
         has "base" alone, and the latter is named by its benchmark.
         Without `papers`, or where the headline has no adapter of a base from scratch, there are

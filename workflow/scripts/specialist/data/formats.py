@@ -30,7 +30,7 @@ class Mistakes:
         Args:
             place: the file, with the line or row if it has any.
             path: keys and indices that lead to the value inside of it.
-            text: what was found, what was expected, and how to mend it.
+            text: what was found, what was expected, and how to fix it.
         """
         field = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
         line = f"{place}{', ' if field else ''}{field.lstrip('.')}: {text}"

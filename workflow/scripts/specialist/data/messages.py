@@ -112,7 +112,7 @@ def _turn(message, mistakes, place, *path):
             if turn.role != "assistant":
                 raise ValueError("found a call, expected one in turns of the assistant alone")
     except ValueError as error:
-        mistakes.add(place, *path, asked[0] if asked else said, text=f"{error}; mend the call")
+        mistakes.add(place, *path, asked[0] if asked else said, text=f"{error}; fix the call")
     if turn.calls and turn.content is not None:  # it is the thought
         turn.content = check_text(turn.content, mistakes, place, *path, said)
         if turn.content and LABEL.search(turn.content.removeprefix(THOUGHT)):
@@ -179,7 +179,7 @@ def _with_results(turns, mistakes, place):
             try:
                 text = write_call(call, turn.content or "" if number == 0 else "")
             except ValueError as error:
-                return mistakes.add(place, *turn.path, text=f"{error}; mend the call")
+                return mistakes.add(place, *turn.path, text=f"{error}; fix the call")
             made = "tool calls to Action:"
             found.append(replace(turn, content=text, calls=[], converted=made))
             if results:

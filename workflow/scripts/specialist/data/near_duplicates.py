@@ -150,7 +150,7 @@ class Signatures:
 def shingles(text):
     """Runs of five words of a text, in small letters; the whole text if it has fewer words.
 
-    A text without blanks, as Chinese has none, is cut into characters in place of words.
+    A text without blanks, as Chinese has none, is cut into characters instead of words.
     """
     words = text.lower().split()
     if len(text) > 20 * len(words):

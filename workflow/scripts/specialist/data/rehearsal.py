@@ -103,7 +103,7 @@ def rehearse(task, stage, mistakes, place):
     for number, (path, text) in enumerate(differences(task, changes, answer)):
         if number < SHOWN:
             hint = refused[0] if refused and path[0] == "database" else ""
-            text += f" after the solution{hint}; mend `expect` or `solution`"
+            text += f" after the solution{hint}; fix `expect` or `solution`"
             mistakes.add(place, "expect", *path, text=text)
 
 
@@ -242,7 +242,7 @@ def _check_possible(task, stage, mistakes, place):
             }
             found = {table: {"added": dump(copy)[table]}}
             for path, text in differences({"expect": wanted}, found, None):
-                text += " when the table holds the row; mend it"
+                text += " when the table holds the row; fix it"
                 mistakes.add(place, "expect", *path, text=text)
 
 

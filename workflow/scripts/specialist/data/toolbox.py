@@ -135,7 +135,7 @@ def _check_patterns(part, mistakes, place, *path):
             try:
                 re.compile(value)
             except (re.error, RecursionError, OverflowError) as error:
-                text = f"found {value!r}, expected a regular expression ({error}); mend it"
+                text = f"found {value!r}, expected a regular expression ({error}); fix it"
                 mistakes.add(place, *path, key, text=text)
                 right = False
         elif isinstance(value, (dict, list)):
@@ -231,7 +231,7 @@ def _bound_names(database, sql, allowed, mistakes, place, *path):
         does = "read and change rows" if allowed is WRITING else "only read"
         forbidden = refused or "authoriz" in str(error)
         why = f"it must {does}" if forbidden else f"SQLite says: {error}"
-        mistakes.add(place, *path, text=f"found {sql!r}: {why}; mend the statement")
+        mistakes.add(place, *path, text=f"found {sql!r}: {why}; fix the statement")
     finally:
         database.protect()
     return list(names)

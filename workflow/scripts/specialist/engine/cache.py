@@ -175,7 +175,7 @@ class Cache:
             shutil.rmtree(made, ignore_errors=True)
 
     def replace(self, key, outputs, provenance):
-        """Like `store`, in place of what is kept; says so if that was damaged or differs."""
+        """Like `store`, instead of what is kept; says so if that was damaged or differs."""
         known = self.lookup(key)
         if known and len(known["sha256"]) == len(outputs):
             entry, old = self._entry(key), dict(zip(outputs, known["sha256"], strict=True))

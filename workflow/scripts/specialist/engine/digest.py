@@ -6,7 +6,7 @@ changes: by code that the script imports, at any depth, but by no comment, docst
 or order of functions; and by the pins in envs/ that the rule uses.
 
 The engine runs every step, and most of it does not change what a step computes. So a digest
-holds the engine's version in place of its code; see version.py.
+holds the engine's version instead of its code; see version.py.
 """
 
 import ast

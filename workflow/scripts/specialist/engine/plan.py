@@ -162,7 +162,7 @@ def _script(params):
 
 
 def _in_short(reason):
-    # Snakemake makes what a killed run left behind anew, and calls that forced.
+    # Snakemake makes what a killed run left behind again, and calls that forced.
     return "an earlier run of it was broken off" if reason == "Forced execution" else reason
 
 

@@ -31,9 +31,9 @@ from specialist.engine.keys import cache_key, hashes, paths, signatures
 ENVIRONMENT = {
     # Nothing is compiled here, and bitsandbytes would load torch's compiler with each start: 2 s.
     "TORCHDYNAMO_DISABLE": "1",
-    # Threads sleep at barriers in place of spinning there. A spinning thread takes the core from
+    # Threads sleep at barriers instead of spinning there. A spinning thread takes the core from
     # the thread that all wait for as soon as another process wants one too. A LoRA step of a base
-    # of 135M on two cores took 3.1 s in place of 2.9 s on a quiet machine, but 5.3 s in place of
+    # of 135M on two cores took 3.1 s instead of 2.9 s on a quiet machine, but 5.3 s instead of
     # 8.5 s beside one busy process. llama.cpp's threads are OpenMP's, so this holds for them too.
     # `python tests/bench_threads.py` measures it.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -102,8 +102,8 @@ def _run(function, snakemake):
     inputs, outputs = hashes(snakemake.input), list(paths(snakemake.output))
     store, key = cache.Cache(**snakemake.config["cache"]), cache_key(snakemake, inputs)
     kept = Path(f"{outputs[0]}.checkpoints")
-    anew = forced.is_forced(forced.announced(), snakemake.rule, outputs)
-    found = None if anew else store.restore(key, outputs)
+    again = forced.is_forced(forced.announced(), snakemake.rule, outputs)
+    found = None if again else store.restore(key, outputs)
     if found:
         print(f"{snakemake.rule}: restored from the cache")
         found |= {"wildcards": dict(snakemake.wildcards.items()), "restored": True}
@@ -118,7 +118,7 @@ def _run(function, snakemake):
         found = provenance(snakemake, inputs, clock)
         # The cache knows files; a folder is made of what it knows already.
         if [*found["outputs"]] == outputs:
-            (store.replace if anew else store.store)(key, found["outputs"], found)
+            (store.replace if again else store.store)(key, found["outputs"], found)
     # Snakemake will take them for whole from now on, even after a crash of the machine.
     for path in found["outputs"]:
         flush(path)

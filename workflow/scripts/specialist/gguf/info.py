@@ -38,7 +38,7 @@ def tensors(path):
     except Exception as error:  # its reader trusts every length and offset in the file
         raise UserError(
             f"{path}: damaged, cut off or no GGUF ({type(error).__name__}: {error}); remove it and "
-            "run again, or fetch it anew"
+            "run again, or download it again"
         ) from None
     return [
         {

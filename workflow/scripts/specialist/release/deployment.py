@@ -170,7 +170,7 @@ class Specialist:
         return told(most // 2 + bisect.bisect_left(counts, True, key=too_long))
 
     def reset(self):
-        """Make the database anew."""
+        """Make the database again."""
         self._original.backup(self.database)
 
     def close(self):

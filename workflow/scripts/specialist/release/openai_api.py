@@ -51,7 +51,7 @@ class Refused(Exception):
 
     Args:
         status: of HTTP.
-        text: what is wrong and how to mend it.
+        text: what is wrong and how to fix it.
         param: the parameter that is wrong.
         code: OpenAI's word for the error.
     """

@@ -35,7 +35,7 @@ class Rows:
         return len(self.tokens)
 
     def order(self, rows, generator):
-        """Numbers of `rows` rows: whole passes over the data, each shuffled anew."""
+        """Numbers of `rows` rows: whole passes over the data, each shuffled again."""
         import numpy as np
 
         passes = -(-rows // len(self))

@@ -7,7 +7,7 @@ from specialist.config.paths.uses import OVERLAYS, uses
 from specialist.config.texts import texts
 from specialist.core.errors import UserError
 
-# What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
+# What each part of a simulated dataset is drawn from; it is made again when one of these changes.
 SPEC = {
     "corpus": ["world.yaml", "sayings/train.yaml", "corpus.yaml", "labels.yaml", "tools.yaml"],
     "sft": ["world.yaml", "sayings/train.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml"],
