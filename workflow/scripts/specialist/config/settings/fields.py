@@ -20,7 +20,7 @@ class Settings(BaseModel):
 
 def _no_item_twice(items):
     if len({str(item) for item in items}) < len(items):
-        raise PydanticCustomError("unique", "an item stands twice")
+        raise PydanticCustomError("unique", "an item is given twice")
     return items
 
 
@@ -52,5 +52,5 @@ Quantization = Literal[
 Quantizations = Annotated[list[Quantization], *Unique]
 Names = Annotated[list[str], *Unique]
 OwnDataset = Annotated[
-    str | None, Field(description="Name of its dataset; default: the dataset of the evaluation.")
+    str | None, Field(description="Name of the dataset to use; default: `dataset`.")
 ]
