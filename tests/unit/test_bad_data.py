@@ -60,9 +60,9 @@ CORPUS = [
     ("a.txt", "a <|im_end|> b", "a.txt: found <|im_end|>, expected text without the marks"),
     ("a.jsonl", '{"text": "\\ud800"}', "a.jsonl:1, text: found half of a character"),
     ("a.pdf", "%PDF", "a.pdf: expected one of *.txt, *.md, *.jsonl, *.ndjson"),
-    ("a.txt", "", "found 0 different rows with text, expected two at least; add data"),
-    ("a.txt", "the only one", "found 1 different row with text, expected two at least"),
-    (None, "", "the corpus: found 0 different rows with text, expected two at least; add data"),
+    ("a.txt", "", "found 0 different rows with text, expected at least two; add data"),
+    ("a.txt", "the only one", "found 1 different row with text, expected at least two"),
+    (None, "", "the corpus: found 0 different rows with text, expected at least two; add data"),
     ("a.jsonl", jsonl({"messages": CHAT[:1]}), "a.jsonl:1: the conversation ends with user"),
     ("a.jsonl", "[" * 100000, "a.jsonl:1: found no JSON"),
 ]
@@ -145,7 +145,7 @@ SFT = [
     ),
     # files
     ("a.jsonl", b'{"messages": "\xfe"}', "a.jsonl:1: found the byte 0xfe, expected UTF-8"),
-    ("a.jsonl", "", "a.jsonl: found 0 different rows with text, expected two at least"),
+    ("a.jsonl", "", "a.jsonl: found 0 different rows with text, expected at least two"),
     ("a.jsonl", jsonl(GOOD, GOOD), "a.jsonl: found 1 different row with text, expected two at"),
     (None, "", "the training data: found 0 different rows"),
     (
@@ -230,7 +230,7 @@ TOOL_MISTAKES = [
         "weeks: {type: integer}",
         "weeks: {type: integer, minimum: a}",
         "tool renew, parameters."
-        "properties.weeks.minimum: this is no JSON schema: 'a' is not of type 'number'",
+        "properties.weeks.minimum: this is not a JSON schema: 'a' is not of type 'number'",
     ),
     (
         "weeks: {type: integer}",

@@ -79,7 +79,7 @@ def collect_preferences(
     print(f"{len(rows)} of {len(turns)} turns are not what the script does")
     if len(rows) < 2:
         raise UserError(
-            f"found {len(rows)} wrong turns of the adapter in {len(turns)}, expected two at least; "
+            f"found {len(rows)} wrong turns of the adapter in {len(turns)}, expected at least two; "
             "raise `episodes` of its dpo, or remove dpo: it has nothing to learn from them"
         )
     write_rows(preferences, rows)

@@ -124,11 +124,11 @@ def _collect(documents, checked, places, signatures, seed):
 def _too_few(count):
     if count > 1:
         return (
-            f"found {count} rows, all near-duplicates of one another, expected two different ones "
-            "at least; add data"
+            f"found {count} rows, all near-duplicates of one another, expected at least two "
+            "different ones; add data"
         )
     found = f"found {count} different row{'s' * (count != 1)} with text"
-    return f"{found}, expected two at least; add data"
+    return f"{found}, expected at least two; add data"
 
 
 def _write(source, sides, train, validation):

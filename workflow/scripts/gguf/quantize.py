@@ -25,7 +25,9 @@ def quantize(f16, gguf, *, type, threads):
 
     known = quantizations()
     if type not in known:
-        raise UserError(f"quantization {type!r} is unknown to llama.cpp; it has {sorted(known)}")
+        raise UserError(
+            f"quantization {type!r} is unknown to llama.cpp, expected one of {sorted(known)}"
+        )
     number, multiple = known[type]
     for tensor in tensors(f16):
         row = tensor["shape"][0]

@@ -37,7 +37,7 @@ def learn_queries(
     pairs = _pairs(conversations, learn_from)
     searched = sorted({query for message, query in pairs if query != message})
     if not searched:
-        print("no conversation searches: queries stay as they are")
+        print("no conversation contains a search: queries stay unchanged")
         np.save(shift, np.zeros((dimension, dimension), np.float32))
         return
     step = -(-len(records) // MOST_TITLES)

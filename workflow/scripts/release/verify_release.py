@@ -96,7 +96,7 @@ def problems(folder):
     """What is wrong with a release, as a list of texts."""
     sums = folder / SUMS
     if not sums.is_file() or sums.is_symlink():
-        return [f"{SUMS}: missing, or no regular file; this is no release"]
+        return [f"{SUMS}: missing, or not a regular file; this is not a release"]
     listed, found = read_sums(sums)
     folders = {parent.as_posix() for name in listed for parent in Path(name).parents}
     missing = dict.fromkeys(listed)

@@ -64,7 +64,7 @@ def _checked(path, suffixes, dataset):
         raise UserError(f"{path}: {error.strerror}; remove it or make it readable") from None
     _check_link(path, dataset)
     if not stat.S_ISREG(mode):
-        raise UserError(f"{path}: this is no file but {_kind(mode)}; remove it")
+        raise UserError(f"{path}: found {_kind(mode)}, expected a file; remove it")
     return path
 
 
@@ -72,8 +72,8 @@ def _check_link(path, dataset):
     """Raise a UserError if a link leads to what the user did not put into the dataset."""
     if path.is_symlink() and not path.resolve().is_relative_to(dataset):
         raise UserError(
-            f"{path}: this link leads out of the dataset, to {path.resolve()}; copy here what it "
-            "names"
+            f"{path}: this link leads out of the dataset, to {path.resolve()}; copy that file "
+            "here instead"
         )
 
 

@@ -109,7 +109,7 @@ def _check_parameters(parameters, session_keys, mistakes, place, text_at):
         jsonschema.Draft202012Validator.check_schema(parameters)
     except jsonschema.SchemaError as error:
         where = ("parameters", *error.absolute_path)
-        mistakes.add(place, *where, text=f"this is no JSON schema: {error.message}")
+        mistakes.add(place, *where, text=f"this is not a JSON schema: {error.message}")
         return False
     if reference := re.search(r'"(\$\w*[rR]ef)": ', json.dumps(parameters)):
         text = f"found {reference[1]}, expected a schema without references; write it out"

@@ -34,7 +34,7 @@ def read(entry):
     except OSError:
         return None
     except (ValueError, RecursionError):
-        raise Damaged(f"{MANIFEST} is no JSON") from None
+        raise Damaged(f"{MANIFEST} is not JSON") from None
     if wrong := problem(manifest):
         raise Damaged(f"{MANIFEST}: {wrong}")
     return manifest

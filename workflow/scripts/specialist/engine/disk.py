@@ -49,7 +49,7 @@ def _needed(outputs):
     if record and (sizes := [record.get("bytes", {}).get(path) for path in outputs]):
         known = [size for size in sizes if isinstance(size, int)]
         if known:
-            return f"{_amount(sum(known))}, as the last time"
+            return f"{_amount(sum(known))}, as in the last run"
     written = sum(os.path.getsize(path) for path in outputs if os.path.isfile(path))
     return f"more than the {_amount(written)} that it had written (`make plan` estimates it)"
 

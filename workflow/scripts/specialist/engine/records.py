@@ -54,7 +54,7 @@ def examine(path):
     except OSError as error:
         return None, error.strerror
     except (ValueError, RecursionError):
-        return None, "is no JSON, or was not written to its end"
+        return None, "is not JSON, or was not written to its end"
     return record, problem(record)
 
 

@@ -37,8 +37,8 @@ def tensors(path):
         found = GGUFReader(path).tensors
     except Exception as error:  # its reader trusts every length and offset in the file
         raise UserError(
-            f"{path}: damaged, cut off or no GGUF ({type(error).__name__}: {error}); remove it and "
-            "run again, or download it again"
+            f"{path}: damaged, cut off or not a GGUF ({type(error).__name__}: {error}); remove it "
+            "and run again, or download it again"
         ) from None
     return [
         {

@@ -73,13 +73,14 @@ class Preflight:
         if made > here.disk:
             share = max((s.parameters for s in stages), default=0) * here.disk / made
             said.append(
-                f"the run makes {_gb(made)} of files, {_gb(here.disk)} are free; fewer "
-                f"quantizations, or a base of at most {_count(share)} weights, would fit"
+                f"the run writes {_gb(made)} of files, {_gb(here.disk)} of disk are free; use "
+                f"fewer quantizations, or a base of at most {_count(share)} weights"
             )
         if said:
             lines = "\n  ".join(said)
             raise UserError(
-                f"this run does not fit this machine (`preflight: false` lets it try):\n  {lines}"
+                "this run does not fit this machine (set `preflight: false` to try anyway):\n  "
+                f"{lines}"
             )
 
     def _base(self, names):
@@ -109,8 +110,8 @@ class Preflight:
         if need.vram > here.vram:
             short, there, where = need.vram, here.vram, "GPU memory"
         options = [*self._options(stage)]
-        would = "; what would fit:" if options else "; no smaller setting would fit"
-        text = f"{stage.name}: needs {_gb(short)} of {where}, {_gb(there)} are there{would}"
+        would = "; these settings fit:" if options else "; no smaller setting fits"
+        text = f"{stage.name}: needs {_gb(short)} of {where}, {_gb(there)} are available{would}"
         return "\n    ".join([text, *options])
 
     def _options(self, stage):

@@ -119,18 +119,18 @@ class Datasets:
         given, needed = self.entry(dataset), uses(self.evaluated, dataset)
         lacking = [part for part in {name: None, **needed} if not self.part(dataset, part)]
         if "path" not in given:
-            kind = "a simulated dataset" if "simulate" in given else "a text that is fetched"
+            kind = "a simulated dataset" if "simulate" in given else "a text to download"
             raise UserError(
-                f"dataset {dataset}: has no {', '.join(lacking)}, as it is {kind}; use another "
-                "dataset where this one was asked for it"
+                f"dataset {dataset}: has no {', '.join(lacking)}, because it is {kind}; use "
+                "another dataset for this part"
             )
-        lines = [f"dataset {dataset}: is not complete; each part is needed only by what uses it"]
+        lines = [f"dataset {dataset}: is not complete; only used parts are needed"]
         for part in lacking:
             usual = [name for name in PARTS[part] if not name.endswith(".*")]
             files = f"{given['path']}/{' or '.join(usual)}"
             reason = f": it {needed[part]}" if part in needed else ""
             lines.append(f"found no {part} in {given['path']}, expected {files}{reason}")
-        lines.append(f"{OVERLAYS} are ready for datasets without some of them")
+        lines.append(f"for datasets without some parts, use {OVERLAYS}")
         raise UserError("\n  ".join(lines))
 
     def prepared(self, dataset, name):

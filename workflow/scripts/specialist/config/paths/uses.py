@@ -1,7 +1,7 @@
-"""What the parts of a dataset are needed for, so that all that is missing is told at once."""
+"""What the parts of a dataset are needed for, so that one message names every missing part."""
 
 SHOWN = 3  # names of a kind in one line
-OVERLAYS = "config/search-only.yaml, config/classify.yaml and config/tools-only.yaml"
+OVERLAYS = "config/search-only.yaml, config/classify.yaml or config/tools-only.yaml"
 
 
 def uses(config, dataset):
@@ -24,12 +24,12 @@ def uses(config, dataset):
         "sft": _names("adapters", adapters, dataset)
         and f"trains {_names('adapters', adapters, dataset)}",
         "preferences": _names("adapters", prefer, dataset)
-        and f"trains the second stage of {_names('adapters', prefer, dataset)}; remove `dpo` to do "
-        "without",
+        and f"trains the second stage of {_names('adapters', prefer, dataset)}; remove `dpo` to "
+        "train without it",
         "kb": _names("indexes", indexes, dataset)
         and f"is searched by {_names('indexes', indexes, dataset)}; set `index: null` in the "
-        "systems to do without a search",
-        "tasks": dataset == config["dataset"] and "is what the systems are compared by",
+        "systems to run without a search",
+        "tasks": dataset == config["dataset"] and "compares the systems",
     }
     return {part: text for part, text in found.items() if text}
 
