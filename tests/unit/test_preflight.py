@@ -106,7 +106,7 @@ def quoted(values):
 
 
 def test_disk_that_is_short_is_told(config):
-    with pytest.raises(UserError, match=r"makes 15\.9 GB of files, 10\.0 GB are free"):
+    with pytest.raises(UserError, match=r"writes 15\.9 GB of files, 10\.0 GB of disk are free"):
         Preflight(config, Machine(1e12, 0, 10e9, True)).check(JOBS[1:] + JOBS[:1])
 
 

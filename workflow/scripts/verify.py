@@ -11,7 +11,7 @@ from specialist.engine.verify import follow, mend, step
 
 
 def show(chain):
-    """One line for each file that a step made, from the dataset to the result."""
+    """One line per file that a step wrote, from the dataset to the result."""
     folders = {}
     for path in chain.sources:
         folders.setdefault(path.rpartition("/")[0], []).append(path)
@@ -25,7 +25,7 @@ def show(chain):
 
 
 def main(target):
-    """Print what is wrong with a file's chain, or the chain; returns the exit status."""
+    """Print the problems of a file's chain, or the chain; return the exit status."""
     chain = follow(target)
     for path, wrong in chain.damaged.items():
         print(f"{path} is damaged ({wrong}); the step that wrote it is not known from it")

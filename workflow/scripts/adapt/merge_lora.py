@@ -85,7 +85,7 @@ def merge_lora(
 
 
 def _loss(network, tokenizer, conversations, system_prompt):
-    """Held-out loss of a model, in nats for each of the assistant's tokens."""
+    """Held-out loss of a model, in nats per token of the assistant."""
     from transformers import AutoTokenizer
 
     from specialist.train.conversations import with_system_prompt

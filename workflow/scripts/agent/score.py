@@ -5,7 +5,7 @@ from collections import Counter
 
 
 def score(traces, times, tasks, gguf, scores, *, scripted):
-    """Write how well a system did.
+    """Write the scores of a system.
 
     Args:
         traces, times: JSONL of run_agent.

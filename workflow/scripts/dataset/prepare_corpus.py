@@ -82,7 +82,7 @@ def prepare_corpus(
 
 
 def _collect(documents, checked, places, signatures, seed):
-    """Write the documents that are not empty, as JSONL, their places and their signatures.
+    """Write non-empty documents as JSONL, with their places and signatures.
 
     Returns:
         (uint64 array [n, 2], half of a SHA-256 of the seed and each of them; number of empty ones)

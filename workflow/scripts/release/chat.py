@@ -21,7 +21,7 @@ from specialist.release.terminal import Screen, printable, warn
 
 
 def converse(specialist, screen):
-    """Read messages and have them answered, until the end of the input."""
+    """Answer messages until the end of the input."""
     if sys.stdin.isatty():
         import readline  # noqa: F401  gives `input` its line editor
 
@@ -78,7 +78,7 @@ def session(pairs):
 
 
 def arguments(about):
-    """A parser of what chat.py and serve.py both take."""
+    """A parser with the common arguments of chat.py and serve.py."""
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("folder", nargs="?", default=Path(__file__).parent, help="the release")
     parser.add_argument("--session", action="append", default=[], metavar="NAME=VALUE",

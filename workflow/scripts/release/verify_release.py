@@ -128,7 +128,7 @@ def _is_stamp(folder, name, kind):
 
 
 def _hint(folder, name):
-    """How an entry came into the folder where nobody meant harm, in words."""
+    """A harmless explanation for an added entry, in words."""
     if os.path.basename(name) == "__pycache__":
         return "; Python runs these compiled modules instead of the released ones: delete it"
     if os.path.lexists(folder / name / "pyvenv.cfg"):
@@ -137,7 +137,7 @@ def _hint(folder, name):
 
 
 def shown(text):
-    """A text with every character escaped that a terminal would not print as it is."""
+    """A text with non-printable characters escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Facts in answers: whether a text stands in another one on its own."""
+"""Facts in answers: whether an answer contains a text as whole words."""
 
 import re
 import unicodedata
@@ -25,7 +25,7 @@ WHOLE = re.compile(
 
 
 def holds(answer, fact):
-    """Whether a fact stands in an answer on its own, whatever the case and Unicode's form.
+    """Whether an answer contains a fact as whole words, ignoring case and Unicode form.
 
     A word is not part of a longer one, and a number not part of another: 5 is neither in 15 nor
     in -5, 5.5, 1,500, 9:05 or 2026-05-05. In scripts without blanks words may touch.

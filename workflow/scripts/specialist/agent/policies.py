@@ -1,4 +1,4 @@
-"""What decides the agent's next turn: a model, a script, or chance.
+"""Policies that choose the agent's next turn: a model, a script, or chance.
 
 A policy has two methods: `begin(task)` before each episode, and `turn(messages)`, the
 assistant's next turn in a conversation, as a `Turn`.
@@ -101,7 +101,7 @@ class Model:
 
 
 class Scripted:
-    """Takes the steps of each task's solution, whatever comes of them."""
+    """Plays the steps of each task's solution, whatever their results are."""
 
     def begin(self, task):
         if "solution" not in task:

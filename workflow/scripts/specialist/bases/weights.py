@@ -66,7 +66,7 @@ def _shards(place, index):
 
 
 def check_weights(place, config, weights):
-    """Check that the weights are those of the model that config.json describes, and numbers.
+    """Check that the weights match config.json and are finite numbers.
 
     Every weight is read once, a part of a tensor at a time.
 
@@ -135,7 +135,7 @@ def _not_finite(path, entry):
 
 
 def join(shards, target):
-    """Write several safetensors as one, as they are: nothing is read into memory whole.
+    """Join several safetensors into one, unchanged, with bounded memory.
 
     Args:
         shards: paths of files that share no tensor.

@@ -1,4 +1,4 @@
-"""The texts in a folder of the user's: found in nested folders, and nothing else is read."""
+"""The texts in a user's folder, nested folders included. Anything else is refused."""
 
 import os
 import stat
@@ -69,7 +69,7 @@ def _checked(path, suffixes, dataset):
 
 
 def _check_link(path, dataset):
-    """Raise a UserError if a link leads to what the user did not put into the dataset."""
+    """Raise a UserError if a link leads out of the dataset."""
     if path.is_symlink() and not path.resolve().is_relative_to(dataset):
         raise UserError(
             f"{path}: this link leads out of the dataset, to {path.resolve()}; copy that file "
@@ -83,7 +83,7 @@ def _kind(mode):
 
 
 def _check_name(path):
-    """Raise a UserError if a name cannot be that of an input, or stand in a JSON file."""
+    """Raise a UserError if a name cannot be an input's name or cannot be written to JSON."""
     if set("{}").intersection(path.name):
         raise UserError(
             f"{path}: the name holds a brace, which Snakemake reads as a wildcard; rename it"

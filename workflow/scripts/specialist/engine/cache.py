@@ -1,6 +1,6 @@
 """A cache of what steps made, found by what they were made from.
 
-The key is a hash of all that decides a step's outputs: the digest of its code, its parameters,
+The key is a hash of what determines a step's outputs: the digest of its code, its parameters,
 and the names and contents of its inputs. Threads, times and folders are no part of it. So an
 output that was made once is taken from here when it is wanted again: after a dataset, a seed or
 an adapter was switched away and back, when results/ was deleted, from another checkout, or when

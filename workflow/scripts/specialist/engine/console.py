@@ -1,4 +1,4 @@
-"""What a job writes to the terminal and to its log, and how long its imports take."""
+"""Output of a job to the terminal and its log, and the time of its imports."""
 
 import builtins
 import contextlib

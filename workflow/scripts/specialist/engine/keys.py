@@ -1,4 +1,4 @@
-"""What a job is known by: the contents of its inputs, and the key of what it makes."""
+"""The identity of a job: the contents of its inputs, and the key of its outputs."""
 
 import os
 from pathlib import Path

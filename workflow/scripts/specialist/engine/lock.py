@@ -15,7 +15,7 @@ _held = []  # a file that is closed is no longer locked
 
 
 def hold(path):
-    """Let this run alone work in the current folder, until its process ends.
+    """Lock the current folder for this run until its process ends.
 
     Args:
         path: file to lock; it says who has locked it.

@@ -41,7 +41,7 @@ ENVIRONMENT = {
 
 
 def run(function, snakemake):
-    """Do a step for its rule, or take its outputs from the cache; log it, and say what made it.
+    """Run a step for its rule, or restore its outputs from the cache; write log and record.
 
     Provenance is written beside the first output, and is that of all outputs. It holds what the
     step cost, and on what, when it was computed; "restored" says that this was another time.
@@ -71,7 +71,7 @@ def run(function, snakemake):
 
 
 def _damage(error, snakemake):
-    """A message if inputs that steps made are not what they were then; None if they are.
+    """A message if inputs differ from what their steps wrote; otherwise None.
 
     Records are read only here, after a failure: any error may come from a damaged file.
     """
@@ -92,7 +92,7 @@ def _damage(error, snakemake):
 
 
 def failure(rule):
-    """What a message of a rule's mistake begins with in its log."""
+    """Start of the message of a failed rule in its log."""
     return f"Error in {rule}: "
 
 
@@ -129,7 +129,7 @@ def _run(function, snakemake):
 
 
 def _write_cost(snakemake, clock):
-    """Write what the step cost, and on what, if its rule has an output `cost`.
+    """Write time, memory and machine of the step, if its rule has an output `cost`.
 
     The record has it too, but Snakemake knows no records: what another step reads is an output.
     """
@@ -146,7 +146,7 @@ def _clear(kept, key):
 
 
 def provenance(snakemake, inputs, clock):
-    """What made the outputs: parameters, code, hashes, versions, hardware, and what it cost."""
+    """The record of the outputs: parameters, code, hashes, versions, hardware, time, memory."""
     _, *asked = snakemake.params.code.split()
     return {
         "rule": snakemake.rule,
@@ -193,7 +193,7 @@ def _refuse_changed(inputs, seen):
 
 
 def _work(function, snakemake, checkpoints, check):
-    """Call the step and then `check`; returns what it cost."""
+    """Call the step, then `check`; return time and memory."""
     started, begin = process_age(), time.perf_counter()
     with import_clock() as imports:
         function(**bind(function, snakemake, checkpoints))

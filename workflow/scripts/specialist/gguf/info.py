@@ -1,4 +1,4 @@
-"""What a GGUF holds and which quantisations there are, by llama.cpp's gguf package."""
+"""Contents of a GGUF and the known quantisations, from llama.cpp's gguf package."""
 
 import re
 

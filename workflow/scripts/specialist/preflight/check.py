@@ -1,4 +1,4 @@
-"""Whether a run fits this machine, before it starts; and what would fit, if it does not."""
+"""Checks before a run whether it fits this machine, and suggests settings that fit."""
 
 import contextlib
 import copy
@@ -65,7 +65,7 @@ class Preflight:
         """Refuse a run that cannot fit.
 
         Raises:
-            UserError: names each stage that needs more than there is, and what would fit.
+            UserError: names each stage that needs more than is available, and settings that fit.
         """
         stages, here = self.stages(jobs), self.machine
         said = [self._refusal(stage) for stage in stages if not self._fits(stage.need)]
@@ -115,7 +115,7 @@ class Preflight:
         return "\n    ".join([text, *options])
 
     def _options(self, stage):
-        """Settings with which a job would fit, as text, each with what it would need then."""
+        """Settings with which a job fits, as text, each with its memory."""
         found = {}  # keys that are changed: text of the first values that fit
         changed = CHANGES[stage.rule](stage.names, self.config) if stage.rule in CHANGES else ()
         for section, name, values in changed:
@@ -159,13 +159,13 @@ def config_of(base):
 
 
 def total(stages):
-    """Bytes of disk that a run needs at the most: all that it makes, and the largest scratch."""
+    """Peak bytes of disk of a run: all outputs, and the largest scratch."""
     made = sum(stage.need.disk for stage in stages)
     return made + max((stage.need.scratch for stage in stages), default=0)
 
 
 def table(stages, machine):
-    """What is needed and what is there as text; of each rule, the job that needs the most."""
+    """Needed and available memory as text; for each rule, the job that needs most."""
     most = {}
     for stage in stages:
         kept = most.setdefault(stage.rule, stage)

@@ -29,7 +29,7 @@ class Need:
 
     Args:
         ram, vram: most memory of the process, and of the GPU.
-        disk: size of what it makes; `scratch` is needed beside it while it works.
+        disk: size of its outputs; `scratch` is needed in addition while it runs.
     """
 
     ram: float

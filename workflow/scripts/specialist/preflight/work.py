@@ -1,4 +1,4 @@
-"""How much work a job is, so that its time is told from that of another job of the same step.
+"""Work of a job, to estimate its time from another job of the same step.
 
 The time of a step that reads a model grows with the number of its weights and the number of tokens
 that it sees; that of others with the size of what they read. So the time of a job is estimated as

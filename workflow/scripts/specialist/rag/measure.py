@@ -1,4 +1,4 @@
-"""How well the questions of tasks find the articles that answer them."""
+"""Measures whether the questions of tasks find the right articles."""
 
 import difflib
 import json
@@ -63,7 +63,7 @@ def search(searcher, tasks, records, embeddings):
 
 
 def encoder_distance(encoder, records, embeddings):
-    """Largest cosine distance between embeddings and what the encoder in use makes of the texts."""
+    """Largest cosine distance between stored embeddings and those of the query encoder."""
     numbers = range(0, len(records), -(-len(records) // SAMPLE))
     made = encoder.documents([embedded_text(records[number]) for number in numbers])
     return float(1 - (made * rows(embeddings, numbers)).sum(axis=1).min())

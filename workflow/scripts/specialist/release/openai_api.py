@@ -1,6 +1,6 @@
-"""Requests for OpenAI's chat completions: what the server takes, and what it refuses by name.
+"""Requests for OpenAI's chat completions: accepted and rejected parameters.
 
-The agent has its own system message, tools and way of decoding. A parameter that it cannot honour
+The agent has its own system message, tools and way of decoding. An unsupported parameter
 is refused, and never ignored.
 """
 

@@ -74,7 +74,7 @@ class Datasets:
             list of paths; empty if the dataset does not have this part.
 
         Raises:
-            UserError: a folder of texts holds what is not a text; see `specialist.config.texts`.
+            UserError: a folder of texts has another kind of file; see `specialist.config.texts`.
         """
         given = self.entry(dataset)
         made = f"{self.results}/{dataset}/data"
@@ -108,7 +108,7 @@ class Datasets:
         return "".join(self.part(dataset, name)) or []
 
     def needed(self, dataset, name):
-        """Like `part`, for a part that the asked-for result cannot do without.
+        """Like `part`, for a part that the requested result needs.
 
         Raises:
             UserError: the dataset has no such part; the message names all parts that it lacks and

@@ -1,11 +1,11 @@
-"""What the parts of a dataset are needed for, so that one message names every missing part."""
+"""The use of each part of a dataset; one message names every missing part."""
 
 SHOWN = 3  # names of a kind in one line
 OVERLAYS = "config/search-only.yaml, config/classify.yaml or config/tools-only.yaml"
 
 
 def uses(config, dataset):
-    """What the systems of a configuration need of a dataset.
+    """The parts of a dataset that the systems of a configuration need.
 
     Returns:
         {part: text} of the parts in use: what each is needed for, and how to do without it.
