@@ -1,4 +1,4 @@
-"""Splits rows into two files as they come, by a hash of each; memory holds 16 bytes of each."""
+"""Splits a stream of rows into two files by a hash; memory holds 16 bytes per row."""
 
 import contextlib
 import hashlib

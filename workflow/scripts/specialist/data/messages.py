@@ -48,7 +48,7 @@ REFUSED = {
 
 @dataclass
 class Turn:
-    """A message, and where it stands in its row: paths of keys and numbers."""
+    """A message, and its place in the row: paths of keys and numbers."""
 
     role_path: tuple
     role: str
@@ -61,7 +61,7 @@ class Turn:
 
 
 def is_empty(value):
-    """Whether a value is as good as a missing key."""
+    """Whether a value counts as a missing key."""
     return value is None or value == "" or value == [] or value == {}
 
 
@@ -123,7 +123,7 @@ def _turn(message, mistakes, place, *path):
 
 
 def _read_keys(message, turn, read, mistakes, place, path):
-    """Honour, refuse or count the keys of a message beside its role and content."""
+    """Read, refuse or count the keys of a message other than role and content."""
     for key, value in message.items():
         if key in read or key in OF_CALLS or is_empty(value):
             continue
@@ -160,7 +160,7 @@ def _text(content, mistakes, place, *path):
 
 
 def _with_results(turns, mistakes, place):
-    """Turns with the calls as text; the result of each of several calls follows on it."""
+    """Turns with the calls as text; each of several calls is followed by its result."""
     found, waiting = [], deque(turns)
     while waiting:
         turn = waiting.popleft()

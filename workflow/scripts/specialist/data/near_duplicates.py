@@ -58,7 +58,7 @@ class Signatures:
         return groups
 
     def _join(self, groups, band, documents, threshold):
-        """Join the groups of documents that have a band's key in common and are similar.
+        """Join the groups of similar documents that share a band's key.
 
         Each is compared with the one beside it and with the first of its key; those unlike the
         first are compared with the first among them, and so on. So a key that many documents

@@ -1,4 +1,4 @@
-"""Plays tasks before anything is trained: can each be solved, and not by doing nothing?
+"""Plays tasks before training: each must be solvable, but not by doing nothing.
 
 A solution runs on its own copy of the database, with the tools' guards and the limits of the
 agent. What a search brings is not known here.
@@ -22,7 +22,7 @@ SHOWN = 5  # differences of one task in the message
 
 
 class Stage:
-    """What tasks are played on.
+    """The environment of the played tasks.
 
     Args:
         database: the database that every task starts from.

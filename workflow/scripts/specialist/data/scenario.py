@@ -1,4 +1,4 @@
-"""What a spec (resources/datasets/*) is made of, and scenarios drawn from it.
+"""The files of a spec (resources/datasets/*), and scenarios drawn from it.
 
 A scenario is one customer, one case (an order, say) and one revision of the handbook.
 """

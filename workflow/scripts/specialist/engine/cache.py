@@ -1,13 +1,13 @@
-"""A cache of what steps made, found by what they were made from.
+"""A cache of step outputs, by what they were made from.
 
 The key is a hash of what determines a step's outputs: the digest of its code, its parameters,
-and the names and contents of its inputs. Threads, times and folders are no part of it. So an
-output that was made once is taken from here when it is wanted again: after a dataset, a seed or
-an adapter was switched away and back, when results/ was deleted, from another checkout, or when
-an upstream step ran again and made the same bytes.
+and the names and contents of its inputs. Threads, times and folders are not in the key. An output
+that was made once is restored when it is needed again: after switching a dataset, a seed or an
+adapter away and back, after deleting results/, in another checkout, or when an upstream step ran
+again and wrote the same bytes.
 
-An entry that is damaged, or that is none of this cache, is named, dropped and never used. No
-method fails because of what lies in the folder, or because the folder cannot be written.
+A damaged or foreign entry is reported, removed and never used. No method fails because of the
+contents of the folder, or because the folder cannot be written.
 """
 
 import contextlib

@@ -17,7 +17,7 @@ from specialist.preflight.smaller import CHANGES
 
 @dataclass(frozen=True)
 class Stage:
-    """A job and what it needs.
+    """A job and its needs.
 
     Args:
         rule, names: of the job, and the values of its wildcards by their names.
@@ -93,7 +93,7 @@ class Preflight:
         return adapter["base"] if adapter else name
 
     def _model(self, base):
-        """The `Architecture` of a base; None if its config.json is not at hand or not known."""
+        """The `Architecture` of a base; None if its config.json is missing or unknown."""
         if base not in self._sizes:
             entry = self.config["bases"][base]
             found = config_of(entry)
@@ -141,7 +141,7 @@ class Preflight:
 
 
 def config_of(base):
-    """The config.json of an entry of `bases`, as a dict; None if it is not at hand."""
+    """The config.json of an entry of `bases`, as a dict; None if it is missing."""
     if "path" in base:
         with contextlib.suppress(OSError, ValueError):  # the import of the base tells what is wrong
             return json.loads(Path(base["path"], "config.json").read_text(encoding="utf-8"))

@@ -54,7 +54,7 @@ def _from_scratch(sizes, params):
 
 
 def _player(sizes, params):
-    """A factor: the model that the agent runs, or the policy in its place, which takes no time."""
+    """A factor: the model of the agent; a policy takes no time."""
     known = sizes.get("gguf", {})
     return {"bytes": known["bytes"]} if known.get("bytes") else {params.get("policy"): 1}
 
@@ -86,7 +86,7 @@ FACTORS = {
 
 
 def ratio(rule, job, other):
-    """How many times the work of another job a job is.
+    """The ratio of the work of two jobs.
 
     Args:
         rule: of both.
@@ -117,7 +117,7 @@ class Expected:
         self.preflight = preflight
 
     def size(self, rule, wildcards, path):
-        """Sizes of an output that a job would make, as sizes.py has them; {} if unknown."""
+        """Sizes of an output of a job, in the form of sizes.py; {} if unknown."""
         entry = self.preflight.config["datasets"].get(wildcards.get("dataset"), {})
         rows = {"prepare_sft": "episodes", "prepare_tasks": "tasks"}.get(rule)
         if rows and "simulate" in entry and path.endswith((".train.jsonl", "tasks.jsonl")):

@@ -59,7 +59,7 @@ SETTINGS_SCHEMA = {
 
 @contextlib.contextmanager
 def reading(path):
-    """Whatever goes wrong inside the block is a `UserError` that names the file `path`."""
+    """Turn any error inside the block into a `UserError` that names the file `path`."""
     try:
         if not path.exists():
             raise UserError(f"{path}: missing; {REMEDY}")

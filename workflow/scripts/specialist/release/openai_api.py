@@ -69,7 +69,7 @@ class Refused(Exception):
 
 @dataclass
 class Request:
-    """What a client asks for.
+    """The request of a client.
 
     Attributes:
         history: list of exchanges before the message, as `Specialist.reply` takes them.

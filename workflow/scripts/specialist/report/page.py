@@ -1,4 +1,4 @@
-"""What the page of a run shows: contributions of the parts, and conversations for its browser."""
+"""Contents of the page of a run: contributions of the parts, and conversations."""
 
 import base64
 import hashlib

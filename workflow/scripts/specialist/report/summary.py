@@ -1,4 +1,4 @@
-"""The summary of a result, to read."""
+"""The summary of a result, as Markdown."""
 
 
 def render(template, result, scores):
@@ -22,7 +22,7 @@ def render(template, result, scores):
 
 
 def gaps(result):
-    """What quantisation costs the headline: each system that is the same but for F16.
+    """Cost of quantisation for the headline: systems that differ from it only by F16.
 
     Returns:
         list of {"system", "difference"}; the difference of the success rates is negative
