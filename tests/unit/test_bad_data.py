@@ -431,12 +431,12 @@ TASK_MISTAKES = [
         "solution[2].answer: found '\\n', which the agent cannot write; use one line of text",
     ),
     # what anything solves
-    (changed(expect={}), "expect: found no change of the database and no fact, so that any answer"),
+    (changed(expect={}), "expect: found no change of the database and no fact, so any answer"),
     (
         changed(expect={"database": {"loans": {}}}),
         "expect: found no change of the database and no fact",
     ),
-    (changed(expect={"answer": ["two", "Emma"]}), "expect.answer: all of it stands in the message"),
+    (changed(expect={"answer": ["two", "Emma"]}), "expect.answer: the message already contains"),
     (changed(expect__answer=[" "]), 'expect.answer[0]: found " ", which no answer can hold'),
     # numbers that JSON or SQLite cannot hold
     (
@@ -456,7 +456,7 @@ TASK_MISTAKES = [
         "expect.database.loans.added[0].due: found [1], expected text or number or true or false",
     ),
     ("{}\n", "tasks.jsonl:1, id: is missing, expected text"),
-    ("", "tasks.jsonl: there are no tasks; write one JSON object on each line"),
+    ("", "tasks.jsonl: found no tasks, expected one JSON object on each line"),
     (jsonl(TASK, TASK), "tasks.jsonl:2, id: renew-1 is the id of"),
     (changed(messge="x"), "tasks.jsonl:1, messge: unknown key, expected one of id"),
     (changed(message=""), 'tasks.jsonl:1, message: found "", expected text, at least 1 character'),

@@ -187,11 +187,11 @@ SPOILT = {
     ),
     "endless template": (
         spoil("tokenizer_config.json", chat_template=NESTED),
-        "bases.own: the chat template takes too much .* more than 1,000,000 passes",
+        "bases.own: the chat template exceeds its limits .* more than 1,000,000 passes",
     ),
     "long template": (
         spoil("tokenizer_config.json", chat_template=LONG),
-        "bases.own: the chat template takes too much .* fills the memory",
+        "bases.own: the chat template exceeds its limits .* fills the memory",
     ),
     "template that includes": (
         spoil("tokenizer_config.json", chat_template="{% include 'x' %}"),

@@ -42,7 +42,7 @@ def fetch_corpus(local, corpus, *, url, sha256):
         unfinished.rename(corpus)
     except (OSError, http.client.HTTPException) as error:
         raise UserError(
-            f"{local or url}: cannot be read ({error}); if this machine is not connected, bring "
+            f"{local or url}: cannot be read ({error}); without a network, copy "
             "the file and name it in the dataset's `corpus: {path: ...}`"
         ) from error
     finally:

@@ -34,7 +34,7 @@ def quantize(f16, gguf, *, type, threads):
         if tensor["type"] == "F16" and row % multiple:
             raise UserError(
                 f"{f16}: tensor {tensor['name']}: its rows of {row} weights cannot be stored as "
-                f"{type}, which takes multiples of {multiple}; choose the model's sizes so, "
+                f"{type}, which takes multiples of {multiple}; choose matching model sizes, "
                 "or a quantization with smaller blocks (Q8_0 takes multiples of 32)"
             )
     lib = library()

@@ -82,7 +82,7 @@ def arguments(about):
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("folder", nargs="?", default=Path(__file__).parent, help="the release")
     parser.add_argument("--session", action="append", default=[], metavar="NAME=VALUE",
-                        help="whose account it is, for the tools")  # fmt: skip
+                        help="a value for the tools, such as customer_id=3")  # fmt: skip
     parser.add_argument("--threads", type=count, default=os.cpu_count(), help="CPU threads")
     return parser
 

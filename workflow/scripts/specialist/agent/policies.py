@@ -106,8 +106,8 @@ class Scripted:
     def begin(self, task):
         if "solution" not in task:
             raise UserError(
-                f"task {task['id']}: found no solution, which the scripted policy takes its steps "
-                "from; add one, or remove the systems with this policy from the configuration"
+                f"task {task['id']}: found no `solution`, expected one for the scripted policy; "
+                "add it, or remove the systems with this policy from the configuration"
             )
         self.steps = iter(task["solution"])
 

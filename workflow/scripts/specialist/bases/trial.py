@@ -44,7 +44,7 @@ def check_bounds(place, templates, tokens, conversations):
         problem = f"it does not end within {WALL} seconds"
     if problem:
         raise UserError(
-            f"{place}: the chat template takes too much for a short conversation: {problem}; "
+            f"{place}: the chat template exceeds its limits on a short conversation: {problem}; "
             "put a chat_template.jinja that only writes the messages into the model's folder"
         )
 

@@ -15,7 +15,7 @@ def check_config(place, config, tokens, context):
     if "quantization_config" in config:
         raise UserError(
             f"{place}: {CONFIG}: found quantization_config, expected weights that are not "
-            "quantised; take the model that this one was made from"
+            "quantised; use the original model"
         )
     if tokens > (config.get("vocab_size") or 0):
         raise UserError(

@@ -126,7 +126,7 @@ def _mistakes(root, aliased):
         try:
             size = _size(root, {}, set())
         except _EndlessError as error:
-            yield error.args[0], "an alias stands within its own value; write the value out"
+            yield error.args[0], "an alias refers to itself; write out the value"
             return
         if size > MOST:
             yield 1, f"its aliases expand to more than {MOST} values; write the values out"

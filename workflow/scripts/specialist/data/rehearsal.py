@@ -117,11 +117,11 @@ def _check_expectation(task, mistakes, place):
     if failure({**task, "kb": []}, idle) is not None:
         return
     if facts:
-        text = "all of it stands in the message already, so that repeating it solves the task"
+        text = "the message already contains all of it, so repeating the message solves the task"
         text += "; add a fact that the agent has to find, or rows of the database"
         mistakes.add(place, "expect", "answer", text=text)
     else:
-        text = "found no change of the database and no fact, so that any answer solves the task"
+        text = "found no change of the database and no fact, so any answer solves the task"
         mistakes.add(place, "expect", text=f"{text}; add `answer` or `database`")
 
 

@@ -212,4 +212,4 @@ def _told(rule, log):
     if found := re.search(r"^Error in \S+: (?:(?!^Error in ).)*\Z", text, re.DOTALL | re.MULTILINE):
         return f"{found[0].strip()}\n(log: {path})"
     last = text.strip().splitlines()[-1:]
-    return "\n".join([f"Error in {rule}, whose log is {path}", *last])
+    return "\n".join([f"Error in {rule}; its log is {path}", *last])

@@ -15,7 +15,7 @@ from specialist.engine.forced import is_forced
 from specialist.engine.keys import cache_key, paths
 
 FATES = COMPUTED, PERHAPS, RESTORED = "computed", "perhaps restored", "restored"
-IN_SHORT = FORCED, NEW, GONE = "forced", "never ran here", "what it made is gone"
+IN_SHORT = FORCED, NEW, GONE = "forced", "never ran here", "its output is missing"
 WIDTH, MOST = 100, 6  # of a line; causes shown of a job
 
 

@@ -187,8 +187,7 @@ def _refuse_changed(inputs, seen):
     ]
     if changed:
         raise UserError(
-            f"{', '.join(changed)}: changed while this step was at work; "
-            "give the same command again"
+            f"{', '.join(changed)}: changed while this step ran; give the same command again"
         )
 
 

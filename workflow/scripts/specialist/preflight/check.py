@@ -177,7 +177,7 @@ def table(stages, machine):
         sizes = (_gb(size) if size else "" for size in (need.ram, need.vram, need.disk))
         rows.append((stage.name, _count(stage.parameters), *sizes))
     gpu = _gb(machine.vram) if machine.vram else "none"
-    rows.append(("all, of what is there", "", _gb(machine.ram), gpu, _gb(total(stages))))
+    rows.append(("all, of available", "", _gb(machine.ram), gpu, _gb(total(stages))))
     lines = [f"{name:<45}{''.join(f'{cell:>11}' for cell in cells)}" for name, *cells in rows]
     return "\n".join([*lines, f"{_gb(machine.disk)} of disk are free"])
 

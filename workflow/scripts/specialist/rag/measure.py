@@ -25,7 +25,7 @@ def read_tasks(path, records):
     with open(path, encoding="utf-8") as lines:
         tasks = [json.loads(line) for line in lines if line.strip()]
     if not tasks:
-        raise UserError(f"{path}: no tasks to measure the retrieval on")
+        raise UserError(f"{path}: found no tasks to measure the retrieval; add tasks")
     missing = {name for task in tasks for name in task.get("kb") or ()}
     if missing:
         missing -= {record["source"] for record in records if record["source"] in missing}

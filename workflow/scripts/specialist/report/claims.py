@@ -33,7 +33,7 @@ def read(path, schema):
     errors = jsonschema.Draft202012Validator(schema).iter_errors(claims)
     found = [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
     names = [claim["id"] for claim in claims] if not found else []
-    found += [f"{name}: stands there twice" for name in set(names) if names.count(name) > 1]
+    found += [f"{name}: is given twice; rename one" for name in set(names) if names.count(name) > 1]
     if found:
         raise UserError("\n  ".join([f"{path}: {len(found)} mistake(s)", *sorted(found)]))
     return claims
