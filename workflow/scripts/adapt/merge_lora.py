@@ -6,7 +6,7 @@ LIMITS = {"F32": 1e-3, "F16": 0.05}
 # Nats. The adapter was trained on rounded weights and goes into others: what that costs is to be
 # seen in the gate's value, and the limit catches a merge that is wrong.
 LOSS_LIMIT = 0.2
-CONVERSATIONS = 16  # that this is measured on, at most: the model is read again for every four
+CONVERSATIONS = 16  # most conversations of this measure: the model is read again for every four
 
 
 def merge_lora(

@@ -1,8 +1,8 @@
 """Prepares the corpus of a dataset: checked, normalised, without duplicates, split."""
 
 BATCH = 1 << 21  # characters whose signatures are computed at a time
-# Documents are near-duplicates when 80 % of their runs of five words are common to both. The
-# estimate has a standard deviation of 4 %, so 70 % lets hardly a pair through.
+# Documents are near-duplicates if they share 80 % of their sequences of five words. The estimate
+# has a standard deviation of 4 %, so a limit of 70 % misses hardly any pair.
 SIMILAR = 0.7
 
 

@@ -12,7 +12,7 @@ NO_BLANKS = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"  # Han, kana
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
-# What stands between the digits of one number, date, time or range.
+# Characters between the digits of one number, date, time or range.
 BETWEEN = r".,:/'’_·٫٬\-\u2013"
 HAN_DIGITS = "〇零一二三四五六七八九十百千万萬億亿兩两"
 LETTER = rf"[^\W{NO_BLANKS}]"

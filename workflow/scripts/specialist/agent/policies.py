@@ -139,7 +139,7 @@ class Random:
         self.random = random.Random(f"{self.seed}/{task['id']}")
 
     def turn(self, messages):
-        # The system message is not of the conversation.
+        # The system message is not part of the conversation.
         texts = [message["content"] for message in messages if message["role"] in ("user", "tool")]
         tool = self.random.choice([None, *self.tools])
         if tool is None:

@@ -91,7 +91,7 @@ def check_weights(place, config, weights):
                 )
             found[name] = path, entry
     network = empty_network(config)
-    # named_parameters leaves out what is tied to another.
+    # named_parameters leaves out tied parameters.
     for name, parameter in network.named_parameters():
         path, entry = found.get(name, (None, {"shape": None}))
         if entry["shape"] != list(parameter.shape):

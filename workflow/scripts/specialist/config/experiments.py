@@ -12,7 +12,7 @@ from specialist.config.settings.run import NAMED
 from specialist.config.settings.systems import UNQUANTIZED
 from specialist.core.errors import UserError
 
-# The experiments that are no sweeps.
+# The experiments that are not sweeps.
 QUANTIZATION, STACK, RETRIEVAL, SCALE = "quantization", "stack", "retrieval", "scale"
 PRETRAINING, BENCHMARK = "pretraining", "benchmark"
 # What the stack is made of: argument of a cell -> {label: value}.

@@ -25,7 +25,7 @@ def texts(folder, suffixes):
     folder, found = Path(folder), []
     dataset = folder.parent.resolve()
     _check_link(folder, dataset)
-    # Each folder is listed sorted, so that the same mistake is always the first one.
+    # Sort each folder: the first mistake is then the same in every run.
     for root, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in folders:

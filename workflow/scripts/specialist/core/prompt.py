@@ -11,7 +11,7 @@ from pathlib import Path
 
 from specialist.core.errors import UserError
 
-# Characters for private use, which stand for a message's content while a template runs.
+# Private-use characters as placeholders for a message's content while a template runs.
 MARK = 0xF0000
 
 

@@ -34,7 +34,7 @@ class NextDay(Database):
 
             return function
 
-        # How many arguments stand before the time, without which it is now.
+        # Number of arguments before the time argument; without it, the time is now.
         for name, first in {
             **dict.fromkeys(("date", "time", "datetime", "julianday"), 0),
             "unixepoch": 0,

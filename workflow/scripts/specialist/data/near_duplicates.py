@@ -140,7 +140,7 @@ class Signatures:
     def _rows(file, numbers):
         import numpy as np
 
-        # A document that others are compared with stands in many pairs.
+        # A document to compare with others occurs in many pairs.
         different, places = np.unique(numbers, return_inverse=True)
         places_in_file = (different * VALUES).tolist()
         found = [os.pread(file.fileno(), VALUES, place) for place in places_in_file]

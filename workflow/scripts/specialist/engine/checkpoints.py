@@ -70,7 +70,7 @@ def trainer_checkpoints(checkpoints):
 
     class Callback(TrainerCallback):
         def on_log(self, args, state, control, logs=None, **kwargs):
-            # Only here, because the loss summed since it was logged is not in a checkpoint.
+            # Only here: a checkpoint does not contain the loss summed since the last log line.
             control.should_save = "loss" in (logs or {}) and checkpoints.due()
 
         def on_save(self, args, state, control, **kwargs):

@@ -12,7 +12,7 @@ from specialist.core.files import sha256
 
 SUFFIX = ".provenance.json"
 TEXT, MAPPING, NUMBER = str, dict, (int, float)
-# What every record holds, and of which kind it is.
+# The keys of every record, with their types.
 FIELDS = {
     "rule": TEXT, "wildcards": MAPPING, "params": MAPPING, "code": MAPPING, "inputs": MAPPING,
     "outputs": MAPPING, "start_s": NUMBER, "import_s": NUMBER, "compute_s": NUMBER,

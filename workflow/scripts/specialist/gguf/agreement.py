@@ -1,6 +1,6 @@
 """Compares two tokenizers."""
 
-# Where a token may stand: alone, in a word, among blanks, behind figures, at a line's end, twice.
+# Positions of a token: alone, in a word, among blanks, after figures, at a line's end, twice.
 PLACES = ("@", "a@b", "x @ y", "1@.", "@\n", "\n@", "@@")
 
 

@@ -60,7 +60,7 @@ def _player(sizes, params):
 
 
 MODEL = _of("model", WEIGHTS)
-# Rule -> factors of its work. The time of a rule that is not here hardly depends on sizes.
+# Rule -> factors of its work. For other rules, the time hardly depends on sizes.
 FACTORS = {
     "pretrain": (_from_scratch, _param("train_tokens")),
     "measure_pretraining": (_from_scratch, _param("train_tokens")),

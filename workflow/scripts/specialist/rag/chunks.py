@@ -73,7 +73,7 @@ class _Cut:
         """Yield (headings above, first line, line after the last) of each section."""
         above = None
         if headings and not "".join(self.lines[start : headings[0].start]).strip():
-            # A heading at the very top is the title of all that follows, if none is its equal.
+            # A heading at the very top is the title, if all others are below its level.
             first, *rest = headings
             if all(heading.level > first.level for heading in rest):
                 start, trail, headings, above = first.stop, (*trail, first.text), rest, first

@@ -9,7 +9,7 @@ import json
 
 from specialist.core.errors import UserError
 
-# Roles of the conversations that are looked at: all that the agent and its users write. Ollama
+# Roles of the tested conversations, as the agent and its users write them. Ollama
 # itself joins messages of one role that follow each other.
 SHAPES = [
     "system user",

@@ -39,7 +39,7 @@ def number(**bounds):
 Positive = number(gt=0)
 Rate = number(gt=0, le=1)
 Share = number(ge=0, le=1)
-# A name becomes a folder of results/: it must be one on every file system, and no wildcard.
+# A name becomes a folder of results/: it must be valid on every file system, without wildcards.
 NAME = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?"
 LONGEST = 200  # characters of a name: files named by it must stay below 255
 Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST)]

@@ -16,7 +16,7 @@ from specialist.config.settings.fields import (
 )
 from specialist.config.settings.places import unknown
 
-# Experiments that are no sweeps.
+# Experiments that are not sweeps.
 OTHER_EXPERIMENTS = {
     "quantization", "stack", "retrieval", "scale", "pretraining", "benchmark",
 }  # fmt: skip

@@ -118,7 +118,7 @@ class Config(Settings):
     seeds: Seeds = Field(Seeds(), description="Seeds of the random numbers.")
 
 
-# Sections whose keys are names that users give.
+# Sections with names of the user as keys.
 NAMED = (
     "datasets", "bases", "adapters", "indexes", "systems", "shapes", "benchmarks", "papers",
 )  # fmt: skip
@@ -144,7 +144,7 @@ def inherit(config):
             entry.setdefault("quantization", system_settings.UNQUANTIZED)
 
 
-# Folders of results/ that are no dataset's, and names that Windows keeps for devices.
+# Folders of results/ that do not belong to a dataset, and names that Windows reserves.
 TAKEN = {"logs", "paper", "release"}
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
