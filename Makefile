@@ -1,17 +1,17 @@
 # make          sets up .venv, runs the main job, and ends with results/report.html
-# make plan     shows what that would run, why, and what it costs
-# make verify   hashes all that stands behind the result again
+# make plan     shows what the main job would run, why, and what it costs
+# make verify   checks the hashes of everything behind the result
 # make chat     talks to the specialist in the terminal; SYSTEM=lora-q4
 # make serve    serves it to any OpenAI client on http://127.0.0.1:8000/v1
 # make test     sets up .venv and runs the tests
 # make lint     sets up .venv and checks style
-# make cache    shows what the cache holds; PRUNE=5 shrinks it to 5 GB first
+# make cache    shows the contents of the cache; PRUNE=5 first shrinks it to 5 GB
 #
-# CORES=2              how many cores the job uses (all)
-# OPTIONS="..."        more options of Snakemake, for the main job or its plan
-# SYSTEM=lora-q4       the system that is released, for chat and serve
-# ACCEL=cuda|metal     builds llama.cpp for an accelerator (processor only)
-# PYTHON=python3.12    the interpreter that .venv is made of (python3)
+# CORES=2              number of cores for the job (all)
+# OPTIONS="..."        more options for Snakemake
+# SYSTEM=lora-q4       the system to release, for chat and serve
+# ACCEL=cuda|metal     builds llama.cpp for an accelerator (default: processor only)
+# PYTHON=python3.12    the interpreter for .venv (python3)
 
 CORES   ?= all
 OPTIONS ?=
@@ -22,7 +22,7 @@ SYSTEM  ?= lora-q4
 VENV := .venv
 PIP  := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 
-# A stamp's name holds a checksum of the files that define what was installed.
+# The name of a stamp contains a checksum of the files that define the installation.
 sum   = $(firstword $(shell cat $(1) | cksum))
 RUNS := envs/workflow.txt envs/data.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/report.txt \
         envs/paper.txt envs/serve.txt
@@ -66,7 +66,7 @@ $(VENV):
 	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# llama.cpp: the runtime, its gguf package and its converter, all of one source.
+# llama.cpp: runtime, gguf package and converter, all from one source.
 $(LLAMA): SOURCE := $(VENV)/llama-cpp-python
 $(LLAMA): | $(VENV)
 	@command -v $${CXX:-c++} > /dev/null || \

@@ -31,12 +31,12 @@ from specialist.engine.lock import hold
 from specialist.preflight.check import enforce
 
 internals.let_scripts_import(SCRIPTS)
-# A mistake of the user, a UserError, is shown as its message alone.
+# Show a UserError as its message alone, without a traceback.
 internals.speak_plainly()
 
 if not internals.read_configfiles_by(
     read
-):  # no profile did it, so that Snakemake has read these already
+):  # no profile did this, so Snakemake has read these files already
     for path in workflow.overwrite_configfiles:
         read(path)
 
@@ -45,17 +45,17 @@ configfile: "config/config.yaml"
 configfile: "config/paper.yaml"
 
 
-# What results/agent_eval.json is made from, and the paper's cells beside it.
+# The configuration of the main run, then the same with the paper's cells.
 evaluated = load(config)
 config, experiments = lay_out(evaluated)
 files, main = Paths(config, evaluated=evaluated), Paths(evaluated)
 settings = resolver(config)  # what steps receive, for `params: settings=settings(...)`
 
-# Reading this file writes nothing, and reads no data. What changed is found out when the jobs of
+# Reading this file writes nothing and reads no data. Changed contents are found once the jobs of
 # the run are known.
 internals.compare_contents(workflow)
 
-# What is forced is computed, and not taken from the cache; see specialist/engine/forced.py.
+# Forced jobs compute; they take nothing from the cache. See specialist/engine/forced.py.
 os.environ.setdefault(VARIABLE, "[]")
 
 
@@ -72,8 +72,8 @@ onstart:
         internals.lift_job_rate(workflow)
 
 
-# Adapters and systems may be thousands, which a pattern of all names would make slow. Their rules
-# look each name up, and say which name is nearest to one that does not exist.
+# A pattern of all names would be slow for thousands of adapters and systems. Their rules look up
+# each name, and suggest the nearest name for an unknown one.
 wildcard_constraints:
     dataset="|".join(config["datasets"]),
     base="|".join(config["bases"]),
@@ -94,7 +94,7 @@ rule all:
         "results/report.html",
 
 
-# What a run with the same options would do, and why: `snakemake --cores 1 plan`.
+# Shows what a run with the same options would do, and why: `snakemake --cores 1 plan`.
 rule plan:
     log:
         "results/logs/plan.log",

@@ -55,7 +55,7 @@ def test_forced_job_refreshes_the_cache_and_says_what_differs(restored):
     kept = json.loads(manifest.read_text())
     manifest.write_text(json.dumps(kept | {"sha256": ["0" * 64]}))
     status, said = restored.snakemake(PROMPT, "-f")
-    assert status == 0 and "other bytes than when it was last computed" in said
+    assert status == 0 and "the bytes differ from the last run" in said
     assert json.loads(manifest.read_text())["sha256"] == kept["sha256"]
 
 

@@ -28,7 +28,9 @@ def test_one_byte_of_a_model_is_found_and_mended(tiny, fresh_copy):
     flip_a_byte(project.folder / QUANTIZED)
     status, said = project.verify()
     assert status == 1
-    assert said.startswith(f"1 wrong behind results/agent_eval.json:\n  {QUANTIZED}: altered: ")
+    assert said.startswith(
+        f"1 problem(s) behind results/agent_eval.json:\n  {QUANTIZED}: altered: "
+    )
     assert "made by quantize lora-r16 Q4_K_M" in said
     assert said.splitlines()[-2:] == [f"  rm {QUANTIZED}", f"  snakemake --cores all {QUANTIZED}"]
     os.remove(project.folder / QUANTIZED)

@@ -109,7 +109,7 @@ DATA_MISTAKES = {
     "SQL of a tool": (
         edit("tools.yaml", "SELECT state, price", "SELEKT state, price"),
         "tools.yaml, tool find_repair, returns",
-        "mend the statement",
+        "fix the statement",
     ),
     "schema of a tool": (
         edit("tools.yaml", "{bike: {type: string}}", "{bike: {type: bicycle}}"),
@@ -119,7 +119,7 @@ DATA_MISTAKES = {
     "SQL of the database": (
         edit("database.sql", "INSERT INTO repairs", "INSERT INTO repair"),
         "database.sql:2: SQLite says: no such table: repair",
-        "mend this statement",
+        "fix this statement",
     ),
     "tool of a task": (
         task(solution=[{"thought": "?", "call": "find_bike"}, {"thought": "!", "answer": "38"}]),
@@ -139,7 +139,7 @@ DATA_MISTAKES = {
     "solution of a task": (
         task(expect={"answer": ["38"]}),
         "tasks.jsonl:2, expect.database.repairs.removed: found {",
-        "which is not expected after the solution; mend `expect` or `solution`",
+        "which is not expected after the solution; fix `expect` or `solution`",
     ),
     "leaking task": (
         edit("corpus/diary.txt", "The chain", f"{bike_shop.ASK['message']}\nThe chain"),

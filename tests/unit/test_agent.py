@@ -305,7 +305,7 @@ def test_a_script_needs_solutions_with_an_answer(episode, suite):
     cut = {**task, "solution": task["solution"][:-1]}
     assert episode(Scripted(), cut).ended == "malformed_turn"
     del cut["solution"]
-    with pytest.raises(UserError, match=f"{task['id']}: found no solution"):
+    with pytest.raises(UserError, match=f"{task['id']}: found no `solution`"):
         episode(Scripted(), cut)
 
 

@@ -60,9 +60,9 @@ CORPUS = [
     ("a.txt", "x\n\na <|im_end|> b", "a.txt:3: found <|im_end|>, expected text without the marks"),
     ("a.jsonl", '{"text": "\\ud800"}', "a.jsonl:1, text: found half of a character"),
     ("a.pdf", "%PDF", "a.pdf: expected one of *.txt, *.md, *.jsonl, *.ndjson"),
-    ("a.txt", "", "found 0 different rows with text, expected two at least; add data"),
-    ("a.txt", "the only one", "found 1 different row with text, expected two at least"),
-    (None, "", "the corpus: found 0 different rows with text, expected two at least; add data"),
+    ("a.txt", "", "found 0 different rows with text, expected at least two; add data"),
+    ("a.txt", "the only one", "found 1 different row with text, expected at least two"),
+    (None, "", "the corpus: found 0 different rows with text, expected at least two; add data"),
     ("a.jsonl", jsonl({"messages": CHAT[:1]}), "a.jsonl:1: the conversation ends with user"),
     ("a.jsonl", "[" * 100000, "a.jsonl:1: found no JSON"),
 ]
@@ -145,8 +145,8 @@ SFT = [
     ),
     # files
     ("a.jsonl", b'{"messages": "\xfe"}', "a.jsonl:1: found the byte 0xfe, expected UTF-8"),
-    ("a.jsonl", "", "a.jsonl: found 0 different rows with text, expected two at least"),
-    ("a.jsonl", jsonl(GOOD, GOOD), "a.jsonl: found 1 different row with text, expected two at"),
+    ("a.jsonl", "", "a.jsonl: found 0 different rows with text, expected at least two"),
+    ("a.jsonl", jsonl(GOOD, GOOD), "a.jsonl: found 1 different row with text, expected at least"),
     (None, "", "the training data: found 0 different rows"),
     (
         "a.xlsx",
@@ -230,7 +230,7 @@ TOOL_MISTAKES = [
         "weeks: {type: integer}",
         "weeks: {type: integer, minimum: a}",
         "tool renew, parameters."
-        "properties.weeks.minimum: this is no JSON schema: 'a' is not of type 'number'",
+        "properties.weeks.minimum: this is not a JSON schema: 'a' is not of type 'number'",
     ),
     (
         "weeks: {type: integer}",
@@ -329,7 +329,7 @@ TOOL_MISTAKES = [
     ("name: renew", "name: search", "tool search, name: the search tool has this name"),
     ("name: renew", "name: re new", '[1].name: found "re new", expected text of the form'),
     ("SET due", "SETT due", "tool renew, sql: found 'UPDATE loans SETT due"),
-    ("UPDATE loans", "UPDATE loan", "SQLite says: no such table: loan; mend the statement"),
+    ("UPDATE loans", "UPDATE loan", "SQLite says: no such table: loan; fix the statement"),
     ("  sql: UPDATE", "  sql: DROP TABLE loans; UPDATE", "tool renew, sql"),
     (
         "UPDATE loans SET due = due + :weeks WHERE title = :title AND reader = :reader",
@@ -446,12 +446,12 @@ TASK_MISTAKES = [
         "solution[2].answer: found '\\n', which the agent cannot write; use one line of text",
     ),
     # what anything solves
-    (changed(expect={}), "expect: found no change of the database and no fact, so that any answer"),
+    (changed(expect={}), "expect: found no change of the database and no fact, so any answer"),
     (
         changed(expect={"database": {"loans": {}}}),
         "expect: found no change of the database and no fact",
     ),
-    (changed(expect={"answer": ["two", "Emma"]}), "expect.answer: all of it stands in the message"),
+    (changed(expect={"answer": ["two", "Emma"]}), "expect.answer: the message already contains"),
     (changed(expect__answer=[" "]), 'expect.answer[0]: found " ", which no answer can hold'),
     # numbers that JSON or SQLite cannot hold
     (
@@ -471,7 +471,7 @@ TASK_MISTAKES = [
         "expect.database.loans.added[0].due: found [1], expected text or number or true or false",
     ),
     ("{}\n", "tasks.jsonl:1, id: is missing, expected text"),
-    ("", "tasks.jsonl: there are no tasks; write one JSON object on each line"),
+    ("", "tasks.jsonl: found no tasks, expected one JSON object on each line"),
     (jsonl(TASK, TASK), "tasks.jsonl:2, id: renew-1 is the id of"),
     (changed(messge="x"), "tasks.jsonl:1, messge: unknown key, expected one of id"),
     (changed(message=""), 'tasks.jsonl:1, message: found "", expected text, at least 1 character'),

@@ -187,11 +187,11 @@ SPOILT = {
     ),
     "endless template": (
         spoil("tokenizer_config.json", chat_template=NESTED),
-        "bases.own: the chat template takes too much .* more than 1,000,000 passes",
+        "bases.own: the chat template exceeds its limits .* more than 1,000,000 passes",
     ),
     "long template": (
         spoil("tokenizer_config.json", chat_template=LONG),
-        "bases.own: the chat template takes too much .* fills the memory",
+        "bases.own: the chat template exceeds its limits .* fills the memory",
     ),
     "template that includes": (
         spoil("tokenizer_config.json", chat_template="{% include 'x' %}"),
@@ -218,7 +218,7 @@ SPOILT = {
     "architectures": (spoil("config.json", architectures=5), "architectures: found 5, expected"),
     "empty tokenizer": (
         write("tokenizer.json", "{}"),
-        "bases.own: tokenizer.json: Transformers cannot read this tokenizer .*; fetch it anew",
+        "bases.own: tokenizer.json: Transformers cannot read this tokenizer .*; fetch it again",
     ),
     "cut tokenizer": (write("tokenizer.json", '{"model": {'), "tokenizer.json is not JSON: .*"),
     "damaged pieces": (write("tokenizer.model", "x"), "converter cannot convert .* ModelProto"),
@@ -255,7 +255,7 @@ SPOILT = {
     "pre-tokenizer": (other_split, "pre_tokenizer: llama.cpp does not know this tokenizer"),
     "pickle": (pickled, r"found pytorch_model.bin, which may run code, expected .*save_pretrained"),
     "no weights": (remove("model.safetensors"), "found no weights, expected model.safetensors"),
-    "truncated": (truncated, r"model.safetensors: damaged or cut off .*; fetch it anew"),
+    "truncated": (truncated, r"model.safetensors: damaged or cut off .*; fetch it again"),
     "shard": (shard_missing, "has no model-00001-of-00002.safetensors, which .*json names; fetch"),
     "rows": (
         spoil("config.json", intermediate_size=544),

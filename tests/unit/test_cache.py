@@ -50,8 +50,11 @@ def test_what_was_stored_comes_back_elsewhere(cache, outputs, tmp_path):
 @pytest.mark.parametrize(
     ("harm", "found"),
     [
-        (lambda entry: (entry / "0").write_text("other"), "model.bin is not what was stored"),
-        (lambda entry: os.truncate(entry / "1", 2), "config.json is not what was stored"),
+        (
+            lambda entry: (entry / "0").write_text("other"),
+            "model.bin has changed in the cache",
+        ),
+        (lambda entry: os.truncate(entry / "1", 2), "config.json has changed in the cache"),
         (lambda entry: (entry / "1").unlink(), "is missing"),
         (lambda entry: (entry / "manifest.json").write_text("{"), "is damaged"),
         (lambda entry: (entry / "manifest.json").unlink(), "is missing"),
@@ -99,7 +102,7 @@ def test_foreign_manifest_is_named_once_dropped_and_replaced(
         assert cache.restore(KEY, wanted) is None
     (cache.replace if forced else cache.store)(KEY, outputs, MADE)
     said = capsys.readouterr().out
-    assert said.count(str(manifest.parent)) == 1 and "it is dropped" in said
+    assert said.count(str(manifest.parent)) == 1 and "it is removed" in said
     assert cache.restore(KEY, wanted) == MADE
     assert cache.prune(0) > 0 and cache.rows() == []
 
@@ -113,7 +116,7 @@ def test_foreign_entries_are_dropped_when_the_index_is_made(cache, outputs, caps
             (entry / "manifest.json").write_text(text)
     (cache.folder / NAME).unlink()
     cache.prune(1e9)
-    assert capsys.readouterr().out.count("it is dropped") == len(FOREIGN)
+    assert capsys.readouterr().out.count("it is removed") == len(FOREIGN)
     assert [row[0] for row in cache.rows()] == [KEY]
     assert [path.name for path in cache.folder.glob("??/*")] == [KEY]
 
@@ -164,7 +167,7 @@ def test_cache_that_cannot_be_written_costs_no_step_its_work(tmp_path, outputs, 
     assert cache.restore(KEY, []) is None
     cache.store(KEY, outputs, MADE)
     cache.replace(KEY, outputs, MADE)
-    assert "nothing is kept" in capsys.readouterr().out
+    assert "could not store" in capsys.readouterr().out
     assert cache.rows() == [] and cache.costs("pretrain.py") == [] and cache.prune(0) == 0
 
 
@@ -269,10 +272,10 @@ def test_a_cache_that_is_no_folder_costs_no_step(cache, outputs, tmp_path, capsy
     assert cache.lookup(KEY) is None
     assert cache.restore(KEY, elsewhere(tmp_path, outputs)) is None
     cache.store(KEY, outputs, MADE)
-    assert f"cache: nothing is kept in {cache.folder}" in capsys.readouterr().out
+    assert f"cache: could not store in {cache.folder}" in capsys.readouterr().out
 
 
 def test_a_store_that_fails_leaves_nothing(cache, outputs, tmp_path, capsys):
     cache.store(KEY, {**outputs, str(tmp_path / "missing"): "0"}, MADE)
-    assert "cache: nothing is kept" in capsys.readouterr().out
+    assert "cache: could not store" in capsys.readouterr().out
     assert not list(cache.folder.glob("??/*"))

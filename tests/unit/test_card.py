@@ -68,7 +68,7 @@ def test_classifier(card):
     assert not [word for word in OF_AGENTS if word in text.lower()]
     assert "judged by facts in the answer, it solves **60.0 %**" in text
     assert "the files of the folder letters; licence: cc-by-4.0." in text
-    assert "The data that it was trained on: cc-by-4.0." in text and "WARNING" not in text
+    assert "The training data: cc-by-4.0." in text and "WARNING" not in text
 
 
 def test_agent(card):
@@ -77,7 +77,7 @@ def test_agent(card):
     assert "the model alone, without tools and search" in text
     assert "judged by the end state of the database and by facts" in text
     assert "the embedding model package:mini" in text and "`database.sql`" in text
-    assert "The data that it was trained on: not stated." in text
+    assert "The training data: not stated." in text
 
 
 def test_search_alone(card):

@@ -80,7 +80,7 @@ DAMAGE = {
     ),
     "record cut off": (
         lambda: os.truncate(f"{MODEL}.provenance.json", 20),
-        f"{MODEL}: nothing says how it was made: its record is damaged: is no JSON, or was not "
+        f"{MODEL}: nothing says how it was made: its record is damaged: is not JSON, or was not "
         "written to its end",
     ),
     "record is a list": (

@@ -165,5 +165,5 @@ def test_mistake_is_named(tmp_path, change, place):
 def test_same_name_twice_is_refused(tmp_path):
     file = tmp_path / "claims.yaml"
     file.write_text(yaml.safe_dump([CLAIM, CLAIM]))
-    with pytest.raises(UserError, match="same: stands there twice"):
+    with pytest.raises(UserError, match="same: is given twice"):
         read(file, SCHEMA)

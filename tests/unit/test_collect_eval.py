@@ -194,7 +194,7 @@ def test_summary_has_the_tables(collect):
     _, summary = collect.run()
     assert summary.startswith("# agent-q4 solves 80.0 % of 10 tasks\n")
     assert "95 % interval: 49.0 to 94.3 %" in summary
-    assert "Against agent-f16, the same in F16: -10.0 points." in summary
+    assert "Compared with agent-f16, the same system in F16: -10.0 points." in summary
     rows = [line.split(" | ") for line in summary.splitlines() if line.startswith("| blind |")]
     assert [row[:2] for row in rows] == [["| blind", "30.0 %"], ["| blind", "7 |"]]
     assert "| Q4_K_M | 3.00 | 4.90 | 31.0 % | 3.250 | 0.0100 | 98.0 % | 4000 | 1.25 × |" in summary

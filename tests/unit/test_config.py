@@ -164,9 +164,9 @@ MISTAKES = [
     # names
     ("adapters.{x}", {"adapters/{x}": {"base": "small"}}, "found this as a name"),
     ("adapters.a.", {"adapters/a.": {"base": "small"}}, "found this as a name"),
-    ("adapters.Con.x", {"adapters/Con.x": {"base": "small"}}, "no file name on Windows"),
+    ("adapters.Con.x", {"adapters/Con.x": {"base": "small"}}, "not a file name on Windows"),
     ("adapters.small", {"adapters/small": {"base": "small"}}, "is a name in bases too"),
-    ("datasets.paper", {"datasets/paper": {"path": "tests"}}, "results/paper is no dataset's"),
+    ("datasets.paper", {"datasets/paper": {"path": "tests"}}, "results/paper is not a dataset's"),
     ("adapters.rank 8", {"adapters/rank 8": {"base": "small"}}, "found this as a name"),
     ("systems.7", {"systems": {**DEFAULT["systems"], 7: {"policy": "random"}}}, "in quotes"),
     ("bases.Small", {"bases/Small": {}}, "differs from small in case alone"),

@@ -23,13 +23,13 @@ REFUSED = {
     "in a list": ("a: [{c: 1, c: 2}]\n", ":1: a.0.c: is given twice"),
     "JSON": ('{"a": {"b": 1, "b": 2}}', ": b: is given twice"),
     "aliases": (BOMB, ":1: its aliases expand to more than 1000000 values"),
-    "cycle": ("a: &a {b: *a}\n", ":1: an alias stands within its own value"),
+    "cycle": ("a: &a {b: *a}\n", ":1: an alias refers to itself"),
     "brackets": ("a: " + "[" * 100_000, ":1: is nested more than 100 levels deep"),
     "dashes": ("a:\n" + "- " * 5000 + "1\n", ":2: is nested more than 100 levels deep"),
-    "tab": ("a:\n\tb: 1\n", ":2: is no YAML: .*indent by spaces"),
+    "tab": ("a:\n\tb: 1\n", ":2: this is not YAML: .*indent by spaces"),
     "list": ("[1, 2]\n", r": found \[1, 2\], expected keys"),
-    "tag": ("a: !!python/object/apply:os.getcwd []\n", ":1: is no YAML"),
-    "not closed": ("a: {b: 1\n", ":2: is no YAML"),
+    "tag": ("a: !!python/object/apply:os.getcwd []\n", ":1: this is not YAML"),
+    "not closed": ("a: {b: 1\n", ":2: this is not YAML"),
 }
 
 
@@ -42,10 +42,10 @@ def test_refused(tmp_path, text, message):
 
 
 def test_missing_file_and_bytes_that_are_no_text(tmp_path):
-    with pytest.raises(UserError, match="gone.yaml: there is no such file"):
+    with pytest.raises(UserError, match="gone.yaml: this file does not exist"):
         files.read(tmp_path / "gone.yaml")
     (tmp_path / "a.yaml").write_bytes(b"a: caf\xe9\n")
-    with pytest.raises(UserError, match="a.yaml: byte 6 is no UTF-8"):
+    with pytest.raises(UserError, match="a.yaml: byte 6 is not UTF-8"):
         files.read(tmp_path / "a.yaml")
 
 

@@ -81,7 +81,7 @@ def test_what_is_not_the_text_is_refused(address, corpus, name, sha256, parts):
 
 
 def test_server_that_does_not_answer(corpus):
-    with pytest.raises(UserError, match=r"127.0.0.1:9/text.txt: cannot be read .*bring the file"):
+    with pytest.raises(UserError, match=r"127.0.0.1:9/text.txt: cannot be read .*copy the file"):
         fetch_corpus([], corpus, url=NOWHERE, sha256=SHA256)
     assert list(corpus.parent.iterdir()) == []
 

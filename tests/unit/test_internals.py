@@ -138,4 +138,4 @@ def test_words_of_a_failed_job_come_last(snakemake, tmp_path):
     told = "Error in first: a row is wrong\nin two lines\n(log: first-a.log)"
     assert said.strip().endswith(told), said
     status, said = snakemake("--config", "command=echo KeyError > {log} && exit 1")
-    assert said.strip().endswith("Error in first, whose log is first-a.log\nKeyError")
+    assert said.strip().endswith("Error in first; its log is first-a.log\nKeyError")

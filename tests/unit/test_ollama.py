@@ -141,7 +141,7 @@ def test_start_token_is_left_to_ollama():
     ("template", "said"),
     [
         ("{{ messages[0]['content'] }}{{ messages[-1]['content'] }}", "leaves out"),
-        ("{% for m in messages %}{{ loop.index }}{{ m['content'] }}{% endfor %}", "follow only"),
+        ("{% for m in messages %}{{ loop.index }}{{ m['content'] }}{% endfor %}", "depend only"),
         ("{% for m in messages %}{{ raise_exception('no ' ~ m['role']) }}{% endfor %}", "refuses"),
     ],
 )

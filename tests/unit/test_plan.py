@@ -127,7 +127,7 @@ def test_what_is_kept_is_restored_to_the_end_of_the_chain(bench):
     made = bench.run(bench.jobs())
     for path in made:
         (bench.folder / path).unlink()
-    gone = ["what it made is gone"]
+    gone = ["its output is missing"]
     assert told(bench.explain(bench.jobs(), made)) == [(gone, RESTORED), (gone, RESTORED)]
     never = ["never ran here"]
     assert told(bench.explain(bench.jobs(), {})) == [(never, RESTORED), (never, RESTORED)]

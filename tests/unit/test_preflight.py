@@ -73,7 +73,7 @@ def test_run_that_cannot_fit_is_refused_with_what_would(config):
     with pytest.raises(UserError) as refused:
         Preflight(config, ROOM).check(JOBS)
     said = str(refused.value)
-    assert "train_lora big: needs" in said and "24.0 GB are there" in said
+    assert "train_lora big: needs" in said and "24.0 GB are available" in said
     assert "merge_lora" not in said  # takes one layer at a time
     assert "a base of at most" in said
 
@@ -106,7 +106,7 @@ def quoted(values):
 
 
 def test_disk_that_is_short_is_told(config):
-    with pytest.raises(UserError, match=r"makes 15\.9 GB of files, 10\.0 GB are free"):
+    with pytest.raises(UserError, match=r"writes 15\.9 GB of files, 10\.0 GB of disk are free"):
         Preflight(config, Machine(1e12, 0, 10e9, True)).check(JOBS[1:] + JOBS[:1])
 
 
@@ -114,7 +114,7 @@ def test_gpu_is_measured_by_its_own_memory(config):
     config["adapters"]["big"] |= {"method": "qlora", "gradient_checkpointing": True}
     stages = Preflight(config, Machine(64e9, 12e9, 1e12, True)).stages(JOBS)
     assert 6e9 < stages[0].need.vram < 12e9
-    with pytest.raises(UserError, match="of GPU memory, 4.0 GB are there"):
+    with pytest.raises(UserError, match="of GPU memory, 4.0 GB are available"):
         Preflight(config, Machine(64e9, 4e9, 1e12, True)).check(JOBS)
 
 

@@ -131,11 +131,11 @@ def test_nan_is_nothing(tmp_path):
 
 
 BAD = [
-    ("a.jsonl", b'{"a": 1, "a": 2}', 'a.jsonl:1: found no JSON (the key "a" stands twice'),
-    ("a.jsonl", b'{"x": {"a": 1, "a": 2}}', 'the key "a" stands twice in an object'),
+    ("a.jsonl", b'{"a": 1, "a": 2}', 'a.jsonl:1: found no JSON (the key "a" is given twice'),
+    ("a.jsonl", b'{"x": {"a": 1, "a": 2}}', 'the key "a" is given twice in an object'),
     ("a.jsonl", b'{"a": "b"} {}', "a.jsonl:1: found no JSON (Extra data at column 12); write"),
     ("a.jsonl", b'{"a": "b\xff"}', "encoding UTF-8 (it is byte 9 of the line)"),
-    ("a.json", b'[\n{"a": 1, "a": 2}]', 'a.json:2: found no JSON (the key "a" stands twice in'),
+    ("a.json", b'[\n{"a": 1, "a": 2}]', 'a.json:2: found no JSON (the key "a" is given twice in'),
     ("a.json", b'[{"a": 1}\n{"a": 2}]', "a.json:2: found no JSON (Expecting ',' or ']')"),
     ("a.json", b'[{"a": 1},\n]', "a.json:2: found no JSON (Expecting value)"),
     ("a.json", b'[{"a": 1}\n', "a.json:2: found no JSON (the list has no end)"),

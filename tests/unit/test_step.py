@@ -52,7 +52,7 @@ def test_input_that_changes_while_a_step_is_at_work_is_refused(job, tmp_path):
     with pytest.raises(SystemExit):
         job(late)
     said = (tmp_path / "log.txt").read_text()
-    assert f"{tmp_path / 'source.txt'}: changed while this step was at work" in said
+    assert f"{tmp_path / 'source.txt'}: changed while this step ran" in said
     assert not list(tmp_path.glob("cache/*"))
 
 

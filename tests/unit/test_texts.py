@@ -57,8 +57,8 @@ def unreadable_name(folder):
 
 
 MISTAKES = [
-    (pipe, "faq/pipe.md: this is no file but a named pipe"),
-    (listening, "s.md: this is no file but a socket"),
+    (pipe, "faq/pipe.md: found a named pipe, expected a file"),
+    (listening, "s.md: found a socket, expected a file"),
     (lambda kb: (kb / "x.md").mkdir(), "x.md: this is a folder with the name of a text"),
     (lambda kb: (kb / "x.md").symlink_to("/etc/hostname"), "x.md: this link leads out of the"),
     (secret, "x.md: this link leads out of the dataset, to .*secret.md"),

@@ -1,4 +1,4 @@
-# An adapter: LoRA on a frozen base, merged into it; or a variant of LoRA, or all weights.
+# An adapter: LoRA or a variant on a frozen base, merged into it; or full fine-tuning.
 
 
 rule train_lora:
@@ -50,8 +50,8 @@ rule render_text:
         "../scripts/adapt/render_text.py"
 
 
-# Of an adapter with `dpo`: preferences, and a second stage of training on them. Those of a
-# simulated dataset are its own mistakes on episodes that are drawn as those of its training.
+# An adapter with `dpo` has a second training stage on preferences. For a simulated dataset, the
+# preferences are the adapter's own mistakes on new training episodes.
 
 
 rule simulate_practice:

@@ -1,4 +1,4 @@
-# The agent: every task with every system, judged, and put together in one result.
+# The agent: runs every task with every system, scores it, and collects one result.
 
 
 rule run_agent:
@@ -13,7 +13,7 @@ rule run_agent:
         times="results/{dataset}/agent/{system}/times.jsonl",
     log:
         "results/logs/{dataset}/run_agent/{system}.log",
-    priority: 1  # the oracle checks the tasks, and so comes before what trains
+    priority: 1  # the oracle checks the tasks, so it runs before any training
     resources:
         measures_speed=1,
     params:
@@ -67,8 +67,8 @@ rule collect_eval:
         measures_speed=1,
     params:
         settings=settings(
-            # Where the cache lies, how often a checkpoint is made, whether memory is checked, the
-            # paper and what a release is called, are no part of it.
+            # Without the settings that do not affect the result: cache, checkpoints, preflight,
+            # paper and release.
             config={
                 key: value
                 for key, value in evaluated.items()

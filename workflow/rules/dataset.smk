@@ -1,7 +1,7 @@
 # A dataset: simulated from a spec or the user's folder, checked, normalised and split.
 #
-# These rules come before all others that are ready, so that a mistake in the data is found
-# before anything is trained.
+# These rules have priority over all others, so mistakes in the data are found before any
+# training.
 
 
 rule simulate_corpus:
@@ -40,7 +40,7 @@ rule simulate_sft:
         "../scripts/dataset/simulate_sft.py"
 
 
-# One rule for each simulated dataset, because the articles' names are the spec's.
+# One rule for each simulated dataset, because the spec determines the names of the articles.
 for name, entry in config["datasets"].items():
     if "simulate" in entry:
 
@@ -109,7 +109,7 @@ rule fetch_corpus:
         "../scripts/dataset/fetch_corpus.py"
 
 
-# Published figures hold for one split of a text, so that it is not shuffled as other corpora are.
+# Published figures apply to one split of a text, so this corpus is not shuffled like others.
 rule split_corpus:
     input:
         corpus="results/{dataset}/data/corpus.txt",
@@ -187,7 +187,7 @@ rule prepare_tasks:
         "results/logs/{dataset}/prepare_tasks.log",
     priority: 1
     params:
-        # Their text does not matter here: an edited article leaves the tasks as they are.
+        # Only their names matter here: an edited article does not change the tasks.
         articles=lambda w: files.datasets.sources(w.dataset),
         max_steps=config["agent"]["max_steps"],
         context=config["agent"]["context"],

@@ -1,4 +1,4 @@
-# A base model that exists already: checked, taken over, and perhaps pretrained further.
+# An imported base model: checked, copied, and optionally pretrained further.
 
 
 rule fetch_tokenizer:

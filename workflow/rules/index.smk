@@ -11,7 +11,7 @@ rule chunk_kb:
         "results/logs/{dataset}/chunk_kb/{index}.log",
     priority: 1  # it checks the articles
     params:
-        # The names in the folder decide the ids, and the cache knows inputs by their last names.
+        # The ids contain paths in kb/, but the cache sees only the last part of an input's path.
         sources=lambda w: files.datasets.sources(w.dataset),
         settings=settings(
             Chunking, model=lambda w: config["indexes"][w.index]["embedding"]

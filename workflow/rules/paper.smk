@@ -1,6 +1,6 @@
-# The paper: what the cells of its experiments measured, and what that says about each claim.
+# The paper: the measures of its experiments' cells, and the verdict on each claim.
 #
-# The cells are adapters and systems like any others, which the rules above train and run.
+# The cells are ordinary adapters and systems; the rules above train and run them.
 
 
 rule check_claims:

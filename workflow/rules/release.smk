@@ -1,4 +1,4 @@
-# A release: a system with all it needs in a folder that can be taken anywhere.
+# A release: a system in a self-contained folder that can be copied anywhere.
 
 
 rule describe_gguf:
@@ -70,8 +70,8 @@ rule write_card:
         "../scripts/release/write_card.py"
 
 
-# The folder is no other rule's input, so that it does not matter that Snakemake compares folders
-# by time: verify.py compares them by content.
+# Snakemake compares folders by time. This does not matter here: the folder is not an input of any
+# rule, and verify.py compares its files by content.
 rule make_release:
     input:
         model=f"results/{config['dataset']}/release/{{system}}/model.gguf",

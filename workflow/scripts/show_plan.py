@@ -21,7 +21,7 @@ from specialist.preflight.work import Expected, ratio
 
 
 class Explainer:
-    """Explains jobs in place of running them: `jobs` in the order in which they would run."""
+    """Explains jobs instead of running them: `jobs` in the order in which they would run."""
 
     def __init__(self):
         self.jobs, self.planner, self.preflight = [], None, None
@@ -63,7 +63,7 @@ def show(explainer):
     """Print the plan and what it needs; returns the exit status."""
     jobs = explainer.jobs
     if not jobs:
-        print("Nothing would run: all is there, made from what is there.")
+        print("Nothing would run: everything is up to date.")
         return 0
     print(table(jobs))
     working = [(job.rule, job.wildcards) for job in jobs if job.fate in (COMPUTED, PERHAPS)]

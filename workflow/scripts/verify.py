@@ -1,4 +1,4 @@
-"""Hashes all that stands behind a result again: `python workflow/scripts/verify.py [FILE]`.
+"""Checks the hashes of everything behind a result: `python workflow/scripts/verify.py [FILE]`.
 
 Exit status 1 if a file is missing or is not what its step wrote. Nothing is made or changed.
 """
@@ -11,7 +11,7 @@ from specialist.engine.verify import follow, mend, step
 
 
 def show(chain):
-    """One line for each file that a step made, from the dataset to the result."""
+    """One line per file that a step wrote, from the dataset to the result."""
     folders = {}
     for path in chain.sources:
         folders.setdefault(path.rpartition("/")[0], []).append(path)
@@ -25,21 +25,21 @@ def show(chain):
 
 
 def main(target):
-    """Print what is wrong with a file's chain, or the chain; returns the exit status."""
+    """Print the problems of a file's chain, or the chain; return the exit status."""
     chain = follow(target)
     for path, wrong in chain.damaged.items():
         print(f"{path} is damaged ({wrong}); the step that wrote it is not known from it")
     if chain.problems:
-        print(f"{len(chain.problems)} wrong behind {target}:")
+        print(f"{len(chain.problems)} problem(s) behind {target}:")
         print(*(f"  {problem}" for problem in chain.problems), sep="\n")
-        print("To mend it, type (with the --configfile and --config that the run had)")
+        print("To repair it, type (with the --configfile and --config that the run had)")
         print(*(f"  {command}" for command in mend(chain)), sep="\n")
     else:
         show(chain)
         files = sum(len(record["outputs"]) for record in chain.steps)
         print(f"{target}: {len(chain.steps)} steps, {files} files, each as its step wrote it")
     if chain.since:
-        print("Changed since, so that a new run may give another result (make plan):")
+        print("Changed since, so a new run may give another result (make plan):")
         print(*(f"  {text}" for text in chain.since), sep="\n")
     return 1 if chain.problems else 0
 

@@ -1,4 +1,4 @@
-"""Collects where an adapter goes wrong on practice episodes: the script's turn against its own."""
+"""Collects the adapter's mistakes on practice episodes: the script's turn against its own."""
 
 import re
 
@@ -10,7 +10,7 @@ def collect_preferences(
     lora, lora_config, preferences,
     *, method, max_new_tokens, threads,
 ):  # fmt: skip
-    """Write a row for each turn of the script in whose place the adapter does something else.
+    """Write a row for each turn where the adapter does not do the same as the script.
 
     It goes on from what the script did before, so that both sides have the same prompt. Another
     thought, or other words around the same figures of an answer, is no failure.
@@ -79,7 +79,7 @@ def collect_preferences(
     print(f"{len(rows)} of {len(turns)} turns are not what the script does")
     if len(rows) < 2:
         raise UserError(
-            f"found {len(rows)} wrong turns of the adapter in {len(turns)}, expected two at least; "
+            f"found {len(rows)} wrong turns of the adapter in {len(turns)}, expected at least two; "
             "raise `episodes` of its dpo, or remove dpo: it has nothing to learn from them"
         )
     write_rows(preferences, rows)
@@ -90,7 +90,7 @@ def _turn(text):
 
 
 def _done(turn):
-    """What a turn does: its call, or the figures of its answer; else the turn itself."""
+    """The effect of a turn: its call, or the figures of its answer; otherwise the turn itself."""
     from specialist.agent.react import parse
 
     step = parse(turn)

@@ -6,7 +6,7 @@ LIMITS = {"F32": 1e-3, "F16": 0.05}
 # Nats. The adapter was trained on rounded weights and goes into others: what that costs is to be
 # seen in the gate's value, and the limit catches a merge that is wrong.
 LOSS_LIMIT = 0.2
-CONVERSATIONS = 16  # that this is measured on, at most: the model is read anew for every four
+CONVERSATIONS = 16  # most conversations of this measure: the model is read again for every four
 
 
 def merge_lora(
@@ -85,7 +85,7 @@ def merge_lora(
 
 
 def _loss(network, tokenizer, conversations, system_prompt):
-    """Held-out loss of a model, in nats for each of the assistant's tokens."""
+    """Held-out loss of a model, in nats per token of the assistant."""
     from transformers import AutoTokenizer
 
     from specialist.train.conversations import with_system_prompt

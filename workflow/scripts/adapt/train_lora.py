@@ -53,7 +53,7 @@ def train_lora(
     rare = []
     if pretraining_tokens and settings.method != "full":
         rare = report(train, pretraining_tokens, settings.pretrained_on, processing)
-    # Those of a length go through the model together, so that little of a batch is padding.
+    # Sort by length, so a batch has little padding.
     validation = sorted(
         encode(held_out, unseen, processing, settings.max_length),
         key=lambda row: len(row["input_ids"]),

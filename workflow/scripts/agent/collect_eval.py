@@ -1,4 +1,4 @@
-"""Collects what all stages measured into results/agent_eval.json and a summary to read."""
+"""Collects the measures of all stages into results/agent_eval.json and a summary."""
 
 import json
 
@@ -117,7 +117,7 @@ def _quantization(path):
 
 
 def _solvable(figures, config):
-    """The gate that the scripts of the tasks solve them all, told here: `score` holds it first."""
+    """The gate that the solutions solve all tasks; `score` has checked it before."""
     from specialist.core.gates import check
 
     gates = {}

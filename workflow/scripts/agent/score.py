@@ -5,7 +5,7 @@ from collections import Counter
 
 
 def score(traces, times, tasks, gguf, scores, *, scripted):
-    """Write how well a system did.
+    """Write the scores of a system.
 
     Args:
         traces, times: JSONL of run_agent.
@@ -88,7 +88,7 @@ def _check_solutions(path, tasks, runs, outcomes):
     if wrong:
         lines = "\n".join(wrong[:10])
         raise UserError(
-            f"{len(wrong)} solution(s) do not reach what their tasks expect; mend `expect` or "
+            f"{len(wrong)} solution(s) do not reach what their tasks expect; fix `expect` or "
             f"`solution` in the dataset's tasks.jsonl:\n{lines}"
         )
 

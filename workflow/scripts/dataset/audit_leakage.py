@@ -1,4 +1,4 @@
-"""Audits what the held-out tasks of a dataset have in common with the training data."""
+"""Audits the text that the held-out tasks of a dataset share with the training data."""
 
 RUN_WORDS = 8
 

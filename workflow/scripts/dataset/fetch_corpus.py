@@ -1,10 +1,10 @@
-"""Fetches the text of a dataset, or takes the file that the user has of it."""
+"""Downloads the text of a dataset, or copies the user's local file."""
 
 TIMEOUT = 30  # seconds without a byte
 
 
 def fetch_corpus(local, corpus, *, url, sha256):
-    """Write a text whose content is known beforehand; nothing is written unless it is all of it.
+    """Write a text with a known hash. Write nothing if the content differs.
 
     Args:
         local: the same file on this machine, which is then taken, or an empty list.
@@ -42,7 +42,7 @@ def fetch_corpus(local, corpus, *, url, sha256):
         unfinished.rename(corpus)
     except (OSError, http.client.HTTPException) as error:
         raise UserError(
-            f"{local or url}: cannot be read ({error}); if this machine is not connected, bring "
+            f"{local or url}: cannot be read ({error}); without a network, copy "
             "the file and name it in the dataset's `corpus: {path: ...}`"
         ) from error
     finally:

@@ -1,8 +1,8 @@
 """Prepares the corpus of a dataset: checked, normalised, without duplicates, split."""
 
 BATCH = 1 << 21  # characters whose signatures are computed at a time
-# Documents are near-duplicates when 80 % of their runs of five words are common to both. The
-# estimate has a standard deviation of 4 %, so 70 % lets hardly a pair through.
+# Documents are near-duplicates if they share 80 % of their sequences of five words. The estimate
+# has a standard deviation of 4 %, so a limit of 70 % misses hardly any pair.
 SIMILAR = 0.7
 
 
@@ -82,7 +82,7 @@ def prepare_corpus(
 
 
 def _collect(documents, checked, places, signatures, seed):
-    """Write the documents that are not empty, as JSONL, their places and their signatures.
+    """Write non-empty documents as JSONL, with their places and signatures.
 
     Returns:
         (uint64 array [n, 2], half of a SHA-256 of the seed and each of them; number of empty ones)
@@ -124,11 +124,11 @@ def _collect(documents, checked, places, signatures, seed):
 def _too_few(count):
     if count > 1:
         return (
-            f"found {count} rows, all near-duplicates of one another, expected two different ones "
-            "at least; add data"
+            f"found {count} rows, all near-duplicates of one another, expected at least two "
+            "different ones; add data"
         )
     found = f"found {count} different row{'s' * (count != 1)} with text"
-    return f"{found}, expected two at least; add data"
+    return f"{found}, expected at least two; add data"
 
 
 def _write(source, sides, train, validation):

@@ -67,7 +67,7 @@ def prepare_sft(
 
 
 def _show(counts):
-    """Print what was converted, and what was not used."""
+    """Print what was converted and what was ignored."""
     turns, readable = counts["turns"], counts["readable"]
     print(f"sft: the agent reads {readable} of {turns} turns of the assistant as they were")
     if readable < FEW * turns:

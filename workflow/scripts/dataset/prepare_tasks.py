@@ -1,4 +1,4 @@
-"""Prepares the held-out tasks of a dataset: checked, with the world that they start from."""
+"""Prepares the held-out tasks of a dataset: checked, with their initial database."""
 
 
 def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context):

@@ -1,4 +1,4 @@
-"""Renders the system message that conversations for training get."""
+"""Renders the system message of the training conversations."""
 
 
 def render_prompt(template, tools, prompt, *, search):

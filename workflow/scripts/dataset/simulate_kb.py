@@ -2,7 +2,7 @@
 
 
 def simulate_kb(spec, articles, *, seed):
-    """Write the handbook with the figures in force.
+    """Write the handbook with the current figures.
 
     Args:
         spec: files of the spec: world, sayings, figures, handbook.

@@ -2,7 +2,7 @@
 
 
 def simulate_sft(spec, sft, *, episodes, seed):
-    """Write episodes of a good agent, each with a handbook of its own.
+    """Write episodes of a good agent, each with its own handbook.
 
     Args:
         spec: files of the spec: world, sayings, procedures, kinds, tools, database, handbook.

@@ -2,7 +2,7 @@
 
 
 def simulate_tasks(spec, suite, database, *, tasks, seed):
-    """Write tasks with what must be true after them, and the world that they start from.
+    """Write tasks with their expected results and their initial database.
 
     Args:
         spec: files of the spec: world, figures, sayings, procedures, kinds, tools, database,

@@ -2,10 +2,10 @@
 
 
 def simulate_tools(spec, tools):
-    """Write the spec's tools as they are.
+    """Copy the spec's tools.
 
     They are a step of their own because the models are trained on what the tools are called:
-    a change in the tasks or figures of a spec must not train anything anew.
+    a change in the tasks or figures of a spec must not retrain anything.
 
     Args:
         spec: tools.yaml of the spec.

@@ -1,8 +1,8 @@
-"""Splits a text into a part for training and a part that is held out."""
+"""Splits a text into a training part and a held-out part."""
 
 
 def split_corpus(corpus, train, validation, *, validation_share):
-    """Cut a text once, by characters, and change nothing in it.
+    """Cut a text once, by characters, without changing it.
 
     A part above two million characters is cut into several rows, at paragraphs if it has them.
 
@@ -40,7 +40,7 @@ def split_corpus(corpus, train, validation, *, validation_share):
 
 
 def _halves(blocks, cut):
-    """Two iterators over a text in blocks, to be read in turn: up to a character, and from it."""
+    """Two iterators over a text in blocks, before and after a character; read them in order."""
     from itertools import chain
 
     rest = []

@@ -1,4 +1,4 @@
-"""Pretrains a base that was taken over further, on the corpus of a dataset."""
+"""Continues the pretraining of an imported base on the corpus of a dataset."""
 
 
 def continue_pretraining(
@@ -6,7 +6,7 @@ def continue_pretraining(
     model, config, curve, figures,
     *, settings, threads, checkpoints,
 ):  # fmt: skip
-    """Train all weights by AdamW, in fp32: 16 bytes of memory for each of them.
+    """Train all weights with AdamW in fp32; this takes 16 bytes of memory per weight.
 
     Args:
         tokens, held_out_tokens: .npy of token ids, each document ended.

@@ -1,8 +1,8 @@
-"""Takes over the weights of a base."""
+"""Imports the weights of a base."""
 
 
 def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
-    """Put the weights where pretraining would have put them, if they are what config.json says.
+    """Copy the weights to the path of a pretrained base, after checking them against config.json.
 
     Args:
         source: files of a local folder, or an empty list.

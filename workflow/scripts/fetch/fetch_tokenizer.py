@@ -1,11 +1,11 @@
-"""Takes over the tokenizer and the chat template of a base, and checks what the base is."""
+"""Imports the tokenizer and the chat template of a base, and checks the base."""
 
 
 def fetch_tokenizer(
     source, turns, tokenizer, tokenizer_config, chat_template, sentencepiece, gate,
     *, base, hub, revision, context, targets, quantizations,
 ):  # fmt: skip
-    """Write the base's tokenizer as the other steps read it, if all of them can use the base.
+    """Write the base's tokenizer for the other steps, after checking that they can use the base.
 
     No weights are needed for this, so that a base of many gigabytes is refused before any of
     them is fetched.
@@ -26,7 +26,7 @@ def fetch_tokenizer(
         targets, quantizations: what is made of it; see `specialist.bases.uses`.
 
     Raises:
-        UserError: the base is not to be had, or is one that cannot be used; see
+        UserError: the base is not available, or cannot be used; see
             `specialist.bases`.
     """
     import json

@@ -13,7 +13,7 @@ def convert_gguf(
     model, config, tokenizer, tokenizer_config, chat_template, sentencepiece, text, gguf, gate,
     *, name, threads,
 ):  # fmt: skip
-    """Write `gguf`, if it does what the model does.
+    """Write `gguf`, after checking that it computes the same as the model.
 
     Args:
         model, config, tokenizer, tokenizer_config, chat_template: files of a Hugging Face
@@ -72,7 +72,7 @@ def convert_gguf(
 
 
 def _compare(folder, gguf, texts, threads):
-    """Number of texts with other token ids, such added tokens, the largest difference of logits."""
+    """(number of texts with different ids, added tokens that differ, largest logit difference)"""
     import numpy as np
     import torch
     from transformers import AutoTokenizer

@@ -8,7 +8,7 @@ PROMPT, GENERATED = 256, 128  # tokens of a round that is timed
 
 
 def measure_gguf(f16, gguf, text, measures, *, tokens, rounds, threads):
-    """Write what quantisation cost and bought. `gguf` may be the F16 file itself.
+    """Write size, quality and speed of a GGUF. `gguf` may be the F16 file itself.
 
     All but "speed" is the same in each run with the same number of threads.
 
@@ -48,7 +48,7 @@ def measure_gguf(f16, gguf, text, measures, *, tokens, rounds, threads):
 
 
 def _windows(texts, tokens):
-    """Texts cut into windows of token ids, until `tokens` are there."""
+    """Texts cut into windows of token ids, `tokens` in all."""
     cut = [ids[i : i + WINDOW] for ids in texts for i in range(0, len(ids), WINDOW)]
     windows = []
     for ids in cut:
@@ -86,7 +86,7 @@ def _quality(reference, model, windows):
 
 
 def _speed(reference, model, ids, rounds):
-    """Median tokens per second of both, taken in turns so that load falls on both alike."""
+    """Median tokens per second of both, measured in turns so that load affects both equally."""
     ids = (ids * (1 + (PROMPT + GENERATED) // len(ids)))[: PROMPT + GENERATED]
     seconds = {reference: [], model: []}
     for runtime in seconds:

@@ -25,14 +25,16 @@ def quantize(f16, gguf, *, type, threads):
 
     known = quantizations()
     if type not in known:
-        raise UserError(f"quantization {type!r} is unknown to llama.cpp; it has {sorted(known)}")
+        raise UserError(
+            f"quantization {type!r} is unknown to llama.cpp, expected one of {sorted(known)}"
+        )
     number, multiple = known[type]
     for tensor in tensors(f16):
         row = tensor["shape"][0]
         if tensor["type"] == "F16" and row % multiple:
             raise UserError(
                 f"{f16}: tensor {tensor['name']}: its rows of {row} weights cannot be stored as "
-                f"{type}, which takes multiples of {multiple}; choose the model's sizes so, "
+                f"{type}, which takes multiples of {multiple}; choose matching model sizes, "
                 "or a quantization with smaller blocks (Q8_0 takes multiples of 32)"
             )
     lib = library()

@@ -1,4 +1,4 @@
-"""Cuts the articles of a knowledge base into chunks that the embedding model reads whole."""
+"""Cuts the articles of a knowledge base into chunks that fit the embedding model."""
 
 import json
 

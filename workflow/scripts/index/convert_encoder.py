@@ -1,4 +1,4 @@
-"""Converts an embedding model to a GGUF, so that the agent embeds queries by llama.cpp."""
+"""Converts an embedding model to a GGUF; the agent embeds queries with llama.cpp."""
 
 from specialist.core.errors import UserError
 

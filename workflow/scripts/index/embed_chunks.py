@@ -59,7 +59,7 @@ def embed_chunks(chunks, weights, embeddings, settings, *, model, threads, check
 
 
 def _embed(records, encoder, embeddings, checkpoints):
-    """Write the vectors, a batch at a time, and go on where a killed run was."""
+    """Write the vectors in batches; continue where a killed run stopped."""
     import numpy as np
 
     from specialist.core.progress import Progress
@@ -91,7 +91,7 @@ def _embed(records, encoder, embeddings, checkpoints):
 
 
 def _too_long(records, encoder):
-    """Ids of the chunks that the model does not read to their ends."""
+    """Ids of the chunks that are longer than the model's limit."""
     from specialist.rag.index_files import embedded_text
 
     found = []

@@ -8,7 +8,7 @@ MOST_TITLES = 20_000  # titles that are learned from; of a larger index evenly f
 def learn_queries(
     conversations, chunks, embeddings, settings, encoder, shift, *, learn_from, threads
 ):
-    """Write the matrix that moves a query's vector towards the chunk that it asks for.
+    """Write the matrix that moves the vector of a query towards the right chunk.
 
     In a conversation the agent puts a message into a short query, and that query finds a
     chunk: the message should have found it too. Ridge regression learns the way from a
@@ -37,7 +37,7 @@ def learn_queries(
     pairs = _pairs(conversations, learn_from)
     searched = sorted({query for message, query in pairs if query != message})
     if not searched:
-        print("no conversation searches: queries stay as they are")
+        print("no conversation contains a search: queries stay unchanged")
         np.save(shift, np.zeros((dimension, dimension), np.float32))
         return
     step = -(-len(records) // MOST_TITLES)
@@ -76,7 +76,7 @@ def _mean(embeddings):
 
 
 def _pairs(conversations, learn_from):
-    """What was asked and looked up in the conversations that are read, evenly from all."""
+    """Pairs of message and query from evenly spaced conversations."""
     from specialist.core.text import read_rows
 
     total = sum(1 for _ in read_rows(conversations))

@@ -1,4 +1,4 @@
-"""Measures how well the knowledge base is searched, with the exact search as oracle."""
+"""Measures the search in the knowledge base, with the exact search as reference."""
 
 import json
 

@@ -4,7 +4,7 @@ import json
 
 
 def check_claims(claims, schema, checked, *, experiments):
-    """Write those claims whose experiment is part of this version of the paper.
+    """Write the claims with an experiment in this version of the paper.
 
     Args:
         claims: YAML of claims.

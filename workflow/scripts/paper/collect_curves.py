@@ -2,7 +2,7 @@
 
 
 def collect_curves(sources, curves, *, cells):
-    """Write one row for each point of a curve, with the file that it stands in.
+    """Write one row per point of a curve, with its source file.
 
     Args:
         sources: all files that the cells name.

@@ -1,4 +1,4 @@
-"""Collects what was measured in all cells of the paper into tables."""
+"""Collects the measures of all cells of the paper into tables."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ COST = {"compute_s": "training_seconds", "peak_memory_mb": "peak_memory_mb"}
 
 
 def collect_paper(sources, measurements, outcomes, summary, *, cells):
-    """Write one row for each number, with the file that it stands in.
+    """Write one row per number, with its source file.
 
     Args:
         sources: all files that the cells name.
@@ -86,7 +86,7 @@ def _warn_of_machines(costs):
 
 
 def _figures(measures=None, evaluation=None, cost=None, **_):
-    """Yield (None, file, {metric: value}) for what was measured in a cell as a whole."""
+    """Yield (None, file, {metric: value}) for measures of a whole cell."""
     if measures:
         found = _read(measures)
         yield None, measures, found | found.pop("speed")
@@ -98,7 +98,7 @@ def _figures(measures=None, evaluation=None, cost=None, **_):
 
 
 def _by_round(scale=None, **_):
-    """Yield (cell, metric, file, values) for what was measured again and again."""
+    """Yield (cell, metric, file, values) for repeated measures."""
     for kind, figures in (_read(scale) if scale else {}).items():
         for metric, values in figures.items():
             name = f"{Path(scale).stem} {kind}"
@@ -106,7 +106,7 @@ def _by_round(scale=None, **_):
 
 
 def _by_task(searches=None, scores=None, **_):
-    """Yield (cell or None, metric, file, {task: value}) for what was measured task by task."""
+    """Yield (cell or None, metric, file, {task: value}) for measures per task."""
     if scores:
         won = {task: int(not why) for task, why in _read(scores)["outcomes"].items()}
         yield None, "success_rate", scores, won

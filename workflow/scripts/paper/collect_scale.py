@@ -1,15 +1,15 @@
-"""Collects what large models cost, with the machines on which that was measured."""
+"""Collects size, memory and speed of large models, with the machines of the measurements."""
 
 import json
 from statistics import median
 
 HEAD = """\
-| Shape | Type | GB | Bits a weight | GB in memory | Tokens/s | Speed of F16 | Prompt tokens/s |
+| Shape | Type | GB | Bits per weight | GB in memory | Tokens/s | Speed of F16 | Prompt tokens/s |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
 
 def collect_scale(measures, machines, scale, table, *, shapes):
-    """Write what was measured as JSON, and as a page to read: speeds are medians of the rounds.
+    """Write the measures as JSON and as Markdown; speeds are medians of the rounds.
 
     Args:
         measures, machines: JSON of measure_scale for each of `shapes`.

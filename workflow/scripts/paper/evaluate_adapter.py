@@ -1,4 +1,4 @@
-"""Measures what an adapter learned, from its own data and beyond, and what its base forgot."""
+"""Measures the losses of an adapter on its data, on held-out data and on the base's corpus."""
 
 
 def evaluate_adapter(

@@ -1,10 +1,10 @@
-"""Decides on each claim, by the rules that were fixed before."""
+"""Decides each claim by its rules."""
 
 import json
 
 
 def judge_claims(claims, measurements, outcomes, verdicts, table):
-    """Write what the measurements say about the claims.
+    """Write the verdicts of the claims.
 
     Args:
         claims: JSON of check_claims.

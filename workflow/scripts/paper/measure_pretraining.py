@@ -1,4 +1,4 @@
-"""Pretrains a base on one long text, and measures as it goes what it has learned."""
+"""Pretrains a base on one long text, and measures the held-out loss during training."""
 
 
 def measure_pretraining(

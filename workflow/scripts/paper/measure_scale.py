@@ -1,4 +1,4 @@
-"""Measures what models of a shape cost to keep and to run, whatever their weights hold."""
+"""Measures size, memory and speed of models of a shape, with random weights."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Plots curves of pretraining: bits per byte by tokens, or by time beside what is published."""
+"""Plots curves of pretraining: bits per byte by tokens, or by time with the published result."""
 
 # Seen apart with any colour vision (Okabe and Ito), and on light as on dark ground.
 COLORS, PUBLISHED = ("#0072b2", "#e69f00", "#009e73", "#cc79a7"), "#d55e00"

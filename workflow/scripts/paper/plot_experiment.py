@@ -64,7 +64,7 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
 
 
 def _numbers(cells):
-    """Cells as numbers, to stand on a scale of logarithms; None if some have no place there."""
+    """Cells as numbers for a logarithmic scale; None if some cells do not fit on it."""
     try:
         found = [float(cell) for cell in cells]
     except ValueError:

@@ -1,4 +1,4 @@
-"""Renders the paper: one page that needs nothing from elsewhere."""
+"""Renders the paper as one self-contained page."""
 
 import json
 

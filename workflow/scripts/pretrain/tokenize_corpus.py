@@ -6,7 +6,7 @@ BATCH = 1_000_000  # characters that are encoded at a time; each takes 30 to 100
 def tokenize_corpus(
     corpus, held_out, tokenizer, tokenizer_config, template, tokens, held_out_tokens, stats
 ):
-    """Encode both parts of a corpus; every document ends with the token for that.
+    """Encode both parts of a corpus; every document ends with the end token.
 
     The documents are encoded in batches, and the tokens appended to the arrays' files.
 

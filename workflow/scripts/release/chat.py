@@ -2,7 +2,7 @@
 
 What the agent thinks, does and reads is shown as it happens. The database is a copy in memory.
 Ctrl-C stops an answer and leaves the conversation as it was before the message; Ctrl-D, or /quit,
-leaves; /new begins anew.
+leaves; /new begins again.
 """
 
 import sys
@@ -21,7 +21,7 @@ from specialist.release.terminal import Screen, printable, warn
 
 
 def converse(specialist, screen):
-    """Read messages and have them answered, until the end of the input."""
+    """Answer messages until the end of the input."""
     if sys.stdin.isatty():
         import readline  # noqa: F401  gives `input` its line editor
 
@@ -78,11 +78,11 @@ def session(pairs):
 
 
 def arguments(about):
-    """A parser of what chat.py and serve.py both take."""
+    """A parser with the common arguments of chat.py and serve.py."""
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("folder", nargs="?", default=Path(__file__).parent, help="the release")
     parser.add_argument("--session", action="append", default=[], metavar="NAME=VALUE",
-                        help="whose account it is, for the tools")  # fmt: skip
+                        help="a value for the tools, such as customer_id=3")  # fmt: skip
     parser.add_argument("--threads", type=count, default=os.cpu_count(), help="CPU threads")
     return parser
 

@@ -1,10 +1,10 @@
-"""Gives a GGUF the metadata of a release: what it is called, whose it is, and what it came from."""
+"""Writes the metadata of a release into a GGUF: name, author, licence and base."""
 
 import os
 
 
 def describe_gguf(gguf, model, *, name, description, license, author, base):
-    """Write `model`: the same weights, tokenizer and chat template, with more said about them.
+    """Write `model`: the same weights, tokenizer and chat template, with more metadata.
 
     Args:
         gguf: the model as it was quantised.

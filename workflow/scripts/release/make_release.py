@@ -1,4 +1,4 @@
-"""Puts a system in a folder that needs nothing else, and seals it."""
+"""Writes a system into a self-contained folder, with hashes."""
 
 import json
 import shutil
@@ -96,7 +96,7 @@ def _listable(source):
 
 
 def _place(program):
-    """Where a program of workflow/scripts lies in a release."""
+    """Path in a release of a program of workflow/scripts."""
     if "specialist" in program.parts:
         return Path(*program.parts[program.parts.index("specialist") :])
     return Path({"verify_release.py": "verify.py"}.get(program.name, program.name))

@@ -96,7 +96,7 @@ def problems(folder):
     """What is wrong with a release, as a list of texts."""
     sums = folder / SUMS
     if not sums.is_file() or sums.is_symlink():
-        return [f"{SUMS}: missing, or no regular file; this is no release"]
+        return [f"{SUMS}: missing, or not a regular file; this is not a release"]
     listed, found = read_sums(sums)
     folders = {parent.as_posix() for name in listed for parent in Path(name).parents}
     missing = dict.fromkeys(listed)
@@ -128,16 +128,16 @@ def _is_stamp(folder, name, kind):
 
 
 def _hint(folder, name):
-    """How an entry came into the folder where nobody meant harm, in words."""
+    """A harmless explanation for an added entry, in words."""
     if os.path.basename(name) == "__pycache__":
-        return "; Python runs these compiled modules in place of the released ones: delete it"
+        return "; Python runs these compiled modules instead of the released ones: delete it"
     if os.path.lexists(folder / name / "pyvenv.cfg"):
         return "; make an environment outside the release"
     return ""
 
 
 def shown(text):
-    """A text with every character escaped that a terminal would not print as it is."""
+    """A text with non-printable characters escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -149,7 +149,7 @@ def main():
     except OSError as error:
         found = [f"cannot be read: {error}"]
     if found:
-        remedy = "Remove what was added, or take the release anew from where it came from."
+        remedy = "Remove what was added, or copy the release again from its source."
         print(*map(shown, found), remedy, sep="\n")
         return 1
     count = len(read_sums(folder / SUMS)[0])

@@ -1,4 +1,4 @@
-"""Writes the Modelfile with which Ollama runs a model as it was trained."""
+"""Writes the Modelfile for Ollama, with the format of the model's training."""
 
 
 def write_modelfile(

@@ -1,4 +1,4 @@
-"""Renders a run: one page that needs nothing from elsewhere."""
+"""Renders a run as one self-contained page."""
 
 import json
 

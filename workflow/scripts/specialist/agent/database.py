@@ -35,11 +35,11 @@ BLANK = re.compile(r"(?:\s+|--[^\n]*|/\*.*?(?:\*/|\Z)|;)*", re.DOTALL)
 
 
 class BadScript(UserError):
-    """A script that makes no database.
+    """The SQL script does not make a database.
 
     Attributes:
         line: the line on which the statement starts that fails, from 1.
-        reason: what is wrong with it, and how to mend it.
+        reason: what is wrong with it, and how to fix it.
     """
 
     def __init__(self, line, reason):
@@ -65,12 +65,12 @@ class Database(sqlite3.Connection):
         self.protect()
 
     def protect(self):
-        """Refuse what reaches files. Call it again after another authorizer was set."""
+        """Refuse SQL that reaches files. Call it again after another authorizer was set."""
         self.set_authorizer(_in_memory)
 
     @contextlib.contextmanager
     def limited(self, steps):
-        """Interrupt all that takes more steps of SQLite's virtual machine.
+        """Interrupt statements that take more steps of SQLite's virtual machine.
 
         Steps are counted and not seconds, so that the same SQL is refused on every machine.
         """
@@ -177,7 +177,7 @@ def statements(script):
 
 
 def reason(error, steps):
-    """What an exception of SQLite means for the person who wrote the SQL."""
+    """An exception of SQLite as a message for the author of the SQL."""
     text = str(error)
     if isinstance(error, MemoryError):
         return f"this needs more than {HEAP >> 30} GiB of memory; make it smaller"
@@ -187,7 +187,7 @@ def reason(error, steps):
         return f"the database grows beyond {PAGES * 4096 >> 20} MiB; make it smaller"
     if text in ("not authorized", "authorization denied"):
         return f"SQLite says: {text}; remove this statement, a database in memory has no files"
-    return f"SQLite says: {text}; mend this statement"
+    return f"SQLite says: {text}; fix this statement"
 
 
 def dump(connection):

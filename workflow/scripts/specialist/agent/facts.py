@@ -1,4 +1,4 @@
-"""Facts in answers: whether a text stands in another one on its own."""
+"""Facts in answers: whether an answer contains a text as whole words."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ NO_BLANKS = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"  # Han, kana
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
-# What stands between the digits of one number, date, time or range.
+# Characters between the digits of one number, date, time or range.
 BETWEEN = r".,:/'’_·٫٬\-\u2013"
 HAN_DIGITS = "〇零一二三四五六七八九十百千万萬億亿兩两"
 LETTER = rf"[^\W{NO_BLANKS}]"
@@ -25,7 +25,7 @@ WHOLE = re.compile(
 
 
 def holds(answer, fact):
-    """Whether a fact stands in an answer on its own, whatever the case and Unicode's form.
+    """Whether an answer contains a fact as whole words, ignoring case and Unicode form.
 
     A word is not part of a longer one, and a number not part of another: 5 is neither in 15 nor
     in -5, 5.5, 1,500, 9:05 or 2026-05-05. In scripts without blanks words may touch.

@@ -1,6 +1,6 @@
 """The ReAct loop: thought, action, observation, until there is an answer or a limit.
 
-One episode gives one `Trace`, which holds all that happened; nothing in it is judged here.
+One episode gives one `Trace`, which holds everything that happened; scoring is elsewhere.
 """
 
 import json
@@ -13,7 +13,7 @@ from specialist.agent.environment import Environment, changes, dump
 
 @dataclass
 class Step:
-    """One turn of the agent and what came of it.
+    """One turn of the agent and its result.
 
     Attributes:
         thought: its thought; None if the turn cannot be read.
@@ -170,7 +170,7 @@ class Agent:
         return "loop" if len(done) == 2 and done[0] == done[1] else None
 
     def _act(self, step, environment, found):
-        """Make a step's call and note what it brought."""
+        """Make a step's call and store its result."""
         if not step.valid:
             step.error = f"{step.call} does not take these arguments"
             step.observation = json.dumps({"error": step.error}, ensure_ascii=False)

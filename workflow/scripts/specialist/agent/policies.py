@@ -1,4 +1,4 @@
-"""What decides the agent's next turn: a model, a script, or chance.
+"""Policies that choose the agent's next turn: a model, a script, or chance.
 
 A policy has two methods: `begin(task)` before each episode, and `turn(messages)`, the
 assistant's next turn in a conversation, as a `Turn`.
@@ -101,13 +101,13 @@ class Model:
 
 
 class Scripted:
-    """Takes the steps of each task's solution, whatever comes of them."""
+    """Plays the steps of each task's solution, whatever their results are."""
 
     def begin(self, task):
         if "solution" not in task:
             raise UserError(
-                f"task {task['id']}: found no solution, which the scripted policy takes its steps "
-                "from; add one, or remove the systems with this policy from the configuration"
+                f"task {task['id']}: found no `solution`, expected one for the scripted policy; "
+                "add it, or remove the systems with this policy from the configuration"
             )
         self.steps = iter(task["solution"])
 
@@ -139,7 +139,7 @@ class Random:
         self.random = random.Random(f"{self.seed}/{task['id']}")
 
     def turn(self, messages):
-        # The system message is not of the conversation.
+        # The system message is not part of the conversation.
         texts = [message["content"] for message in messages if message["role"] in ("user", "tool")]
         tool = self.random.choice([None, *self.tools])
         if tool is None:

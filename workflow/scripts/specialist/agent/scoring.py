@@ -1,4 +1,4 @@
-"""Judges an episode by what it left behind, and says in what way a failed one went wrong.
+"""Judges an episode by its end state and answer, and classifies failures.
 
 A task is solved if the agent answered, the database changed exactly as expected, and the
 answer holds every required fact. A failure belongs to the first of these classes that fits:
@@ -60,7 +60,7 @@ def failure(task, trace):
 
 
 def differences(task, changes, answer):
-    """Where an outcome differs from what a task expects, field by field.
+    """Differences between an outcome and the expected one, field by field.
 
     Args:
         task: a row of the tasks, every key filled in.

@@ -1,4 +1,4 @@
-"""Models that exist already: where they are, and what is checked before they are trained.
+"""Imported models: location, and checks before training.
 
 It imports core, train and gguf.
 """

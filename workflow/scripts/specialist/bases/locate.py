@@ -1,4 +1,4 @@
-"""Where a base is taken from, and whether its files can be read."""
+"""Location of a base, and whether its files can be read."""
 
 import json
 import stat
@@ -16,7 +16,7 @@ REMEDIES = {
 
 
 def locate(place, source, hub, revision, patterns):
-    """The folder that a base is taken from.
+    """The folder of a base's source.
 
     Args:
         place: the base's entry in the configuration, for messages.
@@ -76,7 +76,7 @@ def check_files(place, folder):
         dict of its config.json.
 
     Raises:
-        UserError: a file is missing, is no JSON object, or wants code of the model's own to run.
+        UserError: a file is missing, is not a JSON object, or requires the model's own code.
     """
     config = check_config_file(place, folder)
     _read(place, folder, TOKENIZER)
@@ -107,7 +107,7 @@ def _read(place, folder, name):
 
 
 def check_code(place, name, settings):
-    """Refuse a model that is code of its own, which this workflow never runs.
+    """Refuse a model that needs its own code; this workflow never runs it.
 
     Models whose classes have since become part of Transformers still name their code; those are
     used as Transformers has them.

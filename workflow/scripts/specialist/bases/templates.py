@@ -36,7 +36,7 @@ def talks():
 
 
 def without_blanks(template, greedy):
-    """A chat template that writes no line's end behind the control tokens `greedy`."""
+    """A chat template without line ends after the control tokens `greedy`."""
     if not greedy:
         return template
     strip = "".join(f" | replace('{token}\\n', '{token}')" for token in greedy)
@@ -78,7 +78,7 @@ def adapt_template(place, tokenizer, turns, greedy=(), others=()):
 
 
 def _default(place, templates, others):
-    """The one template of a base that writes conversations without more being asked for.
+    """The base's default template for conversations.
 
     Args:
         templates: of Transformers: a text, {name: text}, or None.
@@ -104,7 +104,7 @@ def _default(place, templates, others):
 
 
 def _problem(tokenizer):
-    """A function from a conversation to what a template does to it that it must not, or None."""
+    """A function from a conversation to the template's problem with it, or None."""
     from specialist.core.prompt import Chat
     from specialist.train.conversations import BaseTokenizer
 

@@ -28,7 +28,7 @@ def load_tokenizer(place, folder):
         reason = " ".join(str(error).split())
         raise UserError(
             f"{place}: {TOKENIZER}: Transformers cannot read this tokenizer "
-            f"({type(error).__name__}: {reason[:400]}); fetch it anew, or write one with "
+            f"({type(error).__name__}: {reason[:400]}); fetch it again, or write one with "
             "AutoTokenizer.from_pretrained(...).save_pretrained(folder)"
         ) from None
     return loaded

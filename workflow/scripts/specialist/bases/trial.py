@@ -22,7 +22,7 @@ CHARACTERS = 1_000_000  # that a template may write for a conversation of a page
 def check_bounds(place, templates, tokens, conversations):
     """Raise UserError if a template takes too much for one of the conversations.
 
-    What it refuses or writes wrongly is left to `adapt_template`.
+    `adapt_template` handles messages that it refuses or writes wrongly.
 
     Args:
         place: the base's entry in the configuration, for the message.
@@ -44,7 +44,7 @@ def check_bounds(place, templates, tokens, conversations):
         problem = f"it does not end within {WALL} seconds"
     if problem:
         raise UserError(
-            f"{place}: the chat template takes too much for a short conversation: {problem}; "
+            f"{place}: the chat template exceeds its limits on a short conversation: {problem}; "
             "put a chat_template.jinja that only writes the messages into the model's folder"
         )
 

@@ -1,11 +1,11 @@
-"""Whether a base's config.json is one that this workflow trains and converts."""
+"""Checks whether this workflow can train and convert a base, from its config.json."""
 
 from specialist.core.errors import UserError
 from specialist.core.model_files import CONFIG, TOKENIZER
 
 
 def check_config(place, config, tokens, context):
-    """Raise UserError if a base cannot be what this workflow trains and converts.
+    """Raise UserError if this workflow cannot train and convert a base.
 
     Args:
         config: dict of its config.json.
@@ -15,7 +15,7 @@ def check_config(place, config, tokens, context):
     if "quantization_config" in config:
         raise UserError(
             f"{place}: {CONFIG}: found quantization_config, expected weights that are not "
-            "quantised; take the model that this one was made from"
+            "quantised; use the original model"
         )
     if tokens > (config.get("vocab_size") or 0):
         raise UserError(
@@ -31,7 +31,7 @@ def check_config(place, config, tokens, context):
 
 
 def check_uses(place, folder, targets, quantizations):
-    """Refuse what later steps would refuse of a base's layers; its weights are not read.
+    """Refuse layers that later steps cannot use; the weights are not read.
 
     Args:
         folder: with config.json.

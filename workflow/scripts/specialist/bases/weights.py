@@ -44,7 +44,7 @@ def find_weights(place, folder):
                 paths.append(path)
         except (SafetensorError, OSError) as error:
             raise UserError(
-                f"{place}: {path}: damaged or cut off ({error}); fetch it anew"
+                f"{place}: {path}: damaged or cut off ({error}); fetch it again"
             ) from None
     return paths
 
@@ -56,7 +56,7 @@ def _shards(place, index):
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{place}: {index}: expected weight_map with the file of each tensor "
-            f"({type(error).__name__}: {error}); fetch it anew"
+            f"({type(error).__name__}: {error}); fetch it again"
         ) from None
     if strange := [name for name in names if not str(name).endswith(".safetensors")]:
         raise UserError(
@@ -66,7 +66,7 @@ def _shards(place, index):
 
 
 def check_weights(place, config, weights):
-    """Check that the weights are those of the model that config.json describes, and numbers.
+    """Check that the weights match config.json and are finite numbers.
 
     Every weight is read once, a part of a tensor at a time.
 
@@ -87,11 +87,11 @@ def check_weights(place, config, weights):
             if name in found:
                 raise UserError(
                     f"{place}: {name}: found in {path.name} and in {found[name][0].name}, expected "
-                    "it once; fetch the shards anew"
+                    "it once; fetch the shards again"
                 )
             found[name] = path, entry
     network = empty_network(config)
-    # named_parameters leaves out what is tied to another.
+    # named_parameters leaves out tied parameters.
     for name, parameter in network.named_parameters():
         path, entry = found.get(name, (None, {"shape": None}))
         if entry["shape"] != list(parameter.shape):
@@ -135,7 +135,7 @@ def _not_finite(path, entry):
 
 
 def join(shards, target):
-    """Write several safetensors as one, as they are: nothing is read into memory whole.
+    """Join several safetensors into one, unchanged, with bounded memory.
 
     Args:
         shards: paths of files that share no tensor.

@@ -12,7 +12,7 @@ from specialist.config.settings.run import NAMED
 from specialist.config.settings.systems import UNQUANTIZED
 from specialist.core.errors import UserError
 
-# The experiments that are no sweeps.
+# The experiments that are not sweeps.
 QUANTIZATION, STACK, RETRIEVAL, SCALE = "quantization", "stack", "retrieval", "scale"
 PRETRAINING, BENCHMARK = "pretraining", "benchmark"
 # What the stack is made of: argument of a cell -> {label: value}.
@@ -34,7 +34,7 @@ def lay_out(config):
         (a configuration with a dataset, bases, adapters, an index and systems for all cells
         added; {experiment: list of cells}). A cell is a dict of "cell" (its value, as text),
         "seed", "base", "adapter" (None for a base alone) and "system"; that of the experiment
-        "retrieval" stands for all ways to search, and has "index" in place of the last three;
+        "retrieval" stands for all ways to search, and has "index" instead of the last three;
         one of "scale" stands for all types, and has "shape". One of "pretraining" or "benchmark"
         has "base" alone, and the latter is named by its benchmark.
         Without `papers`, or where the headline has no adapter of a base from scratch, there are

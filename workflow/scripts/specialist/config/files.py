@@ -32,11 +32,11 @@ def read(source):
     try:
         text = source.read() if opened else Path(source).read_text("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
+        raise UserError(f"{path}: this file does not exist") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from None
+        raise UserError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
     if len(text) > LARGEST:
         raise UserError(f"{path}: found {len(text)} characters, expected at most {LARGEST}")
     found = _json(path, text)
@@ -83,9 +83,11 @@ def _yaml(path, text):
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         tabs = "; indent by spaces" if "\t" in text else ""
-        raise UserError(f"{path}:{mark.line + 1}: is no YAML: {error.problem}{tabs}") from None
+        raise UserError(
+            f"{path}:{mark.line + 1}: this is not YAML: {error.problem}{tabs}"
+        ) from None
     except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids, a date as 99-99
-        raise UserError(f"{path}: is no YAML: {error}") from None
+        raise UserError(f"{path}: this is not YAML: {error}") from None
 
 
 def _loader():
@@ -124,7 +126,7 @@ def _mistakes(root, aliased):
         try:
             size = _size(root, {}, set())
         except _EndlessError as error:
-            yield error.args[0], "an alias stands within its own value; write the value out"
+            yield error.args[0], "an alias refers to itself; write out the value"
             return
         if size > MOST:
             yield 1, f"its aliases expand to more than {MOST} values; write the values out"

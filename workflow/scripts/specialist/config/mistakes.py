@@ -5,7 +5,7 @@ import json
 from specialist.config.schema import part_at, schema
 from specialist.core.schema_errors import describe, near
 
-# Errors after which the value is right for the checks that follow, or there is none.
+# Errors that leave a valid value, or none, for the following checks.
 KEPT = {"missing", "unique", "too_short"}
 
 
@@ -26,7 +26,7 @@ def explain(error, above=()):
         found.setdefault(place, []).append((item, part))
     mistakes, wrong = set(), []
     for place, items in found.items():
-        # A list with a wrong item is no wrong list, whatever else might stand in its place.
+        # Report the wrong item of a list, not the list itself.
         if any(other[: len(place)] == place and other != place for other in found):
             continue
         for item, part in items:

@@ -1,4 +1,4 @@
-"""What a rule hands to its step: the settings that the step computes with, and no others."""
+"""The settings that a rule passes to its step: exactly those that the step uses."""
 
 
 def resolver(config):

@@ -1,4 +1,4 @@
-"""The texts in a folder of the user's: found in nested folders, and nothing else is read."""
+"""The texts in a user's folder, nested folders included. Anything else is refused."""
 
 import os
 import stat
@@ -25,7 +25,7 @@ def texts(folder, suffixes):
     folder, found = Path(folder), []
     dataset = folder.parent.resolve()
     _check_link(folder, dataset)
-    # Each folder is listed sorted, so that the same mistake is always the first one.
+    # Sort each folder: the first mistake is then the same in every run.
     for root, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in folders:
@@ -64,16 +64,16 @@ def _checked(path, suffixes, dataset):
         raise UserError(f"{path}: {error.strerror}; remove it or make it readable") from None
     _check_link(path, dataset)
     if not stat.S_ISREG(mode):
-        raise UserError(f"{path}: this is no file but {_kind(mode)}; remove it")
+        raise UserError(f"{path}: found {_kind(mode)}, expected a file; remove it")
     return path
 
 
 def _check_link(path, dataset):
-    """Raise a UserError if a link leads to what the user did not put into the dataset."""
+    """Raise a UserError if a link leads out of the dataset."""
     if path.is_symlink() and not path.resolve().is_relative_to(dataset):
         raise UserError(
-            f"{path}: this link leads out of the dataset, to {path.resolve()}; copy here what it "
-            "names"
+            f"{path}: this link leads out of the dataset, to {path.resolve()}; copy that file "
+            "here instead"
         )
 
 
@@ -83,7 +83,7 @@ def _kind(mode):
 
 
 def _check_name(path):
-    """Raise a UserError if a name cannot be that of an input, or stand in a JSON file."""
+    """Raise a UserError if a name cannot be an input's name or cannot be written to JSON."""
     if set("{}").intersection(path.name):
         raise UserError(
             f"{path}: the name holds a brace, which Snakemake reads as a wildcard; rename it"

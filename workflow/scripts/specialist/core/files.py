@@ -15,7 +15,7 @@ def sha256(path):
 
 
 def flush(path):
-    """Have the content of a file or folder on the disk, so that it outlives a crash."""
+    """Flush a file or folder to the disk, so it survives a crash."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -37,7 +37,7 @@ def copy(source, target):
 
 
 def write_whole(path, text):
-    """Write a text file that is there whole, and on the disk, or not at all.
+    """Write a text file completely and to the disk, or not at all.
 
     The text is written to `unfinished(path)` first.
     """

@@ -1,4 +1,4 @@
-"""Gates between stages: a figure that must stay within its limit, or the run stops there."""
+"""Gates between stages: the run stops if a figure exceeds its limit."""
 
 from specialist.core.errors import UserError
 

@@ -1,4 +1,4 @@
-"""What a step was run on."""
+"""The software and hardware of a step."""
 
 import contextlib
 import functools
@@ -30,7 +30,7 @@ TRACKED_PACKAGES = [
 
 
 def machine():
-    """What runs the steps: versions of Python and of the packages that matter, and hardware."""
+    """Versions of Python and of the relevant packages, and the hardware."""
     versions = {}
     for name in TRACKED_PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -44,7 +44,7 @@ def machine():
 
 @functools.cache
 def identity():
-    """What tells this machine's speed from another's: processor, cpus, system and gpus.
+    """The hardware that determines speed: processor, cpus, system and gpus.
 
     Memory is left out: what a system reports of it changes a little from start to start.
     """
@@ -55,7 +55,7 @@ def identity():
 
 @functools.cache
 def has_bf16():
-    """Whether `precision: auto` computes in bf16 here; told without importing torch."""
+    """Whether `precision: auto` computes in bf16 here, found without importing torch."""
     from specialist.core.precision import FEATURES
 
     if capability := gpus("compute_cap"):
@@ -85,7 +85,7 @@ def describe():
 
 
 def gpus(key):
-    """What nvidia-smi tells of each GPU, as text; empty without it."""
+    """nvidia-smi's text about each GPU; empty without nvidia-smi."""
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", f"--query-gpu={key}", "--format=csv,noheader,nounits"]

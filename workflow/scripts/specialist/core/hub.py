@@ -34,7 +34,7 @@ def download(place, name, revision, patterns):
     except (OSError, ValueError) as error:
         raise UserError(
             f"{place}: {name}, revision {revision}, is not in the hub's cache and cannot be "
-            f"downloaded ({error}); check the name and the revision, that HF_HUB_OFFLINE is unset "
-            "for the download, and for a model behind terms of use that they are accepted and "
-            "`hf auth login` was done"
+            f"downloaded ({error}); check the name and the revision, and unset HF_HUB_OFFLINE for "
+            "the download. If the model has terms of use, accept them on the hub and run "
+            "`hf auth login`"
         ) from error

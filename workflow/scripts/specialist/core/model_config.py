@@ -1,4 +1,4 @@
-"""A model's config.json: read without trust, before anything is allocated by its numbers."""
+"""A model's config.json, checked before its numbers determine any allocation."""
 
 import json
 import math
@@ -20,7 +20,7 @@ INFINITE = {"time_step_limit"}  # for which published models give infinity
 
 
 def check_sizes(config, place):
-    """Raise UserError if a config.json is no object, or a size in it cannot be one of a model.
+    """Raise UserError if a config.json is not an object, or has an impossible size.
 
     Args:
         config: what the file holds.

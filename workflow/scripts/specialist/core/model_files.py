@@ -1,4 +1,4 @@
-"""Names of the files of a model in the form of Transformers."""
+"""Names of the files of a model in the Transformers format."""
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 TEMPLATE, OTHER_TEMPLATES = "chat_template.jinja", "additional_chat_templates/*.jinja"

@@ -5,7 +5,7 @@ FEATURES = ("avx512_bf16", "amx_bf16")
 
 
 def computes_bf16(precision):
-    """True if matrix products are to be done in bf16.
+    """True if matrix products should use bf16.
 
     Args:
         precision: "bf16", "fp32", or "auto": bf16 on a GPU that has it, and on a processor with

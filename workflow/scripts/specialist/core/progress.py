@@ -1,4 +1,4 @@
-"""Progress of long stages: one line now and then, in the terminal and in the log."""
+"""Progress of long stages: occasional lines in the terminal and the log."""
 
 import time
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from specialist.core.errors import UserError
 
-# Characters for private use, which stand for a message's content while a template runs.
+# Private-use characters as placeholders for a message's content while a template runs.
 MARK = 0xF0000
 
 
@@ -36,7 +36,7 @@ def system_message(template, tools):
 
 
 class Chat:
-    """Writes conversations as token ids, for training and for the agent alike.
+    """Encodes conversations as token ids, in the same way for training and agent.
 
     What people and tools write never meets the template's text before it is tokenised, and
     is tokenised as plain text: it cannot hold a control token, which would end a turn or
@@ -138,7 +138,7 @@ class Chat:
 
     @functools.cached_property
     def _around(self):
-        """What stands between the prompt and the assistant's text, and what ends its turn."""
+        """The texts before and after the assistant's text in its turn."""
         marked = _mark([{"role": role, "content": "a"} for role in ("user", "assistant", "user")])
         prompt, text = self._text(marked[:1], True), self._text(marked, False)
         lead, _, rest = text.removeprefix(prompt).partition(marked[1]["content"])
@@ -166,7 +166,7 @@ class Chat:
         return text
 
     def _parts(self, text, messages):
-        """Cut a rendered text into control tokens and what stands between them.
+        """Cut a rendered text into control tokens and the texts between them.
 
         Yields:
             (id, None, None) for a control token; (None, text, begins) for text in which contents
@@ -193,12 +193,12 @@ def _carries_loss(message):
 
 
 def _body(content):
-    """What a mark stands for: a message but for the blanks around it, which templates trim."""
+    """The message of a mark, without surrounding blanks, which templates trim."""
     return content.strip() or content
 
 
 def _mark(messages):
-    """Messages with a mark in the place of each content."""
+    """Messages with a mark instead of each content."""
     return [
         {**turn, "content": turn["content"].replace(_body(turn["content"]), chr(MARK + i), 1)}
         if turn["content"]

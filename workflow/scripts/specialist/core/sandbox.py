@@ -1,4 +1,4 @@
-"""Jinja templates that others wrote: what they may do, and how much of it.
+"""A sandbox for Jinja templates from elsewhere, with limits on time and memory.
 
 Jinja's own sandbox keeps them from Python's internals and from ranges of more than 99,999 numbers;
 nested loops and recursive macros still run for ever there.
@@ -15,7 +15,7 @@ SIZE = 10_000_000  # characters, or bits of a number, that one multiplication ma
 
 
 class LimitError(UserError):
-    """A template needs more time or memory than a prompt can be worth."""
+    """A template exceeds the limits on time or memory."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -93,7 +93,7 @@ def _size(operator, left, right):
 
 
 def _guarded(name, function, argument):
-    """Call a function of Jinja; what a template may raise is up to its author."""
+    """Call a function of Jinja; a template may raise anything."""
     try:
         return function(argument)
     except LimitError as error:

@@ -1,4 +1,4 @@
-"""What a JSON schema allows, and what a value has against it, in words for users."""
+"""A JSON schema and the errors of a value, in words for users."""
 
 import difflib
 import json

@@ -1,4 +1,4 @@
-"""Room beside a file that is being made."""
+"""Scratch space beside a file while it is written."""
 
 import contextlib
 import shutil
@@ -8,7 +8,7 @@ SUFFIX = ".scratch"
 
 @contextlib.contextmanager
 def scratch(made):
-    """A folder to work in beside a file; it is removed at the end.
+    """A scratch folder beside a file; it is removed at the end.
 
     Its name is always the same. So the next job that makes the file, or the next run, finds and
     removes what a killed job left there.

@@ -19,7 +19,7 @@ def read_rows(path):
 
 
 def write_rows(path, rows):
-    """Write dicts as JSONL; the bytes depend on nothing but the rows."""
+    """Write dicts as JSONL; the bytes depend only on the rows."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         for row in rows:

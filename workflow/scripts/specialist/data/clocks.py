@@ -1,4 +1,4 @@
-"""Values of a database that differ from run to run: those of a clock, or of random().
+"""Values of a database that differ from run to run, from a clock or random().
 
 The script runs a second time in a world that is a day ahead, and the rows are compared.
 """
@@ -34,7 +34,7 @@ class NextDay(Database):
 
             return function
 
-        # How many arguments stand before the time, without which it is now.
+        # Number of arguments before the time argument; without it, the time is now.
         for name, first in {
             **dict.fromkeys(("date", "time", "datetime", "julianday"), 0),
             "unixepoch": 0,
@@ -71,7 +71,7 @@ def moving_defaults(database, table):
 
 
 def moving(one, other):
-    """Columns that hold other values in two runs of the same: {table: names}.
+    """Columns whose values differ between two runs: {table: names}.
 
     Args:
         one, other: {table: {"removed": [rows], "added": [rows]}} of each run.

@@ -112,7 +112,7 @@ class Conversations:
         return self._led(row, turns, place)
 
     def _led(self, row, turns, place):
-        """Turns behind the row's own system message, if it has one."""
+        """Turns after the row's own system message, if it has one."""
         if is_empty(row.get("system")):
             return turns
         if turns and turns[0].role == "system":
@@ -186,7 +186,7 @@ class Conversations:
                 self._mistakes.note(f"the key {key} is not used")
 
     def _unknown(self, row, place):
-        """Say once for a file and its columns that they are of no known form."""
+        """Report once per file that its columns have no known form."""
         shown = (re.sub(r"(:\d+|, row \d+)$", "", place), *row)
         if shown in self._shown:
             return

@@ -129,7 +129,7 @@ def pieces(blocks, size):
 
 
 def _paragraphs(blocks):
-    """Paragraphs with the empty line behind them, cut where one is too long."""
+    """Paragraphs with their empty lines; a long one is cut."""
     rest = ""
     for block in blocks:
         *whole, rest = (rest + block).split("\n\n")
@@ -155,7 +155,7 @@ def _bounded(text):
 
 
 def _line_end(data):
-    """Where to cut bytes of UTF-8: behind the last newline or blank, or before a character."""
+    """Position to cut bytes of UTF-8: after the last newline or blank, or before a character."""
     if end := data.rfind(b"\n") + 1 or data.rfind(b" ") + 1:
         return end
     start = len(data) - 1
@@ -165,7 +165,7 @@ def _line_end(data):
 
 
 def plain(document):
-    """The words of a document: its text, or what its turns say."""
+    """The words of a document: its text, or the contents of its turns."""
     if "text" in document:
         return document["text"]
     return "\n".join(turn["content"] for turn in document["messages"])

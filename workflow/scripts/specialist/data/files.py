@@ -41,7 +41,7 @@ def read_text(path, mistakes):
 
 
 def is_file(path, mistakes):
-    """Whether a path is a file, which a FIFO is not: reading it would wait for ever."""
+    """Whether a path is a file. Reading a FIFO would wait forever."""
     if not path.is_file():
         found = "a folder" if path.is_dir() else "something else" if path.exists() else "nothing"
         mistakes.add(path, text=f"found {found}, expected a file")

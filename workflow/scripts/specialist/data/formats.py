@@ -1,4 +1,4 @@
-"""Checks of rows: every mistake by its place, several at once."""
+"""Checks of rows: lists all mistakes with their places."""
 
 import json
 import re
@@ -21,7 +21,7 @@ class Mistakes:
         self.found, self.notes = [], Counter()
 
     def note(self, text, count=1):
-        """Count something that a person should hear of once, with its number."""
+        """Count something to report once, with its number."""
         self.notes[text] += count
 
     def add(self, place, *path, text):
@@ -30,7 +30,7 @@ class Mistakes:
         Args:
             place: the file, with the line or row if it has any.
             path: keys and indices that lead to the value inside of it.
-            text: what was found, what was expected, and how to mend it.
+            text: what was found, what was expected, and how to fix it.
         """
         field = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
         line = f"{place}{', ' if field else ''}{field.lstrip('.')}: {text}"
@@ -40,7 +40,7 @@ class Mistakes:
             self.stop()
 
     def stop(self):
-        """Raise what was found, if anything was."""
+        """Raise the mistakes, if there are any."""
         if self.found:
             head = f"the data has {len(self.found)} mistake{'s' * (len(self.found) > 1)}"
             if len(self.found) >= LIMIT:
@@ -61,7 +61,7 @@ def clean(text):
 
 
 def check_text(value, mistakes, place, *path):
-    """The clean text of a value, or None if it is no text that a tokenizer can take."""
+    """The clean text of a value, or None if a tokenizer cannot encode it."""
     if not isinstance(value, str):
         found = "nothing" if value is None else json.dumps(value, default=str)[:80]
         mistakes.add(place, *path, text=f"found {found}, expected text; write it or remove the row")

@@ -1,4 +1,4 @@
-"""Splits rows into two files as they come, by a hash of each; memory holds 16 bytes of each."""
+"""Splits a stream of rows into two files by a hash; memory holds 16 bytes per row."""
 
 import contextlib
 import hashlib
@@ -50,7 +50,7 @@ def write_split(found, halves, *, share, seed, mistakes, where, size=lambda row:
         mistakes.stop()
         if len(seen) < 2:
             count = f"found {len(seen)} different row{'s' * (len(seen) != 1)} with text"
-            mistakes.add(where, text=f"{count}, expected two at least; add data")
+            mistakes.add(where, text=f"{count}, expected at least two; add data")
             mistakes.stop()
         counts = [len(side) for side in ranks]
         for empty, choose in ((1, min), (0, max)):

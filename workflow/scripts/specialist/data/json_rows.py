@@ -41,7 +41,7 @@ def _object(pairs):
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {json.dumps(twice)} stands twice in an object")
+        raise ValueError(f"the key {json.dumps(twice)} is given twice in an object")
     return found
 
 

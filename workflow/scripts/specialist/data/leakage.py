@@ -1,4 +1,4 @@
-"""Audit of leakage: what held-out tasks have in common with the training data."""
+"""Audit of leakage: text that held-out tasks share with the training data."""
 
 import re
 from itertools import filterfalse

@@ -55,7 +55,7 @@ ANSWERS = re.compile(rf"^{ANSWER}", re.MULTILINE)
 
 @dataclass
 class Turn:
-    """A message, and where it stands in its row: paths of keys and numbers."""
+    """A message, and its place in the row: paths of keys and numbers."""
 
     role_path: tuple
     role: str
@@ -75,7 +75,7 @@ def refusal(key, refused):
 
 
 def is_empty(value):
-    """Whether a value is as good as a missing key."""
+    """Whether a value counts as a missing key."""
     return value is None or value == "" or value == [] or value == {}
 
 
@@ -128,7 +128,7 @@ def _turn(message, mistakes, place, *path):
             if turn.role != "assistant":
                 raise ValueError("found a call, expected one in turns of the assistant alone")
     except ValueError as error:
-        mistakes.add(place, *path, asked[0] if asked else said, text=f"{error}; mend the call")
+        mistakes.add(place, *path, asked[0] if asked else said, text=f"{error}; fix the call")
     if turn.calls and turn.content is not None:  # it is the thought
         turn.content = check_text(turn.content, mistakes, place, *path, said)
         if turn.content and LABEL.search(turn.content.removeprefix(THOUGHT)):
@@ -139,7 +139,7 @@ def _turn(message, mistakes, place, *path):
 
 
 def _read_keys(message, turn, read, mistakes, place, path):
-    """Honour, refuse or count the keys of a message beside its role and content."""
+    """Read, refuse or count the keys of a message other than role and content."""
     for key, value in message.items():
         if key in read or key in OF_CALLS or is_empty(value):
             continue
@@ -181,7 +181,7 @@ def _text(content, mistakes, place, *path):
 
 
 def _with_results(turns, mistakes, place):
-    """Turns with the calls as text; the result of each of several calls follows on it."""
+    """Turns with the calls as text; each of several calls is followed by its result."""
     found, waiting = [], deque(turns)
     while waiting:
         turn = waiting.popleft()
@@ -205,7 +205,7 @@ def _with_results(turns, mistakes, place):
             try:
                 text = write_call(call, turn.content or "" if number == 0 else "")
             except ValueError as error:
-                return mistakes.add(place, *turn.path, text=f"{error}; mend the call")
+                return mistakes.add(place, *turn.path, text=f"{error}; fix the call")
             made = "tool calls to Action:"
             found.append(replace(turn, content=text, calls=[], converted=made))
             if results:

@@ -58,7 +58,7 @@ class Signatures:
         return groups
 
     def _join(self, groups, band, documents, threshold):
-        """Join the groups of documents that have a band's key in common and are similar.
+        """Join the groups of similar documents that share a band's key.
 
         Each is compared with the one beside it and with the first of its key; those unlike the
         first are compared with the first among them, and so on. So a key that many documents
@@ -140,7 +140,7 @@ class Signatures:
     def _rows(file, numbers):
         import numpy as np
 
-        # A document that others are compared with stands in many pairs.
+        # A document to compare with others occurs in many pairs.
         different, places = np.unique(numbers, return_inverse=True)
         places_in_file = (different * VALUES).tolist()
         found = [os.pread(file.fileno(), VALUES, place) for place in places_in_file]
@@ -150,7 +150,7 @@ class Signatures:
 def shingles(text):
     """Runs of five words of a text, in small letters; the whole text if it has fewer words.
 
-    A text without blanks, as Chinese has none, is cut into characters in place of words.
+    A text without blanks, as Chinese has none, is cut into characters instead of words.
     """
     words = text.lower().split()
     if len(text) > 20 * len(words):

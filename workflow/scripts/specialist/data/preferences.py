@@ -1,4 +1,4 @@
-"""Reads rows of preferences: a prompt, and two ways in which the assistant goes on."""
+"""Reads rows of preferences: a prompt, and two continuations of the assistant."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Plays tasks before anything is trained: can each be solved, and not by doing nothing?
+"""Plays tasks before training: each must be solvable, but not by doing nothing.
 
 A solution runs on its own copy of the database, with the tools' guards and the limits of the
 agent. What a search brings is not known here.
@@ -22,7 +22,7 @@ SHOWN = 5  # differences of one task in the message
 
 
 class Stage:
-    """What tasks are played on.
+    """The environment of the played tasks.
 
     Args:
         database: the database that every task starts from.
@@ -103,7 +103,7 @@ def rehearse(task, stage, mistakes, place):
     for number, (path, text) in enumerate(differences(task, changes, answer)):
         if number < SHOWN:
             hint = refused[0] if refused and path[0] == "database" else ""
-            text += f" after the solution{hint}; mend `expect` or `solution`"
+            text += f" after the solution{hint}; fix `expect` or `solution`"
             mistakes.add(place, "expect", *path, text=text)
 
 
@@ -117,11 +117,11 @@ def _check_expectation(task, mistakes, place):
     if failure({**task, "kb": []}, idle) is not None:
         return
     if facts:
-        text = "all of it stands in the message already, so that repeating it solves the task"
+        text = "the message already contains all of it, so repeating the message solves the task"
         text += "; add a fact that the agent has to find, or rows of the database"
         mistakes.add(place, "expect", "answer", text=text)
     else:
-        text = "found no change of the database and no fact, so that any answer solves the task"
+        text = "found no change of the database and no fact, so any answer solves the task"
         mistakes.add(place, "expect", text=f"{text}; add `answer` or `database`")
 
 
@@ -253,7 +253,7 @@ def _check_possible(task, stage, mistakes, place):
             found = changes({table: stage.before[table]}, {table: dump(copy)[table]})
             found = {table: {"added": found.get(table, {}).get("added", [])}}
             for path, text in differences({"expect": wanted}, found, None):
-                text += " when the table holds the row; mend it"
+                text += " when the table holds the row; fix it"
                 mistakes.add(place, "expect", *path, text=text)
 
 

@@ -1,4 +1,4 @@
-"""A sample of a corpus that is small enough to train a tokenizer on."""
+"""A sample of a corpus, small enough to train a tokenizer."""
 
 import hashlib
 
@@ -36,7 +36,7 @@ def _rank(line):
 
 
 def _word_bytes(path):
-    """Bytes of the distinct words of a file; it stops where they are too many."""
+    """Bytes of the distinct words of a file; it stops above a limit."""
     words, size = set(), 0
     for row in read_rows(path):
         texts = [row["text"]] if "text" in row else [turn["content"] for turn in row["messages"]]

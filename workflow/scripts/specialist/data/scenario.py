@@ -1,4 +1,4 @@
-"""What a spec (resources/datasets/*) is made of, and scenarios drawn from it.
+"""The files of a spec (resources/datasets/*), and scenarios drawn from it.
 
 A scenario is one customer, one case (an order, say) and one revision of the handbook.
 """
@@ -197,7 +197,7 @@ class Scenario:
         return self.say("note", percent=self.between(80, 100))
 
     def words(self, count):
-        """Words and numbers of the entities, which nothing but copying foretells.
+        """Words and numbers of the entities; a model can only copy them.
 
         They stand against the order of the entities, so that no two make up a pattern's
         value by chance, which might be one that only tasks may use.

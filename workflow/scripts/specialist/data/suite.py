@@ -27,7 +27,7 @@ def read_tasks(path, mistakes):
             mistakes.add(place, "id", text=f"{task['id']} is the id of {other} too; rename it")
         found.append((place, task))
     if not found and not mistakes.found:
-        mistakes.add(path, text="there are no tasks; write one JSON object on each line")
+        mistakes.add(path, text="found no tasks, expected one JSON object on each line; add tasks")
     return found
 
 

@@ -12,7 +12,7 @@ MOST_VALUES = 100_000  # in the file when its aliases are written out
 def read_yaml(path, mistakes):
     """The value of a YAML file, which JSON can hold.
 
-    Refused are keys that stand twice, keys and values that YAML reads as other than JSON's
+    It refuses duplicate keys, keys and values that YAML reads as other than JSON's
     types, and aliases that refer to themselves or that make the file too large.
 
     Returns:

@@ -112,7 +112,7 @@ def _check_parameters(parameters, session_keys, mistakes, place, text_at):
         jsonschema.Draft202012Validator.check_schema(parameters)
     except jsonschema.SchemaError as error:
         where = ("parameters", *error.absolute_path)
-        mistakes.add(place, *where, text=f"this is no JSON schema: {error.message}")
+        mistakes.add(place, *where, text=f"this is not a JSON schema: {error.message}")
         return False
     if reference := re.search(r'"(\$\w*[rR]ef)": ', json.dumps(parameters)):
         text = f"found {reference[1]}, expected a schema without references; write it out"
@@ -138,7 +138,7 @@ def _check_patterns(part, mistakes, place, *path):
             try:
                 re.compile(value)
             except (re.error, RecursionError, OverflowError) as error:
-                text = f"found {value!r}, expected a regular expression ({error}); mend it"
+                text = f"found {value!r}, expected a regular expression ({error}); fix it"
                 mistakes.add(place, *path, key, text=text)
                 right = False
         elif isinstance(value, (dict, list)):
@@ -243,7 +243,7 @@ def _bound_names(database, sql, allowed, mistakes, place, *path):
         does = "read and change rows" if allowed is WRITING else "only read"
         forbidden = refused or "authoriz" in str(error)
         why = f"it must {does}" if forbidden else f"SQLite says: {error}"
-        mistakes.add(place, *path, text=f"found {sql!r}: {why}; mend the statement")
+        mistakes.add(place, *path, text=f"found {sql!r}: {why}; fix the statement")
     finally:
         database.protect()
     return list(names)

@@ -146,7 +146,7 @@ def _call(item):
         try:
             arguments = parse_json(arguments) if arguments.strip() else {}
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"the arguments of a call are no JSON: {error}") from None
+            raise ValueError(f"the arguments of a call are not JSON: {error}") from None
     if not isinstance(call["name"], str) or not isinstance(arguments, dict):
         found = json.dumps(call, default=str)[:80]
         raise ValueError(f"the action is not a call: found {found}, {form}")

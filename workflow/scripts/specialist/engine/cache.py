@@ -1,13 +1,13 @@
-"""A cache of what steps made, found by what they were made from.
+"""A cache of step outputs, by what they were made from.
 
-The key is a hash of all that decides a step's outputs: the digest of its code, its parameters,
-and the names and contents of its inputs. Threads, times and folders are no part of it. So an
-output that was made once is taken from here when it is wanted again: after a dataset, a seed or
-an adapter was switched away and back, when results/ was deleted, from another checkout, or when
-an upstream step ran again and made the same bytes.
+The key is a hash of what determines a step's outputs: the digest of its code, its parameters,
+and the names and contents of its inputs. Threads, times and folders are not in the key. An output
+that was made once is restored when it is needed again: after switching a dataset, a seed or an
+adapter away and back, after deleting results/, in another checkout, or when an upstream step ran
+again and wrote the same bytes.
 
-An entry that is damaged, or that is none of this cache, is named, dropped and never used. No
-method fails because of what lies in the folder, or because the folder cannot be written.
+A damaged or foreign entry is reported, removed and never used. No method fails because of the
+contents of the folder, or because the folder cannot be written.
 """
 
 import contextlib
@@ -114,7 +114,7 @@ class Cache:
                 raise Damaged(f"{entry / str(number)} is missing")
             link(entry / str(number), path)
             if sha256(path) != manifest["sha256"][number]:
-                raise Damaged(f"{Path(path).name} is not what was stored")
+                raise Damaged(f"{Path(path).name} has changed in the cache")
             os.utime(path)  # newer than the inputs, as if it had just been made
         with contextlib.suppress(OSError):  # the cache may only be read
             os.utime(entry / MANIFEST)
@@ -123,7 +123,7 @@ class Cache:
     def _drop(self, key, problem):
         """Remove an entry that is none, and say so."""
         entry = self._entry(key)
-        print(f"cache: {entry} is damaged ({problem}); it is dropped")
+        print(f"cache: {entry} is damaged ({problem}); it is removed")
         remove(entry)
         self.index.drop(key)
 
@@ -147,14 +147,14 @@ class Cache:
             self._store(key, outputs, provenance)
             self.prune(self.limit)
         except (OSError, ValueError) as error:
-            print(f"cache: nothing is kept in {self.folder}: {error}")
+            print(f"cache: could not store in {self.folder}: {error}")
 
     def _store(self, key, outputs, provenance):
         entry, waiting = self._entry(key), self.folder / UNFINISHED
         manifest = {"sha256": list(outputs.values()), "provenance": provenance}
         text = json.dumps(manifest, default=str)
         if wrong := problem(json.loads(text)):
-            raise ValueError(f"this is no record: {wrong}")
+            raise ValueError(f"this is not a record: {wrong}")
         for folder in (entry.parent, waiting):
             folder.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=waiting))
@@ -175,7 +175,7 @@ class Cache:
             shutil.rmtree(made, ignore_errors=True)
 
     def replace(self, key, outputs, provenance):
-        """Like `store`, in place of what is kept; says so if that was damaged or differs."""
+        """Like `store`, instead of what is kept; says so if that was damaged or differs."""
         known = self.lookup(key)
         if known and len(known["sha256"]) == len(outputs):
             entry, old = self._entry(key), dict(zip(outputs, known["sha256"], strict=True))
@@ -185,7 +185,7 @@ class Cache:
             if other := [path for path in outputs if outputs[path] != old[path]]:
                 threads = [made.get("threads") for made in (known["provenance"], provenance)]
                 print(
-                    f"cache: other bytes than when it was last computed from the same inputs, "
+                    f"cache: the bytes differ from the last run with the same inputs, "
                     f"parameters and code, with {threads[0]} threads then and {threads[1]} now: "
                     f"{', '.join(other)}"
                 )
@@ -242,7 +242,7 @@ class Cache:
                 elif manifest := read(entry):
                     yield row(entry, entry.name, manifest)
             except Damaged as error:
-                print(f"cache: {entry} is damaged ({error}); it is dropped")
+                print(f"cache: {entry} is damaged ({error}); it is removed")
                 remove(entry)
             except OSError:  # pruned by another run
                 continue

@@ -34,7 +34,7 @@ def read(entry):
     except OSError:
         return None
     except (ValueError, RecursionError):
-        raise Damaged(f"{MANIFEST} is no JSON") from None
+        raise Damaged(f"{MANIFEST} is not JSON") from None
     if wrong := problem(manifest):
         raise Damaged(f"{MANIFEST}: {wrong}")
     return manifest
@@ -98,7 +98,7 @@ def link(source, target):
     """Share a file that a step made between two places, or copy it where that cannot be.
 
     Nothing writes into a file of results/ in place: Snakemake removes outputs before a step
-    makes them anew. What somebody edits by hand is found out by its hash. Files of the user never
+    makes them again. What somebody edits by hand is found out by its hash. Files of the user never
     come here, as a step makes files of its own (core/files.py: copy).
     """
     target = Path(target)

@@ -48,7 +48,7 @@ class Index:
         self._do(lambda database: database.execute(change, (time.time(), key)))
 
     def drop(self, *keys):
-        """Note that entries are no more."""
+        """Note that entries were removed."""
         self._do(lambda database: database.executemany(DELETE, [(key,) for key in keys]))
 
     def size(self):
@@ -61,19 +61,19 @@ class Index:
         return self._ask("SELECT key, size FROM entries ORDER BY used LIMIT ?", number)
 
     def of_script(self, script, number=3):
-        """Keys of the entries of a script, the one used last first."""
+        """Keys of the entries of a script, most recently used first."""
         query = "SELECT key FROM entries WHERE script = ? ORDER BY used DESC LIMIT ?"
         return [key for (key,) in self._ask(query, script, number)]
 
     def rows(self):
-        """All rows, in the order of COLUMNS, the one not used for longest first."""
+        """All rows, in the order of COLUMNS, least recently used first."""
         return self._ask("SELECT * FROM entries ORDER BY used")
 
     def _ask(self, query, *values):
         return self._do(lambda database: database.execute(query, values).fetchall()) or []
 
     def _do(self, work):
-        """What a function returns of a connection to the whole index; None if that failed.
+        """The result of a function on a connection to the whole index; None if it failed.
 
         After a failure the index may lack something, so it is completed at its next use.
         """
@@ -86,7 +86,7 @@ class Index:
             return None
 
     def _open(self):
-        """A connection to the index, which is made if it has to be."""
+        """A connection to the index, which is created if needed."""
         if self.path.is_dir():
             shutil.rmtree(self.path)
         try:
@@ -111,7 +111,7 @@ class Index:
             raise
 
     def _complete(self, database):
-        """Make the index say what is on the disk.
+        """Rebuild the index from the disk.
 
         Other processes may note entries meanwhile: the walk, which takes long, locks nobody out.
         """

@@ -1,4 +1,4 @@
-"""What differs between the record of a job and what it would be now, in words for people."""
+"""Differences between the record of a job and the job as it would run now, in words."""
 
 import json
 

@@ -14,7 +14,7 @@ from specialist.core.files import flush
 
 
 class Checkpoints:
-    """The checkpoints of one run, of which the last is kept.
+    """The checkpoints of one run; only the last is kept.
 
     Args:
         folder: of this run alone.
@@ -29,7 +29,7 @@ class Checkpoints:
         return time.monotonic() - self._latest >= self.seconds
 
     def last(self):
-        """Path of the last whole checkpoint, which is told, or None."""
+        """Path of the last complete checkpoint, which is also printed, or None."""
         steps = [int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()]
         if not steps:
             return None
@@ -70,7 +70,7 @@ def trainer_checkpoints(checkpoints):
 
     class Callback(TrainerCallback):
         def on_log(self, args, state, control, logs=None, **kwargs):
-            # Only here, because the loss summed since it was logged is not in a checkpoint.
+            # Only here: a checkpoint does not contain the loss summed since the last log line.
             control.should_save = "loss" in (logs or {}) and checkpoints.due()
 
         def on_save(self, args, state, control, **kwargs):

@@ -1,4 +1,4 @@
-"""What a job writes to the terminal and to its log, and how long its imports take."""
+"""Output of a job to the terminal and its log, and the time of its imports."""
 
 import builtins
 import contextlib
@@ -45,7 +45,7 @@ class Tee:
         self.terminal, self.log = terminal, log
 
     def write(self, text):
-        # Names of files may hold bytes that are no text.
+        # Names of files may contain bytes that are not text.
         text = text.encode("utf-8", "backslashreplace").decode()
         self.terminal.write(text)
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ changes: by code that the script imports, at any depth, but by no comment, docst
 or order of functions; and by the pins in envs/ that the rule uses.
 
 The engine runs every step, and most of it does not change what a step computes. So a digest
-holds the engine's version in place of its code; see version.py.
+holds the engine's version instead of its code; see version.py.
 """
 
 import ast
@@ -39,7 +39,7 @@ def parts(script, *envs):
     """What the digest is made from, in named pieces, so that a change can be explained.
 
     Returns:
-        {file: {piece: digest of its code}} of the script and of all that it imports from
+        {file: {piece: digest of its code}} of the script and everything that it imports from
         workflow/scripts/ (a piece is, for example, "function pack"); {file of envs/: {package:
         version}}; and {"engine": {"version": number}}.
     """
@@ -49,7 +49,7 @@ def parts(script, *envs):
 
 
 def sources(*scripts):
-    """Paths below workflow/scripts/ of scripts and of all that they import there, sorted.
+    """Paths below workflow/scripts/ of scripts and everything that they import there, sorted.
 
     Without the engine: what a release runs is no step.
     """
@@ -58,7 +58,7 @@ def sources(*scripts):
 
 @functools.cache
 def _imported(script):
-    """Paths of a script and of all that it imports, at any depth, without the engine."""
+    """Paths of a script and everything that it imports, at any depth, without the engine."""
     start = Path(script)
     found, waiting = set(), [start]
     while waiting:

@@ -1,4 +1,4 @@
-"""A full disk, told as what it is: which one, how much is free, and how much is needed."""
+"""Reports a full disk: which disk, the free space, and the needed space."""
 
 import errno
 import os
@@ -44,12 +44,12 @@ def _cause(error):
 
 
 def _needed(outputs):
-    """How much a step writes, in words: by its last record, or by what it had written."""
+    """Size of a step's outputs, in words: from its last record, or from the part written so far."""
     record = records.beside(outputs[0])
     if record and (sizes := [record.get("bytes", {}).get(path) for path in outputs]):
         known = [size for size in sizes if isinstance(size, int)]
         if known:
-            return f"{_amount(sum(known))}, as the last time"
+            return f"{_amount(sum(known))}, as in the last run"
     written = sum(os.path.getsize(path) for path in outputs if os.path.isfile(path))
     return f"more than the {_amount(written)} that it had written (`make plan` estimates it)"
 

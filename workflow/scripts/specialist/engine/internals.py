@@ -51,7 +51,7 @@ def let_scripts_import(folder):
 
 
 def read_configfiles_by(read):
-    """Make Snakemake read configuration files by a function, in place of YTE, which runs code.
+    """Make Snakemake read configuration files by a function, instead of YTE, which runs code.
 
     profiles/*/config.yaml call this, because Snakemake reads the files of --configfile before the
     Snakefile. The Snakefile calls it too, for its own files and in case there was no profile.
@@ -108,7 +108,7 @@ def lift_job_rate(workflow):
 
 
 def compare_contents(workflow):
-    """Have the run make anew what was made of other contents; see sources.py.
+    """Have the run make again what was made of other contents; see sources.py.
 
     It is done when Snakemake has found the jobs of the run and has not yet told or started any:
     the Snakefile is read before that, and `onstart` comes too late.
@@ -133,7 +133,7 @@ def reason(workflow, job):
 
 
 def explain_with(function):
-    """Have `snakemake --executor explain` call a function in place of running jobs.
+    """Have `snakemake --executor explain` call a function instead of running jobs.
 
     Args:
         function: takes the workflow and a job, in the order in which they would run.
@@ -212,4 +212,4 @@ def _told(rule, log):
     if found := re.search(r"^Error in \S+: (?:(?!^Error in ).)*\Z", text, re.DOTALL | re.MULTILINE):
         return f"{found[0].strip()}\n(log: {path})"
     last = text.strip().splitlines()[-1:]
-    return "\n".join([f"Error in {rule}, whose log is {path}", *last])
+    return "\n".join([f"Error in {rule}; its log is {path}", *last])

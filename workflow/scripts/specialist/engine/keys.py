@@ -1,4 +1,4 @@
-"""What a job is known by: the contents of its inputs, and the key of what it makes."""
+"""The identity of a job: the contents of its inputs, and the key of its outputs."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,8 @@ from specialist.core.hardware import has_bf16, identity
 from specialist.engine import cache
 from specialist.engine.contract import flat
 
-# A rule whose outputs hold times or speeds says so: `resources: measures_speed=1`. No parameter
-# says it, because Snakemake would compare it: then another machine would rerun what is there.
+# A rule with times or speeds in its outputs has `resources: measures_speed=1`. This is not a
+# parameter, because Snakemake compares parameters: another machine would rerun existing outputs.
 MEASURES_SPEED = "measures_speed"
 
 

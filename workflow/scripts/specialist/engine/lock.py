@@ -15,7 +15,7 @@ _held = []  # a file that is closed is no longer locked
 
 
 def hold(path):
-    """Let this run alone work in the current folder, until its process ends.
+    """Lock the current folder for this run until its process ends.
 
     Args:
         path: file to lock; it says who has locked it.
@@ -29,13 +29,13 @@ def hold(path):
     except BlockingIOError:
         file.seek(0)
         raise UserError(
-            f"another run works in {Path.cwd()} ({file.read().strip()}); wait for its end, "
-            "or end it"
+            f"another run works in {Path.cwd()} ({file.read().strip()}); wait until it "
+            "ends, or stop it"
         ) from None
     except OSError as error:
         raise UserError(
-            f"{path} cannot be locked ({error.strerror}); make sure yourself that no other run "
-            "works in this folder, and add --no-hooks"
+            f"{path} cannot be locked ({error.strerror}); make sure that no other run "
+            "works in this folder, then add --no-hooks"
         ) from None
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")

@@ -15,7 +15,7 @@ from specialist.engine.forced import is_forced
 from specialist.engine.keys import cache_key, paths
 
 FATES = COMPUTED, PERHAPS, RESTORED = "computed", "perhaps restored", "restored"
-IN_SHORT = FORCED, NEW, GONE = "forced", "never ran here", "what it made is gone"
+IN_SHORT = FORCED, NEW, GONE = "forced", "never ran here", "its output is missing"
 WIDTH, MOST = 100, 6  # of a line; causes shown of a job
 
 
@@ -162,7 +162,7 @@ def _script(params):
 
 
 def _in_short(reason):
-    # Snakemake makes what a killed run left behind anew, and calls that forced.
+    # Snakemake makes what a killed run left behind again, and calls that forced.
     return "an earlier run of it was broken off" if reason == "Forced execution" else reason
 
 

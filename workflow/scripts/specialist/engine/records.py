@@ -1,4 +1,4 @@
-"""Provenance, as steps wrote it beside what they made: read, named, and asked for its cost.
+"""Reads the provenance records that steps wrote beside their outputs.
 
 A record is the dict of one `*.provenance.json`: rule, wildcards, params, code (by its pieces),
 inputs and outputs ({path: SHA-256}), bytes ({path: size}), packages, hardware, and cost.
@@ -12,7 +12,7 @@ from specialist.core.files import sha256
 
 SUFFIX = ".provenance.json"
 TEXT, MAPPING, NUMBER = str, dict, (int, float)
-# What every record holds, and of which kind it is.
+# The keys of every record, with their types.
 FIELDS = {
     "rule": TEXT, "wildcards": MAPPING, "params": MAPPING, "code": MAPPING, "inputs": MAPPING,
     "outputs": MAPPING, "start_s": NUMBER, "import_s": NUMBER, "compute_s": NUMBER,
@@ -21,7 +21,7 @@ FIELDS = {
 
 
 def problem(record):
-    """What is wrong with a record, in words; None if nothing is."""
+    """The problem with a record, in words, or None."""
     if not isinstance(record, dict):
         return f"found {type(record).__name__}, expected an object"
     for key, kind in FIELDS.items():
@@ -54,7 +54,7 @@ def examine(path):
     except OSError as error:
         return None, error.strerror
     except (ValueError, RecursionError):
-        return None, "is no JSON, or was not written to its end"
+        return None, "is not JSON, or was not written to its end"
     return record, problem(record)
 
 
@@ -83,7 +83,7 @@ def by_output(folder, damaged=None):
 
 
 def name(rule, wildcards, dataset=None):
-    """What a job is called: its rule and wildcards, and its dataset if that is not `dataset`."""
+    """The name of a job: rule, wildcards, and its dataset if that is not `dataset`."""
     others = [value for key, value in wildcards.items() if key != "dataset"]
     where = wildcards.get("dataset", dataset)
     return " ".join([rule, *others] + ([f"({where})"] if where != dataset else []))
@@ -106,7 +106,7 @@ def duration(seconds):
 
 
 def content(path, producer=None):
-    """SHA-256 of a file; what its producer's record says, if the file is untouched since.
+    """SHA-256 of a file; from its producer's record if the file is unchanged.
 
     Args:
         path: a file.

@@ -1,4 +1,4 @@
-"""How large the inputs of a job are, in what decides how long it takes."""
+"""Sizes of a job's inputs, in the unit that determines its time."""
 
 import json
 import os

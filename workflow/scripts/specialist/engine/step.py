@@ -31,9 +31,9 @@ from specialist.engine.keys import cache_key, hashes, paths, signatures
 ENVIRONMENT = {
     # Nothing is compiled here, and bitsandbytes would load torch's compiler with each start: 2 s.
     "TORCHDYNAMO_DISABLE": "1",
-    # Threads sleep at barriers in place of spinning there. A spinning thread takes the core from
+    # Threads sleep at barriers instead of spinning there. A spinning thread takes the core from
     # the thread that all wait for as soon as another process wants one too. A LoRA step of a base
-    # of 135M on two cores took 3.1 s in place of 2.9 s on a quiet machine, but 5.3 s in place of
+    # of 135M on two cores took 3.1 s instead of 2.9 s on a quiet machine, but 5.3 s instead of
     # 8.5 s beside one busy process. llama.cpp's threads are OpenMP's, so this holds for them too.
     # `python tests/bench_threads.py` measures it.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -41,7 +41,7 @@ ENVIRONMENT = {
 
 
 def run(function, snakemake):
-    """Do a step for its rule, or take its outputs from the cache; log it, and say what made it.
+    """Run a step for its rule, or restore its outputs from the cache; write log and record.
 
     Provenance is written beside the first output, and is that of all outputs. It holds what the
     step cost, and on what, when it was computed; "restored" says that this was another time.
@@ -71,7 +71,7 @@ def run(function, snakemake):
 
 
 def _damage(error, snakemake):
-    """A message if inputs that steps made are not what they were then; None if they are.
+    """A message if inputs differ from what their steps wrote; otherwise None.
 
     Records are read only here, after a failure: any error may come from a damaged file.
     """
@@ -92,7 +92,7 @@ def _damage(error, snakemake):
 
 
 def failure(rule):
-    """What a message of a rule's mistake begins with in its log."""
+    """Start of the message of a failed rule in its log."""
     return f"Error in {rule}: "
 
 
@@ -102,8 +102,8 @@ def _run(function, snakemake):
     inputs, outputs = hashes(snakemake.input), list(paths(snakemake.output))
     store, key = cache.Cache(**snakemake.config["cache"]), cache_key(snakemake, inputs)
     kept = Path(f"{outputs[0]}.checkpoints")
-    anew = forced.is_forced(forced.announced(), snakemake.rule, outputs)
-    found = None if anew else store.restore(key, outputs)
+    again = forced.is_forced(forced.announced(), snakemake.rule, outputs)
+    found = None if again else store.restore(key, outputs)
     if found:
         print(f"{snakemake.rule}: restored from the cache")
         found |= {"wildcards": dict(snakemake.wildcards.items()), "restored": True}
@@ -118,7 +118,7 @@ def _run(function, snakemake):
         found = provenance(snakemake, inputs, clock)
         # The cache knows files; a folder is made of what it knows already.
         if [*found["outputs"]] == outputs:
-            (store.replace if anew else store.store)(key, found["outputs"], found)
+            (store.replace if again else store.store)(key, found["outputs"], found)
     # Snakemake will take them for whole from now on, even after a crash of the machine.
     for path in found["outputs"]:
         flush(path)
@@ -129,7 +129,7 @@ def _run(function, snakemake):
 
 
 def _write_cost(snakemake, clock):
-    """Write what the step cost, and on what, if its rule has an output `cost`.
+    """Write time, memory and machine of the step, if its rule has an output `cost`.
 
     The record has it too, but Snakemake knows no records: what another step reads is an output.
     """
@@ -146,7 +146,7 @@ def _clear(kept, key):
 
 
 def provenance(snakemake, inputs, clock):
-    """What made the outputs: parameters, code, hashes, versions, hardware, and what it cost."""
+    """The record of the outputs: parameters, code, hashes, versions, hardware, time, memory."""
     _, *asked = snakemake.params.code.split()
     return {
         "rule": snakemake.rule,
@@ -187,13 +187,12 @@ def _refuse_changed(inputs, seen):
     ]
     if changed:
         raise UserError(
-            f"{', '.join(changed)}: changed while this step was at work; "
-            "give the same command again"
+            f"{', '.join(changed)}: changed while this step ran; give the same command again"
         )
 
 
 def _work(function, snakemake, checkpoints, check):
-    """Call the step and then `check`; returns what it cost."""
+    """Call the step, then `check`; return time and memory."""
     started, begin = process_age(), time.perf_counter()
     with import_clock() as imports:
         function(**bind(function, snakemake, checkpoints))

@@ -15,7 +15,7 @@ from specialist.engine import records
 
 @dataclass
 class Chain:
-    """What stands behind a result.
+    """The steps and files behind a result.
 
     Args:
         target: the result.
@@ -23,7 +23,7 @@ class Chain:
         sources: {path: SHA-256 of what was read, each once} of files that no step made.
         problems: texts, one for each thing that is wrong.
         wrong: files that are missing or not what they were.
-        stale: files of which a step read another version than there is.
+        stale: files that have changed since a step read them.
         since: texts about sources that have changed since.
         damaged: {path of a record: what is wrong with it}.
     """
@@ -63,7 +63,7 @@ def follow(target, folder="results"):
 
 
 def _visit(path, reader, folder, made, chain, seen):
-    """Add the step that made a file to the chain, behind all that it was made from."""
+    """Add the step that wrote a file to the chain, after the steps that wrote its inputs."""
     record, expected = made.get(path), reader and reader["inputs"][path]
     source = record is None and reader and folder not in Path(path).parents
     if source:
@@ -112,7 +112,7 @@ def step(record):
 
 
 def mend(chain):
-    """Commands that make right what is wrong."""
+    """Commands that repair the problems."""
     damaged = [path for path in chain.wrong if os.path.exists(path)]
     known = {path for record in chain.steps for path in record["outputs"]}
     make, needed = [path for path in chain.wrong if path not in known], set()

@@ -1,4 +1,4 @@
-"""The engine's version, which every step's digest holds in place of the engine's code.
+"""The engine's version, which every step's digest holds instead of the engine's code.
 
 Raise VERSION when the engine changes what a step receives: its arguments, seeds, or checkpoints.
 All steps then run again. A test compares CONTRACT with the code of contract.py and checkpoints.py,

@@ -1,11 +1,11 @@
-"""Whether two tokenizers read the same text alike."""
+"""Compares two tokenizers."""
 
-# Where a token may stand: alone, in a word, among blanks, behind figures, at a line's end, twice.
+# Positions of a token: alone, in a word, among blanks, after figures, at a line's end, twice.
 PLACES = ("@", "a@b", "x @ y", "1@.", "@\n", "\n@", "@@")
 
 
 def differing_tokens(tokens, one, other):
-    """The added tokens that two tokenizers do not read alike, alone or inside a text.
+    """The added tokens that two tokenizers encode differently, alone or inside a text.
 
     Args:
         tokens: texts of the added tokens.

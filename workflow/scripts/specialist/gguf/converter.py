@@ -9,7 +9,7 @@ from pathlib import Path
 
 from specialist.core.errors import UserError
 
-# What llama.cpp calls pre-tokenizers, by their expression: those of Llama 3 (words, figures in
+# llama.cpp's names of pre-tokenizers, by their expression: for Llama 3 (words, figures in
 # groups of up to three digits, punctuation, blanks), Qwen 2 (single digits) and GPT-4o (by case).
 SPLITS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"

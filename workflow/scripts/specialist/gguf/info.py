@@ -1,4 +1,4 @@
-"""What a GGUF holds and which quantisations there are, by llama.cpp's gguf package."""
+"""Contents of a GGUF and the known quantisations, from llama.cpp's gguf package."""
 
 import re
 
@@ -37,8 +37,8 @@ def tensors(path):
         found = GGUFReader(path).tensors
     except Exception as error:  # its reader trusts every length and offset in the file
         raise UserError(
-            f"{path}: damaged, cut off or no GGUF ({type(error).__name__}: {error}); remove it and "
-            "run again, or fetch it anew"
+            f"{path}: damaged, cut off or not a GGUF ({type(error).__name__}: {error}); remove it "
+            "and run again, or download it again"
         ) from None
     return [
         {

@@ -1,4 +1,4 @@
-"""The llama.cpp library: loaded once, and what it says of its errors."""
+"""The llama.cpp library, loaded once, and its error messages."""
 
 import ctypes
 import functools
@@ -41,7 +41,7 @@ def _stopped(text):
 
 
 def reason():
-    """What llama.cpp has said about errors since the last call, as one line."""
+    """llama.cpp's error messages since the last call, in one line."""
     said = "; ".join(_errors) or "no reason given"
     _errors.clear()
     return said

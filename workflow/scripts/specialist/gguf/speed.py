@@ -1,4 +1,4 @@
-"""Memory and speed of one model, in a process of its own: `python -m specialist.gguf.speed`."""
+"""Memory and speed of one model, in its own process: `python -m specialist.gguf.speed`."""
 
 import json
 import os
@@ -10,7 +10,7 @@ PROMPT, GENERATED = 128, 32  # tokens of a round that is timed
 
 
 def measure(path, rounds, threads):
-    """What a model takes while it generates, measured in a fresh process.
+    """Memory and speed of a model while it generates, in a fresh process.
 
     Args:
         path: GGUF.

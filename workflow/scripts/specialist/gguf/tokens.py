@@ -8,7 +8,7 @@ from specialist.core.text import chat_renderer
 
 
 class Tokens:
-    """What a `specialist.gguf.runtime.Runtime` knows without its weights."""
+    """The part of a `specialist.gguf.runtime.Runtime` that needs no weights."""
 
     @functools.cached_property
     def chat_template(self):

@@ -1,4 +1,4 @@
-"""What a run needs of memory, GPU memory and disk, and whether this machine has it.
+"""Memory, GPU memory and disk of a run, compared with this machine.
 
 It imports core and config.
 """

@@ -1,4 +1,4 @@
-"""The sizes of a model by its config.json alone: its matrices, and how many weights it has."""
+"""The sizes of a model from its config.json: its matrices, and its number of weights."""
 
 from dataclasses import dataclass
 from math import prod

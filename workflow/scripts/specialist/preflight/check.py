@@ -1,4 +1,4 @@
-"""Whether a run fits this machine, before it starts; and what would fit, if it does not."""
+"""Checks before a run whether it fits this machine, and suggests settings that fit."""
 
 import contextlib
 import copy
@@ -17,7 +17,7 @@ from specialist.preflight.smaller import CHANGES
 
 @dataclass(frozen=True)
 class Stage:
-    """A job and what it needs.
+    """A job and its needs.
 
     Args:
         rule, names: of the job, and the values of its wildcards by their names.
@@ -65,7 +65,7 @@ class Preflight:
         """Refuse a run that cannot fit.
 
         Raises:
-            UserError: names each stage that needs more than there is, and what would fit.
+            UserError: names each stage that needs more than is available, and settings that fit.
         """
         stages, here = self.stages(jobs), self.machine
         said = [self._refusal(stage) for stage in stages if not self._fits(stage.need)]
@@ -73,13 +73,14 @@ class Preflight:
         if made > here.disk:
             share = max((s.parameters for s in stages), default=0) * here.disk / made
             said.append(
-                f"the run makes {_gb(made)} of files, {_gb(here.disk)} are free; fewer "
-                f"quantizations, or a base of at most {_count(share)} weights, would fit"
+                f"the run writes {_gb(made)} of files, {_gb(here.disk)} of disk are free; use "
+                f"fewer quantizations, or a base of at most {_count(share)} weights"
             )
         if said:
             lines = "\n  ".join(said)
             raise UserError(
-                f"this run does not fit this machine (`preflight: false` lets it try):\n  {lines}"
+                "this run does not fit this machine (set `preflight: false` to try anyway):\n  "
+                f"{lines}"
             )
 
     def _base(self, names):
@@ -92,7 +93,7 @@ class Preflight:
         return adapter["base"] if adapter else name
 
     def _model(self, base):
-        """The `Architecture` of a base; None if its config.json is not at hand or not known."""
+        """The `Architecture` of a base; None if its config.json is missing or unknown."""
         if base not in self._sizes:
             entry = self.config["bases"][base]
             found = config_of(entry)
@@ -109,12 +110,12 @@ class Preflight:
         if need.vram > here.vram:
             short, there, where = need.vram, here.vram, "GPU memory"
         options = [*self._options(stage)]
-        would = "; what would fit:" if options else "; no smaller setting would fit"
-        text = f"{stage.name}: needs {_gb(short)} of {where}, {_gb(there)} are there{would}"
+        would = "; these settings fit:" if options else "; no smaller setting fits"
+        text = f"{stage.name}: needs {_gb(short)} of {where}, {_gb(there)} are available{would}"
         return "\n    ".join([text, *options])
 
     def _options(self, stage):
-        """Settings with which a job would fit, as text, each with what it would need then."""
+        """Settings with which a job fits, as text, each with its memory."""
         found = {}  # keys that are changed: text of the first values that fit
         changed = CHANGES[stage.rule](stage.names, self.config) if stage.rule in CHANGES else ()
         for section, name, values in changed:
@@ -140,7 +141,7 @@ class Preflight:
 
 
 def config_of(base):
-    """The config.json of an entry of `bases`, as a dict; None if it is not at hand."""
+    """The config.json of an entry of `bases`, as a dict; None if it is missing."""
     if "path" in base:
         with contextlib.suppress(OSError, ValueError):  # the import of the base tells what is wrong
             return json.loads(Path(base["path"], "config.json").read_text(encoding="utf-8"))
@@ -158,13 +159,13 @@ def config_of(base):
 
 
 def total(stages):
-    """Bytes of disk that a run needs at the most: all that it makes, and the largest scratch."""
+    """Peak bytes of disk of a run: all outputs, and the largest scratch."""
     made = sum(stage.need.disk for stage in stages)
     return made + max((stage.need.scratch for stage in stages), default=0)
 
 
 def table(stages, machine):
-    """What is needed and what is there as text; of each rule, the job that needs the most."""
+    """Needed and available memory as text; for each rule, the job that needs most."""
     most = {}
     for stage in stages:
         kept = most.setdefault(stage.rule, stage)
@@ -176,7 +177,7 @@ def table(stages, machine):
         sizes = (_gb(size) if size else "" for size in (need.ram, need.vram, need.disk))
         rows.append((stage.name, _count(stage.parameters), *sizes))
     gpu = _gb(machine.vram) if machine.vram else "none"
-    rows.append(("all, of what is there", "", _gb(machine.ram), gpu, _gb(total(stages))))
+    rows.append(("all, of available", "", _gb(machine.ram), gpu, _gb(total(stages))))
     lines = [f"{name:<45}{''.join(f'{cell:>11}' for cell in cells)}" for name, *cells in rows]
     return "\n".join([*lines, f"{_gb(machine.disk)} of disk are free"])
 

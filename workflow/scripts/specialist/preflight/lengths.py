@@ -1,4 +1,4 @@
-"""How long the training conversations of an adapter are, where they are prepared already."""
+"""Lengths of an adapter's training conversations, if they are prepared."""
 
 import functools
 import heapq
@@ -11,7 +11,7 @@ LARGEST = 200_000_000  # bytes of a file that is looked through at a start
 
 
 def longest(config, adapter, base_name):
-    """Tokens of the longest training conversation; None if data or tokenizer are not there yet.
+    """Tokens of the longest training conversation; None if data or tokenizer do not exist yet.
 
     Args:
         config: the loaded configuration.

@@ -1,4 +1,4 @@
-"""What this machine has for a run."""
+"""Memory and disk of this machine."""
 
 import contextlib
 import shutil

@@ -1,4 +1,4 @@
-"""What each stage of a run needs of memory, GPU memory and disk: from sizes and settings alone.
+"""Memory, GPU memory and disk of each stage, estimated from sizes and settings.
 
 The largest parts are counted: weights, their copies, optimizer, what is kept for the gradients,
 logits. The rest, which hardly depends on the model, is a constant of each stage, as measured.
@@ -25,11 +25,11 @@ TILE = 4096 * 8192  # logits that trl has on a GPU at a time, at most
 
 @dataclass(frozen=True)
 class Need:
-    """What a job needs, in bytes.
+    """Needs of a job, in bytes.
 
     Args:
         ram, vram: most memory of the process, and of the GPU.
-        disk: size of what it makes; `scratch` is needed beside it while it works.
+        disk: size of its outputs; `scratch` is needed in addition while it runs.
     """
 
     ram: float
@@ -110,7 +110,7 @@ def _frozen(model, method):
 
 
 def _copies(model, method, checkpointing):
-    """Bytes of the copies of weights in bf16 that are kept for the gradients of their inputs."""
+    """Bytes of the bf16 copies of weights, kept for the gradients of their inputs."""
     if method == "qlora":  # one matrix at a time comes out of its 4 bits
         return 2 * model.largest
     linear = model.linear
@@ -120,14 +120,14 @@ def _copies(model, method, checkpointing):
 
 
 def _placed(stage, needed, gpu, loaded, disk, scratch):
-    """The need of a training: in GPU memory, where `loaded` goes through memory, or in memory."""
+    """The need of a training, in memory or GPU memory; on a GPU, `loaded` passes through memory."""
     if gpu:
         return Need(PROCESS[stage] + loaded, CUDA + needed, disk, scratch)
     return Need(PROCESS[stage] + needed, 0.0, disk, scratch)
 
 
 def _kept(model, tokens, sequence, bf16, gpu):
-    """Bytes that one layer keeps for the gradients.
+    """Bytes of activations that one layer keeps for the gradients.
 
     The stream between the layers is fp32; each matrix has a copy of its input in its own number
     format. Attention as products keeps its weights too, fused attention does not.
@@ -144,7 +144,7 @@ def _kept(model, tokens, sequence, bf16, gpu):
 
 
 def fetching(model, base):
-    """Need of `fetch_base`: the download, and the file that weights are copied or joined into.
+    """Need of `fetch_base`: the download, and the single file of weights.
 
     Args:
         base: entry of `bases` in the configuration.
@@ -154,7 +154,7 @@ def fetching(model, base):
 
 
 def collecting(model, adapter, gpu, tokens):
-    """Need of `collect_preferences`: the base with its adapter, and a batch that it goes on with.
+    """Need of `collect_preferences`: the base with its adapter, and the KV cache of a batch.
 
     Args:
         tokens: that a conversation may have in all.
@@ -183,7 +183,7 @@ def evaluation(model):
 
 
 def conversion(model):
-    """Need of `convert_gguf`: llama.cpp maps the GGUF, whose pages can be given back any time."""
+    """Need of `convert_gguf`: llama.cpp maps the GGUF; its pages can be freed at any time."""
     disk = 2 * model.parameters
     return Need(PROCESS["convert_gguf"] + _streamed(model, 4, 2), disk=disk)
 
@@ -204,7 +204,7 @@ def quantization(model, bits):
 
 
 def generation(model, bits, context, stage="run_agent"):
-    """Need of a process in which llama.cpp generates: weights, keys and values, one batch.
+    """Need of a process in which llama.cpp generates: weights, KV cache, one batch.
 
     On a GPU llama.cpp is not used by the steps, unless it was built for one.
     """
@@ -214,7 +214,7 @@ def generation(model, bits, context, stage="run_agent"):
 
 
 def bits_of(kind):
-    """Bits of a weight in a type of llama.cpp, with the scales of its blocks: about."""
+    """Approximate bits per weight in a type of llama.cpp, block scales included."""
     if kind == "F16":
         return 16.0
     digit = next(int(letter) for letter in kind if letter.isdigit())

@@ -1,4 +1,4 @@
-"""Settings with which a job needs less, for one that does not fit.
+"""Smaller settings for a job that does not fit.
 
 Each function yields (section of the configuration, name of an entry or None, other values), the
 least change of a kind first.

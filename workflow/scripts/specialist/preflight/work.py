@@ -1,4 +1,4 @@
-"""How much work a job is, so that its time is told from that of another job of the same step.
+"""Work of a job, to estimate its time from another job of the same step.
 
 The time of a step that reads a model grows with the number of its weights and the number of tokens
 that it sees; that of others with the size of what they read. So the time of a job is estimated as
@@ -54,13 +54,13 @@ def _from_scratch(sizes, params):
 
 
 def _player(sizes, params):
-    """A factor: the model that the agent runs, or the policy in its place, which takes no time."""
+    """A factor: the model of the agent; a policy takes no time."""
     known = sizes.get("gguf", {})
     return {"bytes": known["bytes"]} if known.get("bytes") else {params.get("policy"): 1}
 
 
 MODEL = _of("model", WEIGHTS)
-# Rule -> factors of its work. The time of a rule that is not here hardly depends on sizes.
+# Rule -> factors of its work. For other rules, the time hardly depends on sizes.
 FACTORS = {
     "pretrain": (_from_scratch, _param("train_tokens")),
     "measure_pretraining": (_from_scratch, _param("train_tokens")),
@@ -86,7 +86,7 @@ FACTORS = {
 
 
 def ratio(rule, job, other):
-    """How many times the work of another job a job is.
+    """The ratio of the work of two jobs.
 
     Args:
         rule: of both.
@@ -117,7 +117,7 @@ class Expected:
         self.preflight = preflight
 
     def size(self, rule, wildcards, path):
-        """Sizes of an output that a job would make, as sizes.py has them; {} if unknown."""
+        """Sizes of an output of a job, in the form of sizes.py; {} if unknown."""
         entry = self.preflight.config["datasets"].get(wildcards.get("dataset"), {})
         rows = {"prepare_sft": "episodes", "prepare_tasks": "tasks"}.get(rule)
         if rows and "simulate" in entry and path.endswith((".train.jsonl", "tasks.jsonl")):

@@ -73,7 +73,7 @@ class _Cut:
         """Yield (headings above, first line, line after the last) of each section."""
         above = None
         if headings and not "".join(self.lines[start : headings[0].start]).strip():
-            # A heading at the very top is the title of all that follows, if none is its equal.
+            # A heading at the very top is the title, if all others are below its level.
             first, *rest = headings
             if all(heading.level > first.level for heading in rest):
                 start, trail, headings, above = first.stop, (*trail, first.text), rest, first
@@ -158,7 +158,7 @@ class _Cut:
         return self.measured(title, text)
 
     def atoms(self, start, stop):
-        """What is not cut within some lines: words, parts of long words, rows of tables."""
+        """Indivisible pieces of some lines: words, parts of long words, rows of tables."""
         found, number, blank = [], start, False
         while number < stop:
             if not self.lines[number].strip():
@@ -176,7 +176,7 @@ class _Cut:
         return found
 
     def strength(self, number, blank, before):
-        """How good it is to cut before a line.
+        """Score of a cut before a line.
 
         Args:
             blank: whether the line above is blank.
@@ -207,7 +207,7 @@ class _Cut:
         return _Atom(begin, end, strength, words, self.count(begin, end), True, above)
 
     def line(self, number, strength):
-        """The atoms of a line: its words, of which the long ones are cut."""
+        """The atoms of a line: its words; long words are cut."""
         line, begin = self.lines[number], self.begins[number]
         code, found = number in self.structure.code, []
         for match in re.finditer(r"\S+", line):
@@ -231,7 +231,7 @@ class _Cut:
 
 
 class _Atom(NamedTuple):
-    """What is not cut: its place, how good it is to cut before it, and its size.
+    """An indivisible piece: its place, its size, and a score for a cut before it.
 
     `header` is what a part that begins with this row of a table repeats.
     """
@@ -246,5 +246,5 @@ class _Atom(NamedTuple):
 
 
 def _after(character):
-    """How good it is to cut after a word that ends with a character, in the same paragraph."""
+    """Score of a cut after a word with a given last character, in the same paragraph."""
     return SENTENCE if character in ENDS else WORD

@@ -9,7 +9,7 @@ from pathlib import Path
 from specialist.core.errors import UserError
 
 MARKDOWN = {".md"}  # suffixes, in lower case
-# Front matter stands in every chunk of its article, so it stays small.
+# Every chunk of an article stores its front matter, so it must be small.
 MOST_CHARACTERS, DEEPEST = 16_384, 16
 KEY = re.compile(r"""["']?\w[\w .-]*["']?\s*[:=](\s|$)""")
 
@@ -100,7 +100,7 @@ def _split_front_matter(path, lines):
 
 def _toml(path, text):
     try:
-        # Numbers stay as they are written: JSON has no NaN, and 1.50 is not 1.5 in a version.
+        # Numbers stay text: JSON has no NaN, and a version 1.50 is not 1.5.
         found = tomllib.loads(text, parse_float=str)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}, front matter: this is not TOML: {error}") from None
@@ -113,7 +113,7 @@ def _yaml(path, text):
 
     depth = 0
     try:
-        # Events come first: composing would follow nested values and aliases without a limit.
+        # Check the events first: composing follows nested values and aliases without a limit.
         for event in yaml.parse(text, Loader=yaml.BaseLoader):
             if isinstance(event, yaml.AliasEvent):
                 _refuse(path, event, f"found the alias *{event.anchor}, expected its value")

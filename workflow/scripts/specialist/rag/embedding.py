@@ -1,4 +1,4 @@
-"""The model that embeds texts: where it lies, and the two runtimes that run it."""
+"""The embedding model: its location, and its two runtimes."""
 
 import contextlib
 import functools
@@ -90,12 +90,12 @@ def read_json(model, path, kind):
 
 
 def limited(tokens):
-    """A model's limit; some name none, or a number that stands for none."""
+    """A model's limit; some models give none, or a placeholder number."""
     return int(tokens) if tokens and tokens < 1e6 else NO_LIMIT
 
 
 def document_prompt(prompts):
-    """What a model wants before a passage, of its prompts by name."""
+    """The model's prompt before a passage."""
     return next(filter(None, map(prompts.get, ("document", "passage", "corpus"))), "")
 
 

@@ -107,7 +107,7 @@ def open_vectors(path):
 def blocks(path, size=BLOCK):
     """Yield (first row, vectors) of the .npy at a path, `size` rows at a time.
 
-    Each block is mapped anew: pages of one map that were read once count as memory in use.
+    Each block is mapped again: pages of one map that were read once count as memory in use.
     """
     for start in range(0, len(open_vectors(path)), size):
         yield start, np.array(open_vectors(path)[start : start + size])

@@ -1,4 +1,4 @@
-"""How well the questions of tasks find the articles that answer them."""
+"""Measures whether the questions of tasks find the right articles."""
 
 import difflib
 import json
@@ -25,7 +25,7 @@ def read_tasks(path, records):
     with open(path, encoding="utf-8") as lines:
         tasks = [json.loads(line) for line in lines if line.strip()]
     if not tasks:
-        raise UserError(f"{path}: no tasks to measure the retrieval on")
+        raise UserError(f"{path}: found no tasks to measure the retrieval; add tasks")
     missing = {name for task in tasks for name in task.get("kb") or ()}
     if missing:
         missing -= {record["source"] for record in records if record["source"] in missing}
@@ -63,7 +63,7 @@ def search(searcher, tasks, records, embeddings):
 
 
 def encoder_distance(encoder, records, embeddings):
-    """Largest cosine distance between embeddings and what the encoder in use makes of the texts."""
+    """Largest cosine distance between stored embeddings and those of the query encoder."""
     numbers = range(0, len(records), -(-len(records) // SAMPLE))
     made = encoder.documents([embedded_text(records[number]) for number in numbers])
     return float(1 - (made * rows(embeddings, numbers)).sum(axis=1).min())

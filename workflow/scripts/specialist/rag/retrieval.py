@@ -60,7 +60,7 @@ def open_shift(path, dimension):
 
 
 class Embedder:
-    """Turns queries into the vectors that are searched for.
+    """Embeds queries for the search.
 
     Args:
         settings, encoder, threads: see `specialist.rag.embedding.open_encoder`.
@@ -73,7 +73,7 @@ class Embedder:
         self.encoder = self._open.enter_context(open_encoder(settings, encoder, threads))
 
     def embed(self, queries):
-        """What is searched for: float32 [len(queries), dimension], vectors of length 1."""
+        """Vectors of queries: float32 [len(queries), dimension], of length 1."""
         vectors = self.encoder.queries(queries)
         return vectors if self._shift is None else shifted(vectors, self._shift)
 

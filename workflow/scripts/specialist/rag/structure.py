@@ -91,7 +91,7 @@ def _html_rows(text, start, stop):
 def _parser():
     from markdown_it import MarkdownIt
 
-    # What stands within a line does not matter here, and takes most of the time.
+    # Skip inline parsing: it is not needed here, and takes most of the time.
     parser = MarkdownIt("commonmark").enable("table")
     parser.core.ruler.disable(["inline", "text_join"])
     return parser

@@ -8,7 +8,7 @@ from specialist.core.schema_errors import explain
 
 SETTINGS = "release.json"
 TOOLS, DATABASE, INDEX = "tools.yaml", "database.sql", "index"
-REMEDY = "`python verify.py` in the release names every damaged file; take the release anew"
+REMEDY = "`python verify.py` in the release names every damaged file; copy the release again"
 
 _COUNT = {"type": "integer", "minimum": 1}
 _TEXT = {"type": "string"}
@@ -59,7 +59,7 @@ SETTINGS_SCHEMA = {
 
 @contextlib.contextmanager
 def reading(path):
-    """Whatever goes wrong inside the block is a `UserError` that names the file `path`."""
+    """Turn any error inside the block into a `UserError` that names the file `path`."""
     try:
         if not path.exists():
             raise UserError(f"{path}: missing; {REMEDY}")

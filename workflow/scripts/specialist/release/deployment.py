@@ -170,7 +170,7 @@ class Specialist:
         return told(most // 2 + bisect.bisect_left(counts, True, key=too_long))
 
     def reset(self):
-        """Make the database anew."""
+        """Make the database again."""
         self._original.backup(self.database)
 
     def close(self):
@@ -185,7 +185,7 @@ class Specialist:
 
 
 def told(question, answer):
-    """An exchange of which only question and answer are known, as the agent would have had it."""
+    """An exchange as the agent would have had it, from question and answer alone."""
     answer = react.write_answer("answered", " ".join(answer.split()) or "-")
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 

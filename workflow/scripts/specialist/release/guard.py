@@ -1,4 +1,4 @@
-"""Keeps other sites and slow or countless connections away from the server.
+"""Protects the server from other sites, and from slow or too many connections.
 
 The server answers without a password, so a web page must not reach it through its visitor's
 browser: not by a form, not by a script, and not by a name that leads to 127.0.0.1.
@@ -25,7 +25,7 @@ def response(refused):
 
 
 class Guard:
-    """ASGI middleware that refuses what no client of this machine sends.
+    """ASGI middleware that refuses requests that no client on this machine sends.
 
     Args:
         app: the application.
@@ -63,7 +63,7 @@ class Guard:
 
 
 def _name(host):
-    """The name in a Host header, without its port; None for no such thing."""
+    """The name in a Host header, without its port; None if it is not valid."""
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:
@@ -75,7 +75,7 @@ def _media_type(header):
 
 
 class Patient(H11Protocol):
-    """HTTP of uvicorn, which by itself waits for half a request for ever.
+    """uvicorn's HTTP protocol with a time limit for requests, which uvicorn lacks.
 
     A request must arrive whole in time, and connections above a number are refused.
     """
@@ -102,7 +102,7 @@ class Patient(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self):
-        """Run the clock while a request is awaited or half there."""
+        """Run the clock while a request is awaited or incomplete."""
         if self.transport.is_closing() or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._stop()
         elif self.deadline is None:
@@ -121,7 +121,7 @@ class Patient(H11Protocol):
         return self._refuse(Refused(408, text))
 
     def _refuse(self, refused):
-        """Answer by the connection itself, as there is no whole request to answer."""
+        """Answer on the connection, because there is no complete request."""
         body = json.dumps(refused.body()).encode()
         head = (
             f"HTTP/1.1 {refused.status} Refused\r\nContent-Type: application/json\r\n"
@@ -132,7 +132,7 @@ class Patient(H11Protocol):
 
 
 def options():
-    """Keywords for `uvicorn.run` that bound what a connection can take."""
+    """Keywords for `uvicorn.run` that limit a connection."""
     return {
         "http": Patient,
         "ws": "none",

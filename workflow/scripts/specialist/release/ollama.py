@@ -9,7 +9,7 @@ import json
 
 from specialist.core.errors import UserError
 
-# Roles of the conversations that are looked at: all that the agent and its users write. Ollama
+# Roles of the tested conversations, as the agent and its users write them. Ollama
 # itself joins messages of one role that follow each other.
 SHAPES = [
     "system user",
@@ -50,7 +50,7 @@ def edges(render, skipped=""):
             if not mark:
                 raise UserError(
                     f"the chat template leaves out or changes a message of the role {after} "
-                    f"in the conversation {shape}; use one that writes it as it is"
+                    f"in the conversation {shape}; use a template that writes messages unchanged"
                 )
             _note(found, (role, after), before, shape)
         _note(found, (roles[-1], ""), text, shape)
@@ -63,7 +63,7 @@ def _note(found, edge, text, shape):
     if found.setdefault(edge, text) != text:
         raise UserError(
             f"the chat template writes {found[edge]!r} and, in the conversation {shape}, {text!r} "
-            f"between the roles {edge}; Ollama's template can follow only roles"
+            f"between the roles {edge}; Ollama's template can depend only on roles"
         )
 
 

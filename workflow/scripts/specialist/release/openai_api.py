@@ -1,6 +1,6 @@
-"""Requests for OpenAI's chat completions: what the server takes, and what it refuses by name.
+"""Requests for OpenAI's chat completions: accepted and rejected parameters.
 
-The agent has its own system message, tools and way of decoding. A parameter that it cannot honour
+The agent has its own system message, tools and way of decoding. An unsupported parameter
 is refused, and never ignored.
 """
 
@@ -51,7 +51,7 @@ class Refused(Exception):
 
     Args:
         status: of HTTP.
-        text: what is wrong and how to mend it.
+        text: what is wrong and how to fix it.
         param: the parameter that is wrong.
         code: OpenAI's word for the error.
     """
@@ -69,7 +69,7 @@ class Refused(Exception):
 
 @dataclass
 class Request:
-    """What a client asks for.
+    """The request of a client.
 
     Attributes:
         history: list of exchanges before the message, as `Specialist.reply` takes them.

@@ -29,7 +29,7 @@ from specialist.release.openai_api import LARGEST, Refused, failure, parse
 
 
 class Work:
-    """One request on its way through the agent's thread.
+    """One request in the agent's thread.
 
     What happens is put in a queue of the server's: ("part", text of the answer that is new), and
     at the end ("done", trace), or ("failed", exception).
@@ -44,14 +44,14 @@ class Work:
             self.loop.call_soon_threadsafe(self.events.put_nowait, (kind, value))
 
     def said(self, turn):
-        """Note the text of a turn, as far as it is written."""
+        """Store the text of a turn so far."""
         answer = before_stop(react.answer(turn), self.request.stops)
         if len(answer) > self.sent:
             self.put("part", answer[self.sent :])
             self.sent = len(answer)
 
     def finish(self, trace):
-        """Note the end of the agent's work, and what of the answer was held back till then."""
+        """Store the end of the agent's work, and the part of the answer held back so far."""
         answer = whole_answer(trace, self.request.stops)
         if len(answer) > self.sent:
             self.put("part", answer[self.sent :])
@@ -59,7 +59,7 @@ class Work:
 
 
 class Server:
-    """Answers requests with one specialist, in one thread of its own, in their order.
+    """Answers requests with one specialist, in order, in its own thread.
 
     Args:
         folder, session, threads: see `specialist.release.deployment.Specialist`.
@@ -80,7 +80,7 @@ class Server:
         self.name, self.started = self.specialist.settings["name"], int(time.time())
 
     def close(self):
-        """Stop the work at hand, drop what waits, and free the specialist."""
+        """Stop the current work, drop waiting requests, and free the specialist."""
         self.closing = True
         self.thread.submit(self.specialist.close).result()
         self.thread.shutdown()
@@ -173,7 +173,7 @@ class Server:
 
 
 async def leave(http, work):
-    """Note when the client goes. The body is read, so that nothing else can come from it."""
+    """Notice when the client leaves. The body was read, so nothing else can arrive."""
     while (await http.receive())["type"] != "http.disconnect":
         pass
     work.gone.set()
@@ -211,7 +211,7 @@ def before_stop(answer, stops, whole=False):
 
 
 def whole_answer(trace, stops):
-    """The answer of a trace up to the first stop; what there is of it where a limit cut it."""
+    """The answer of a trace up to the first stop, or up to a limit."""
     answer = trace.answer
     if answer is None:
         last = trace.messages[-1]
@@ -220,12 +220,12 @@ def whole_answer(trace, stops):
 
 
 def ended(trace):
-    """OpenAI's finish_reason; an agent that came to no answer was cut off by a limit."""
+    """OpenAI's finish_reason; `length` if the agent gave no answer."""
     return "stop" if trace.answer is not None else "length"
 
 
 def tokens(trace):
-    """OpenAI's usage: what all turns of the agent took."""
+    """OpenAI's usage: tokens of all turns of the agent."""
     asked = sum(step.prompt_tokens for step in trace.steps)
     made = sum(step.generated_tokens for step in trace.steps)
     return {"prompt_tokens": asked, "completion_tokens": made, "total_tokens": asked + made}

@@ -1,8 +1,8 @@
-"""How a released system stands beside the baselines of its run."""
+"""Compares a released system with the baselines of its run."""
 
 
 def notice(scores, baselines):
-    """A warning about a system that is of no use, or None.
+    """A warning about a useless system, or None.
 
     Args:
         scores: dict with "success" (solved cases) and "n" (all cases).

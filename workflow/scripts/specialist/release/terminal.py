@@ -16,7 +16,7 @@ UNSAFE = re.compile(
 
 
 def printable(text):
-    """A text that cannot steer a terminal: what could is shown as an escape such as \\x1b."""
+    """A text that cannot control a terminal: control characters become escapes such as \\x1b."""
     return UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -32,7 +32,7 @@ class Screen:
         self.dim, self.plain = (DIM, PLAIN) if stream.isatty() else ("", "")
 
     def said(self, text):
-        """Show what is new in the text of a turn; its last character may be half."""
+        """Show the new part of a turn's text; its last character may be incomplete."""
         text = text.rstrip("\ufffd")
         style = self.plain if react.answer(text) else self.dim
         self.write(f"{style}{printable(text[len(self.shown) :])}")
@@ -40,7 +40,7 @@ class Screen:
         self.check()
 
     def acted(self, step):
-        """Show what came of a turn."""
+        """Show the result of a turn."""
         self.shown = ""
         self.write(f"{self.plain}\n")
         if step.observation is not None:
@@ -56,7 +56,7 @@ class Screen:
             raise Interrupted
 
     def reply(self, specialist, history, message):
-        """A trace and its exchange, or None after saying why there is none."""
+        """A trace and its exchange; None if there is none, after printing why."""
         self.shown, self.interrupted = "", False
         # A flag, as an exception in the middle of llama.cpp's work would leave it half done.
         before = signal.signal(signal.SIGINT, lambda *_: setattr(self, "interrupted", True))

@@ -1,4 +1,4 @@
-"""Claims, and how the measurements decide on them; resources/claims.yaml says what the rules are.
+"""Claims and their verdicts from measurements; resources/claims.yaml explains the rules.
 
 A verdict follows from an interval and from bounds that were fixed before, and from nothing else.
 """
@@ -33,7 +33,7 @@ def read(path, schema):
     errors = jsonschema.Draft202012Validator(schema).iter_errors(claims)
     found = [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
     names = [claim["id"] for claim in claims] if not found else []
-    found += [f"{name}: stands there twice" for name in set(names) if names.count(name) > 1]
+    found += [f"{name}: is given twice; rename one" for name in set(names) if names.count(name) > 1]
     if found:
         raise UserError("\n  ".join([f"{path}: {len(found)} mistake(s)", *sorted(found)]))
     return claims
@@ -70,7 +70,7 @@ def judge(claim, measurements, outcomes):
 
 
 def verdict(low, high, at_least=None, at_most=None):
-    """What an interval says about bounds; None is no bound, and nan says nothing."""
+    """The verdict of an interval on bounds; None is no bound, nan gives no verdict."""
     least = -math.inf if at_least is None else at_least
     most = math.inf if at_most is None else at_most
     if least <= low <= high <= most:
@@ -79,7 +79,7 @@ def verdict(low, high, at_least=None, at_most=None):
 
 
 def overall(verdicts):
-    """The verdict on a claim from those on its rules."""
+    """The verdict on a claim from the verdicts on its rules."""
     for one in (NOT_SUPPORTED, INCONCLUSIVE):
         if one in verdicts:
             return one

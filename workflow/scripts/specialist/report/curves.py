@@ -1,4 +1,4 @@
-"""What pretraining had learned at which time: bits per byte of text, from the files it left."""
+"""Curves of pretraining: bits per byte of text over time, from its output files."""
 
 import json
 import math

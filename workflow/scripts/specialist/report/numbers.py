@@ -1,4 +1,4 @@
-"""Numbers and pictures as the pages show them."""
+"""Formats numbers and pictures for the pages."""
 
 import re
 
@@ -16,7 +16,7 @@ def percent(share):
 
 
 def picture(svg, name):
-    """An SVG to stand in a page: without prologue, and with ids of its own.
+    """An SVG to embed in a page: without prologue, with unique ids.
 
     Two pictures of one page may hold the same ids, and a reference takes the first.
     """

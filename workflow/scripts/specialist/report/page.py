@@ -1,4 +1,4 @@
-"""What the page of a run shows: contributions of the parts, and conversations for its browser."""
+"""Contents of the page of a run: contributions of the parts, and conversations."""
 
 import base64
 import hashlib
@@ -43,7 +43,7 @@ def _only(entry, *keys):
 
 
 def _fits(entry, wanted):
-    """Whether a system has all that is wanted, and no index, adapter or policy besides."""
+    """Whether a system has the wanted settings, and no other index, adapter, policy or base."""
     extra = {"index", "adapter", "policy", "base"} & (entry.keys() - wanted.keys())
     return not extra and all(entry.get(key) == value for key, value in wanted.items())
 

@@ -1,8 +1,8 @@
-"""Plots as SVG that looks the same in each run, on light as on dark ground."""
+"""Plots as reproducible SVG, for light and dark backgrounds."""
 
 
 def write_svg(figure, path):
-    """Write a figure; what is black in it takes the colour of the text around it.
+    """Write a figure; black becomes the colour of the surrounding text.
 
     Args:
         figure: of matplotlib.

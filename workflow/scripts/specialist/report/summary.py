@@ -1,4 +1,4 @@
-"""The summary of a result, to read."""
+"""The summary of a result, as Markdown."""
 
 
 def render(template, result, scores):
@@ -8,7 +8,7 @@ def render(template, result, scores):
         template: Jinja file (workflow/report/summary.md.jinja); it sees the keys of the
             result, `scores`, `gaps` and `classes` (of failures, in any system).
         result: what collect_eval writes to agent_eval.json.
-        scores: system -> what score writes, of which the result does not hold all.
+        scores: system -> the output of score; the result holds only part of it.
     """
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -22,7 +22,7 @@ def render(template, result, scores):
 
 
 def gaps(result):
-    """What quantisation costs the headline: each system that is the same but for F16.
+    """Cost of quantisation for the headline: systems that differ from it only by F16.
 
     Returns:
         list of {"system", "difference"}; the difference of the success rates is negative

@@ -59,7 +59,7 @@ def carried(model, carries, **inputs):
 
 
 def trainer_arguments(checkpoints, settings):
-    """What all of trl's trainers are told in the same way, as arguments of their configuration."""
+    """The common arguments of the configurations of trl's trainers."""
     import torch
 
     return {

@@ -89,7 +89,7 @@ def optimizers(model, learning_rate, muon_learning_rate, weight_decay, precision
         inner = parameter.ndim == 2 and "embed_tokens" not in name
         (matrices if inner else others).append(parameter)
     found = [
-        # Three Newton-Schulz steps in place of five: a third off the optimizer's time, and no
+        # Three Newton-Schulz steps instead of five: a third off the optimizer's time, and no
         # difference to be seen in the loss.
         muon(matrices, lr=muon_learning_rate, weight_decay=weight_decay, ns_steps=3),
         torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0),

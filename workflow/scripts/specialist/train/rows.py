@@ -35,7 +35,7 @@ class Rows:
         return len(self.tokens)
 
     def order(self, rows, generator):
-        """Numbers of `rows` rows: whole passes over the data, each shuffled anew."""
+        """Indices of `rows` rows: complete passes over the data, each shuffled differently."""
         import numpy as np
 
         passes = -(-rows // len(self))

@@ -1,4 +1,4 @@
-"""Text that a model writes while it is trained, as samples for people."""
+"""Sample texts that a model writes during training."""
 
 from specialist.train.pretraining import autocast
 

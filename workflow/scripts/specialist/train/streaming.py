@@ -1,4 +1,4 @@
-"""Models that stay on disk: for what must be done to one, whatever memory there is.
+"""Models that stay on disk, for operations with bounded memory.
 
 A model of seven billion weights takes 28 GB in fp32. Merging and checking need one layer of it at
 a time.
@@ -14,7 +14,7 @@ DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def open_model(folder, adapter=None):
-    """A model whose layers are read when they compute, and freed then. It computes in fp32.
+    """A model that loads each layer only while it computes. It computes in fp32.
 
     Args:
         folder: holds config.json and model.safetensors.
@@ -81,7 +81,7 @@ def places(path):
 
 @contextlib.contextmanager
 def tensor_in(path, entry):
-    """One tensor of a safetensors file, mapped into memory: what is written to it is in the file.
+    """One memory-mapped tensor of a safetensors file; writes to it change the file.
 
     Args:
         entry: its entry of `places`.

@@ -7,7 +7,7 @@ from specialist.config.paths.uses import OVERLAYS, uses
 from specialist.config.texts import texts
 from specialist.core.errors import UserError
 
-# What each part of a simulated dataset is drawn from; it is made anew when one of these changes.
+# What each part of a simulated dataset is drawn from; it is made again when one of these changes.
 SPEC = {
     "corpus": ["world.yaml", "sayings/train.yaml", "corpus.yaml", "labels.yaml", "tools.yaml"],
     "sft": ["world.yaml", "sayings/train.yaml", "procedures.yaml", "kinds.yaml", "tools.yaml"],
@@ -74,7 +74,7 @@ class Datasets:
             list of paths; empty if the dataset does not have this part.
 
         Raises:
-            UserError: a folder of texts holds what is not a text; see `specialist.config.texts`.
+            UserError: a folder of texts has another kind of file; see `specialist.config.texts`.
         """
         given = self.entry(dataset)
         made = f"{self.results}/{dataset}/data"
@@ -108,7 +108,7 @@ class Datasets:
         return "".join(self.part(dataset, name)) or []
 
     def needed(self, dataset, name):
-        """Like `part`, for a part that the asked-for result cannot do without.
+        """Like `part`, for a part that the requested result needs.
 
         Raises:
             UserError: the dataset has no such part; the message names all parts that it lacks and
@@ -119,18 +119,18 @@ class Datasets:
         given, needed = self.entry(dataset), uses(self.evaluated, dataset)
         lacking = [part for part in {name: None, **needed} if not self.part(dataset, part)]
         if "path" not in given:
-            kind = "a simulated dataset" if "simulate" in given else "a text that is fetched"
+            kind = "a simulated dataset" if "simulate" in given else "a text to download"
             raise UserError(
-                f"dataset {dataset}: has no {', '.join(lacking)}, as it is {kind}; use another "
-                "dataset where this one was asked for it"
+                f"dataset {dataset}: has no {', '.join(lacking)}, because it is {kind}; use "
+                "another dataset for this part"
             )
-        lines = [f"dataset {dataset}: is not complete; each part is needed only by what uses it"]
+        lines = [f"dataset {dataset}: is not complete; only used parts are needed"]
         for part in lacking:
             usual = [name for name in PARTS[part] if not name.endswith(".*")]
             files = f"{given['path']}/{' or '.join(usual)}"
             reason = f": it {needed[part]}" if part in needed else ""
             lines.append(f"found no {part} in {given['path']}, expected {files}{reason}")
-        lines.append(f"{OVERLAYS} are ready for datasets without some of them")
+        lines.append(f"for datasets without some parts, use {OVERLAYS}")
         raise UserError("\n  ".join(lines))
 
     def prepared(self, dataset, name):

@@ -1,4 +1,4 @@
-"""Entries of the configuration by the names in the paths that a user asks for."""
+"""Entries of the configuration, by the names in requested paths."""
 
 from specialist.config.settings.places import unknown
 from specialist.core.errors import UserError

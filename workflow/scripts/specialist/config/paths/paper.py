@@ -1,4 +1,4 @@
-"""The files that the paper's figures are read from."""
+"""The source files of the paper's figures."""
 
 from specialist.config.experiments import (
     BENCHMARK,
@@ -44,7 +44,7 @@ class Paper:
         ]
 
     def curves(self, experiments):
-        """Those of the `cells` that are curves of pretraining."""
+        """The `cells` that are curves of pretraining."""
         kinds = (PRETRAINING, BENCHMARK)
         return [cell for cell in self.cells(experiments) if cell["experiment"] in kinds]
 
@@ -72,7 +72,7 @@ class Paper:
         return self._measured(PRETRAINING, experiments[PRETRAINING][0])["pretraining"]
 
     def scale(self, shape, ending="json"):
-        """What models of a shape cost."""
+        """Measures of models of a shape."""
         return f"{self.results}/paper/scale/{shape}.{ending}"
 
     def _measured(self, experiment, cell):

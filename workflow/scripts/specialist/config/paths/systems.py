@@ -77,7 +77,7 @@ class Systems:
         return [self.models.adapter(adapter, name) for adapter in self.used("adapter")]
 
     def used(self, key):
-        """Names of all that the systems have under a key: adapter, base or index; once each."""
+        """Names that the systems have under a key (adapter, base or index), each once."""
         given = self.config["systems"].values()
         return list(dict.fromkeys(system[key] for system in given if key in system))
 
@@ -119,7 +119,7 @@ class Systems:
         return self.config["quantizations"] if self.headline_model() else []
 
     def measures(self):
-        """What is known about each of the `measured` types."""
+        """Measures of each of the `measured` types."""
         return [self.models.measures(self.headline_model(), kind) for kind in self.measured()]
 
     def retrieval(self):

@@ -1,11 +1,11 @@
-"""What the parts of a dataset are needed for, so that all that is missing is told at once."""
+"""The use of each part of a dataset; one message names every missing part."""
 
 SHOWN = 3  # names of a kind in one line
-OVERLAYS = "config/search-only.yaml, config/classify.yaml and config/tools-only.yaml"
+OVERLAYS = "config/search-only.yaml, config/classify.yaml or config/tools-only.yaml"
 
 
 def uses(config, dataset):
-    """What the systems of a configuration need of a dataset.
+    """The parts of a dataset that the systems of a configuration need.
 
     Returns:
         {part: text} of the parts in use: what each is needed for, and how to do without it.
@@ -24,12 +24,12 @@ def uses(config, dataset):
         "sft": _names("adapters", adapters, dataset)
         and f"trains {_names('adapters', adapters, dataset)}",
         "preferences": _names("adapters", prefer, dataset)
-        and f"trains the second stage of {_names('adapters', prefer, dataset)}; remove `dpo` to do "
-        "without",
+        and f"trains the second stage of {_names('adapters', prefer, dataset)}; remove `dpo` to "
+        "train without it",
         "kb": _names("indexes", indexes, dataset)
         and f"is searched by {_names('indexes', indexes, dataset)}; set `index: null` in the "
-        "systems to do without a search",
-        "tasks": dataset == config["dataset"] and "is what the systems are compared by",
+        "systems to run without a search",
+        "tasks": dataset == config["dataset"] and "compares the systems",
     }
     return {part: text for part, text in found.items() if text}
 

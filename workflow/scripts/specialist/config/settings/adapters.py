@@ -26,19 +26,19 @@ class Batches(Settings):
     place: ClassVar = "adapters/{adapter}"
     method: Literal["lora", "qlora", "dora", "rslora", "full"] = Field(
         "lora",
-        description="What is trained. `qlora` keeps the base in 4 bits meanwhile, `dora` and "
-        "`rslora` are variants of the update, `full` trains all weights and ignores rank, alpha, "
+        description="Training method. `qlora` keeps the base in 4 bits during training. `dora` and "
+        "`rslora` are variants of LoRA. `full` trains all weights and ignores rank, alpha, "
         "dropout and target_modules.",
     )
     batch_size: int = Field(4, ge=1, description="Conversations in one forward pass.")
     gradient_accumulation: int = Field(2, ge=1, description="Forward passes in one optimizer step.")
     gradient_checkpointing: bool = Field(
         False,
-        description="Whether activations are recomputed for the gradients instead of kept; takes "
-        "more time and less memory.",
+        description="Recompute activations for the gradients instead of storing them: less memory, "
+        "more time.",
     )
     max_length: int = Field(1024, ge=32, description="Tokens in the longest conversation.")
-    seed: Seed | None = Field(None, description="Its seed; default: seeds.lora.")
+    seed: Seed | None = Field(None, description="Seed of the training; default: seeds.lora.")
 
 
 class LoraTraining(Batches):
@@ -46,24 +46,24 @@ class LoraTraining(Batches):
 
     rank: int = Field(16, ge=1, description="Rank of the low-rank update.")
     alpha: Positive = Field(
-        32, description="Scale of the update, which is multiplied by alpha / rank."
+        32, description="Scale of the update: it is multiplied by alpha / rank."
     )
     dropout: number(ge=0, lt=1) = Field(
-        0.0, description="Share of an adapter's inputs that is dropped in training."
+        0.0, description="Dropout on the adapter's inputs during training."
     )
     target_modules: Literal["all-linear"] | Layers = Field(
-        "all-linear", description="The layers that get an update: `all-linear` or a list of names."
+        "all-linear", description="Layers to adapt: `all-linear` or a list of names."
     )
     learning_rate: Rate = Field(0.001, description="Peak learning rate of AdamW.")
     packing: bool = Field(
         False,
-        description="Whether short conversations share a row of max_length tokens, in which they "
-        "do not see each other.",
+        description="Pack short conversations into rows of max_length tokens. They do not attend "
+        "to each other.",
     )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Training conversations that it learns from, drawn by its seed; default: all.",
+        description="Number of training conversations to use, drawn by the seed; default: all.",
     )
     epochs: Positive = Field(2, description="Passes over the training conversations.")
 
@@ -72,28 +72,28 @@ class DpoTraining(Settings):
     """What `train_dpo` computes with, beside `Batches` and the precision of the base."""
 
     place: ClassVar = "adapters/{adapter}/dpo"
-    beta: Positive = Field(0.1, description="Cost of moving away from the adapter as it was.")
+    beta: Positive = Field(0.1, description="Penalty for moving away from the first-stage adapter.")
     learning_rate: Rate = Field(0.0001, description="Peak learning rate of AdamW.")
     epochs: Positive = Field(1, description="Passes over the preferences.")
 
 
 class Dpo(DpoTraining):
     episodes: int = Field(
-        400, ge=1, description="Episodes of a simulated dataset that are searched for mistakes."
+        400, ge=1, description="Episodes of a simulated dataset to search for mistakes."
     )
 
 
 class Target(Settings):
-    base: str = Field(description="Name of the base that it adapts.")
+    base: str = Field(description="Name of the base to adapt.")
     dataset: OwnDataset = None
 
 
 class Adapter(LoraTraining, Target):
     dpo: Dpo | None = Field(
         None,
-        description="A second stage on preferences, from preferences.jsonl of the dataset; for a "
-        "simulated one, from the adapter's mistakes on new episodes of the training side. Without "
-        "this key there is no second stage.",
+        description="Second training stage on preferences (DPO); without this key it does not "
+        "run. The preferences come from the dataset's preferences.jsonl. For a simulated dataset, "
+        "they come from the adapter's mistakes on new training episodes.",
     )
 
 

@@ -25,13 +25,13 @@ class HubModel(Settings):
         None,
         pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$",
         description="Model of the Hugging Face hub to import, such as `Qwen/Qwen3-0.6B`; "
-        "HF_HUB_OFFLINE is honoured.",
+        "with HF_HUB_OFFLINE=1 nothing is downloaded.",
     )
     revision: str | None = Field(
         None,
         pattern="^[0-9a-f]{40}$",
-        description="Commit of `hub`, all 40 digits, so that the weights cannot change under the "
-        "same name.",
+        description="Full commit of `hub`, 40 digits. The same name then always means the same "
+        "weights.",
     )
 
 
@@ -58,37 +58,37 @@ class FurtherPretraining(Settings):
     train_tokens: int | None = Field(
         None,
         ge=0,
-        description="Tokens of the corpus seen in pretraining; default: 1800000, and 0 for an "
-        "imported base, which is then used as it is.",
+        description="Tokens of the corpus to train on. Default from scratch: 1800000. Default of "
+        "an imported base: 0, no further training.",
     )
     learning_rate: Rate | None = Field(
         None,
-        description="Peak learning rate of AdamW; default: 0.01 for embeddings, norms and biases, "
-        "and 0.00002 for all weights of an imported base.",
+        description="Peak learning rate of AdamW. Default from scratch: 0.01, for embeddings, "
+        "norms and biases. Default of an imported base: 0.00002, for all weights.",
     )
     weight_decay: Share = Field(0.01, description="Decoupled weight decay of the matrices.")
     warmup_share: Share = Field(
-        0.03, description="Share of the steps in which the learning rate rises from zero."
+        0.03, description="Share of the steps in which the learning rate warms up from zero."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="Number format of the matrix products; `auto` is bf16 where the processor "
-        "computes in it.",
+        description="Number format of the matrix products; `auto` is bf16 if the processor "
+        "supports it.",
     )
-    seed: Seed | None = Field(None, description="Its seed; default: seeds.pretrain.")
+    seed: Seed | None = Field(None, description="Seed of the training; default: seeds.pretrain.")
 
 
 class Pretraining(FurtherPretraining):
     """What `pretrain` computes with."""
 
     depth: int = Field(
-        4, ge=1, le=64, description="Number of layers; the other sizes follow from it."
+        4, ge=1, le=64, description="Number of layers; it determines all other sizes."
     )
     context: int = Field(
         1024,
         ge=32,
-        description="Tokens in the longest sequence that the model is trained for; for an imported "
-        "base, at most its own.",
+        description="Context length in tokens. An imported base allows at most its own context "
+        "length.",
     )
     muon_learning_rate: Rate = Field(
         0.01, description="Peak learning rate of Muon (the matrices inside the layers)."
@@ -149,7 +149,7 @@ def _check_origin(place, entry):
             yield (
                 (*place, "path"),
                 f"found {folder} without config.json, expected the folder of a model in the "
-                "form of Transformers",
+                "Transformers format",
             )
 
 

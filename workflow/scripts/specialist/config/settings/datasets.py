@@ -18,22 +18,22 @@ class Corpus(Settings):
     """What `fetch_corpus` fetches."""
 
     place: ClassVar = "datasets/{dataset}/corpus"
-    url: str = Field(pattern="^https?://", description="Where it is fetched from.")
+    url: str = Field(pattern="^https?://", description="URL of the text.")
     sha256: str = Field(
         pattern="^[0-9a-f]{64}$",
-        description="SHA-256 of the file, in hexadecimal; other content is refused.",
+        description="SHA-256 of the file, in hexadecimal; a file with another hash is refused.",
     )
 
 
 class LocalCorpus(Corpus):
     path: str | None = Field(
-        None, description="The same file on this machine, which is used instead of the URL."
+        None, description="The same file on this machine; used instead of `url`."
     )
 
 
 class Dataset(Settings):
     simulate: str | None = Field(
-        None, description="Folder of a spec that the dataset is simulated from."
+        None, description="Folder of a spec; the dataset is simulated from it."
     )
     documents: int = Field(
         36000, ge=2, description="Documents in the corpus of a simulated dataset."
@@ -42,29 +42,29 @@ class Dataset(Settings):
     tasks: int = Field(320, ge=1, description="Held-out tasks of a simulated dataset.")
     sayings: str = Field(
         "heldout",
-        description="Wording of the customers in a simulated dataset's tasks: a file of the spec's "
+        description="File of phrasings for the tasks of a simulated dataset: a name in the spec's "
         "sayings/, without .yaml.",
     )
     path: str | None = Field(
         None,
         description="Folder of a dataset (corpus/, sft.jsonl, kb/, tools.yaml, database.sql, "
-        "tasks.jsonl), used as it is. Each part is needed only by what uses it.",
+        "tasks.jsonl), used unchanged. A part may be missing if nothing uses it.",
     )
     corpus: LocalCorpus | None = Field(
         None,
-        description="A text that is fetched; the dataset has no other part. Its first nine tenths "
+        description="A text to download; the dataset has no other part. The first nine tenths "
         "are for training, the rest is held out.",
     )
     columns: dict[ROW_FIELDS, str] = Field(
         {},
-        description="Names of the fields of training rows in their file, as "
-        "`field of a row: column of the file`.",
+        description="Names of your columns, as `field: column in your file`, such as "
+        "`prompt: question`.",
     )
     max_leaking_tasks: int = Field(
         0,
         ge=0,
-        description="Tasks that may share a run of eight words with the training data; identifiers "
-        "and names do not count.",
+        description="Number of tasks that may share eight consecutive words with the training "
+        "data; identifiers and names do not count.",
     )
 
 

@@ -20,7 +20,7 @@ class Settings(BaseModel):
 
 def _no_item_twice(items):
     if len({str(item) for item in items}) < len(items):
-        raise PydanticCustomError("unique", "an item stands twice")
+        raise PydanticCustomError("unique", "an item is given twice")
     return items
 
 
@@ -39,7 +39,7 @@ def number(**bounds):
 Positive = number(gt=0)
 Rate = number(gt=0, le=1)
 Share = number(ge=0, le=1)
-# A name becomes a folder of results/: it must be one on every file system, and no wildcard.
+# A name becomes a folder of results/: it must be valid on every file system, without wildcards.
 NAME = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?"
 LONGEST = 200  # characters of a name: files named by it must stay below 255
 Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST)]
@@ -52,5 +52,5 @@ Quantization = Literal[
 Quantizations = Annotated[list[Quantization], *Unique]
 Names = Annotated[list[str], *Unique]
 OwnDataset = Annotated[
-    str | None, Field(description="Name of its dataset; default: the dataset of the evaluation.")
+    str | None, Field(description="Name of the dataset to use; default: `dataset`.")
 ]

@@ -16,7 +16,7 @@ from specialist.config.settings.fields import (
 )
 from specialist.config.settings.places import unknown
 
-# Experiments that are no sweeps.
+# Experiments that are not sweeps.
 OTHER_EXPERIMENTS = {
     "quantization", "stack", "retrieval", "scale", "pretraining", "benchmark",
 }  # fmt: skip
@@ -46,16 +46,16 @@ class Published(Settings):
 
 class Benchmark(Settings):
     corpus: LocalCorpus = Field(
-        description="A text that is fetched. Its first nine tenths are for training, the rest is "
-        "held out."
+        description="A text to download. The first nine tenths are for training, the rest is held "
+        "out."
     )
-    pretraining: Changes = Field(description="Keys of the base.")
+    pretraining: Changes = Field(description="Settings of the base.")
     published: Published = Field(description="The published figures.")
 
 
 class EntryChanges(Settings):
-    dataset: Changes = Field({}, description="Keys of the dataset, if it is simulated.")
-    base: Changes = Field({}, description="Keys of the base.")
+    dataset: Changes = Field({}, description="Settings of a simulated dataset.")
+    base: Changes = Field({}, description="Settings of the base.")
 
 
 class Paper(Settings):
@@ -64,26 +64,26 @@ class Paper(Settings):
     )
     changes: EntryChanges = Field(
         EntryChanges(),
-        description="Differences from the entries of the dataset and the base.",
+        description="Settings of the dataset and the base that differ from the main run.",
     )
     reference: Changes = Field(
-        {}, description="Differences from the adapter's entry, in every cell of a sweep."
+        {}, description="Settings of the adapter that differ from the main run, in every sweep."
     )
     whole: Changes = Field(
         {},
-        description="Differences from the adapter's entry, in the adapter that is quantised and "
-        "taken apart; the sweeps ignore them.",
+        description="Settings of the adapter that differ from the main run, in the experiments on "
+        "quantisation and on parts of the system; the sweeps ignore them.",
     )
     sweeps: dict[Name, Sweep] = Field(
         {},
-        description="Experiments by name: keys of an adapter with their values; several keys "
-        "change in step.",
+        description="Experiments by name: settings of an adapter, each with a list of values. The "
+        "first values of all settings form the first cell, and so on.",
     )
     quantizations: Quantizations = Field(
         [],
-        description="Types of llama.cpp to compare with F16; without any there is no comparison.",
+        description="Types of llama.cpp to compare with F16; an empty list skips this experiment.",
     )
-    scale: Names = Field([], description="Names of `shapes` that are measured for the page.")
+    scale: Names = Field([], description="Names of `shapes` to measure for the page.")
     large: Names = Field(
         [],
         description="Names of `shapes` in results/paper/scale-7b.json; they need many gigabytes of "
@@ -94,7 +94,7 @@ class Paper(Settings):
     )
     stack: bool = Field(
         True,
-        description="Whether the parts of the headline's system are taken away, in all "
+        description="Whether to evaluate the headline's system without some of its parts, in all "
         "combinations.",
     )
 

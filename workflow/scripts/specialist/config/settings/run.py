@@ -19,12 +19,12 @@ REFERENCES = {"dataset": "datasets", "base": "bases", "adapter": "adapters", "in
 class Cache(Settings):
     folder: str = Field(
         "~/.cache/specialist",
-        description="Where it lies; checkouts may share it. ~ is the home folder.",
+        description="Folder of the cache; checkouts may share it. ~ is the home folder.",
     )
     max_gb: number(ge=0) = Field(
         20,
-        description="Size in 10^9 bytes above which the entries that were unused for longest are "
-        "removed; 0 switches the cache off.",
+        description="Largest size in GB (10^9 bytes). Above it, the least recently used entries "
+        "are removed. 0 turns the cache off.",
     )
 
 
@@ -33,13 +33,11 @@ class Release(Settings):
         "other",
         min_length=1,
         description="The model's licence, by its name on model hubs, such as mit or apache-2.0. It "
-        "must allow what the licences of the base and the data ask for.",
+        "must respect the licences of the base and the data.",
     )
-    data_license: str = Field(
-        "", description="The licence of the data that it was trained on, for the model's card."
-    )
-    language: str = Field("", description="Code of the language that it speaks, such as en.")
-    author: str = Field("", description="Whose model it is.")
+    data_license: str = Field("", description="Licence of the training data, for the model card.")
+    language: str = Field("", description="Code of the model's language, such as en.")
+    author: str = Field("", description="Author of the model.")
 
 
 class Seeds(Settings):
@@ -52,13 +50,12 @@ class Seeds(Settings):
 
 class Config(Settings):
     dataset: str = Field(
-        description="The dataset of every base, adapter and index that does not name one, and of "
-        "the evaluation."
+        description="Dataset of the evaluation, and the default of every base, adapter and index."
     )
     datasets: dict[Name, dataset_settings.Dataset] = Field(
         min_length=1,
-        description="Datasets by name. Each is simulated from a spec, a folder of files, or a text "
-        "that is fetched.",
+        description="Datasets by name. Each is simulated from a spec (`simulate`), a folder of "
+        "files (`path`), or a downloaded text (`corpus`).",
     )
     bases: dict[Name, base_settings.Base] = Field(
         min_length=1,
@@ -66,7 +63,7 @@ class Config(Settings):
         "dataset, or imported with `path` or `hub`.",
     )
     adapters: dict[Name, adapter_settings.Adapter] = Field(
-        {}, description="LoRA adapters by name, each trained on a frozen base."
+        {}, description="Adapters by name, each trained on a base."
     )
     quantizations: Quantizations = Field(
         [], description="Types of llama.cpp that each GGUF is quantised to; F16 is always made."
@@ -85,45 +82,43 @@ class Config(Settings):
     )
     shapes: dict[Name, paper_settings.Shape] = Field(
         {},
-        description="Shapes of models by name, whose size and speed are measured with random "
-        "weights.",
+        description="Model shapes by name. Their size and speed are measured with random weights.",
     )
     benchmarks: dict[Name, paper_settings.Benchmark] = Field(
         {},
-        description="Published runs of pretraining by name, with the text that was learned and "
-        "what learns it here. The dataset and the base have the same name.",
+        description="Published pretraining runs by name, with their text and the base that is "
+        "trained on it here. The dataset and the base get the same name.",
     )
     paper: str = Field(
-        "full", description="Which of `papers` results/paper/report.html is made from."
+        "full", description="Name in `papers` of the version for results/paper/report.html."
     )
     papers: dict[Name, paper_settings.Paper] = Field(
         {},
-        description="The experiments of results/paper/report.html, in versions by name. They use "
+        description="Versions of the experiments of results/paper/report.html, by name. They use "
         "the headline's adapter, base and index.",
     )
     cache: Cache = Field(
         Cache(),
-        description="Results of steps, kept outside of results/ and found by what they were made "
-        "from. `make cache` shows it.",
+        description="Cache of step outputs, outside results/. `make cache` shows it.",
     )
     checkpoint_seconds: number(ge=0) = Field(
         60,
-        description="Seconds of training between two checkpoints, from which a killed run "
-        "continues; changes no result.",
+        description="Seconds of training between two checkpoints. A killed run continues from the "
+        "last one. No effect on results.",
     )
     preflight: bool = Field(
         True,
-        description="Whether a run that needs more memory or disk than this machine has is refused "
-        "before it starts; changes no result.",
+        description="Refuse a run before its first job if it needs more memory or disk than this "
+        "machine has. No effect on results.",
     )
     release: Release = Field(
-        Release(), description="What results/release/NAME says of the model that it holds."
+        Release(), description="Facts for the model card and the GGUF in results/release/NAME."
     )
-    headline: str = Field(description="Name of the system whose success rate is the result.")
-    seeds: Seeds = Field(Seeds(), description="Seeds of all that draws numbers at random.")
+    headline: str = Field(description="Name of the system; its success rate is the main result.")
+    seeds: Seeds = Field(Seeds(), description="Seeds of the random numbers.")
 
 
-# Sections whose keys are names that users give.
+# Sections with names of the user as keys.
 NAMED = (
     "datasets", "bases", "adapters", "indexes", "systems", "shapes", "benchmarks", "papers",
 )  # fmt: skip
@@ -149,7 +144,7 @@ def inherit(config):
             entry.setdefault("quantization", system_settings.UNQUANTIZED)
 
 
-# Folders of results/ that are no dataset's, and names that Windows keeps for devices.
+# Folders of results/ that do not belong to a dataset, and names that Windows reserves.
 TAKEN = {"logs", "paper", "release"}
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -160,7 +155,7 @@ def check(config):
     yield from unknown(("dataset",), config.get("dataset"), entries["datasets"])
     yield from unknown(("headline",), config.get("headline"), entries["systems"])
     for name in TAKEN.intersection(entries["datasets"]):
-        yield ("datasets", name), f"results/{name} is no dataset's folder; choose another name"
+        yield ("datasets", name), f"results/{name} is not a dataset's folder; choose another name"
     for name in entries["adapters"].keys() & entries["bases"].keys():
         yield ("adapters", name), "is a name in bases too; rename one of them"
     for section, named in entries.items():
@@ -169,7 +164,7 @@ def check(config):
             if (other := seen.setdefault(str(name).lower(), name)) != name:
                 yield (section, name), f"differs from {other} in case alone; rename one of them"
             if DEVICES.fullmatch(str(name)):
-                yield (section, name), "is no file name on Windows; choose another name"
+                yield (section, name), "is not a file name on Windows; choose another name"
             for key, names in REFERENCES.items():
                 # A wrong `dataset` at the top is one mistake, not one for each that inherits it.
                 if key != "dataset" or entry.get(key) != config.get("dataset"):

@@ -14,12 +14,12 @@ class Chunking(Settings):
     """What `chunk_kb` computes with."""
 
     place: ClassVar = "indexes/{index}"
-    max_words: int = Field(120, ge=1, description="Words in the longest chunk.")
+    max_words: int = Field(120, ge=1, description="Largest chunk, in words.")
     max_tokens: int = Field(
         0,
         ge=0,
-        description="Tokens of the embedding model in the longest chunk, with its title. It also "
-        "bounds text without blanks. 0 is the most that the model reads.",
+        description="Largest chunk with its title, in tokens of the embedding model. It also "
+        "limits text without blanks. Default 0: the embedding model's own limit.",
     )
     overlap_words: int = Field(
         0, ge=0, description="Words that a chunk repeats from the previous one in a long section."
@@ -36,8 +36,8 @@ class Embedding(Settings):
     )
     encoder: Literal["llama.cpp", "sentence-transformers"] = Field(
         "llama.cpp",
-        description="What embeds queries; sentence-transformers starts more slowly but runs every "
-        "model.",
+        description="Runtime that embeds the queries; sentence-transformers starts more slowly but "
+        "runs every model.",
     )
 
 
@@ -45,7 +45,7 @@ class Index(Chunking, Embedding):
     learn_from: int = Field(
         600,
         ge=0,
-        description="Training conversations from which a search learns what a message asks for; 0 "
+        description="Number of training conversations that teach the search what customers mean; 0 "
         "searches with the embedding model alone.",
     )
 
@@ -54,49 +54,55 @@ class Retrieval(Settings):
     """What the search tool computes with."""
 
     place: ClassVar = "retrieval"
-    top_k: int = Field(1, ge=1, le=100, description="Chunks that a search returns.")
+    top_k: int = Field(1, ge=1, le=100, description="Number of chunks that a search returns.")
 
 
 class Generation(Settings):
     """Limits of a model's turns."""
 
     place: ClassVar = "agent"
-    context: int = Field(1024, ge=32, description="Tokens of prompt and answers in one task.")
-    max_new_tokens: int = Field(128, ge=1, description="Tokens in one turn of the model.")
+    context: int = Field(
+        1024,
+        ge=32,
+        description="Context length of the agent: tokens of prompt and answers in one task.",
+    )
+    max_new_tokens: int = Field(
+        128, ge=1, description="Largest number of tokens in one turn of the model."
+    )
 
 
 class AgentLimits(Generation):
     """What the agent's loop computes with."""
 
-    max_steps: int = Field(8, ge=1, description="Turns of the model in one task.")
+    max_steps: int = Field(8, ge=1, description="Most turns of the model in one task.")
 
 
 class Agent(AgentLimits):
     prompt: str = Field(
-        "resources/prompts/react.jinja", description="Template of the system prompt."
+        "resources/prompts/react.jinja", description="File with the template of the system prompt."
     )
 
 
 class System(Settings):
     policy: Literal["scripted", "random"] | None = Field(
         None,
-        description="A policy without a model: `scripted` knows the right actions and `random` "
-        "draws valid ones.",
+        description="A policy without a model: `scripted` plays the `solution` of each task, "
+        "`random` draws valid actions.",
     )
-    base: str | None = Field(None, description="Name of a base that acts without an adapter.")
+    base: str | None = Field(None, description="Name of a base, evaluated without an adapter.")
     adapter: str | None = Field(
-        None, description="Name of an adapter that acts, merged into its base."
+        None, description="Name of an adapter, evaluated after merging into its base."
     )
     quantization: str | None = Field(
         None,
-        description="The GGUF to run: F16 or one of `quantizations`; default of a model: F16.",
+        description="Type of the GGUF to run: F16 (default) or one of `quantizations`.",
     )
     index: str | None = Field(
-        None, description="Name of the index to search; without it there is no search."
+        None, description="Name of the index to search; without it the system cannot search."
     )
     tools: bool = Field(
-        True, description="Whether it may use the dataset's tools; if not, it can only search and "
-        "answer."
+        True, description="Whether the system may use the dataset's tools; if not, it can only "
+        "search and answer."
     )  # fmt: skip
 
 
