@@ -88,4 +88,6 @@ def test_code_of_an_overlay_is_not_run_even_before_the_snakefile(tmp_path, profi
     command += ["--workflow-profile", f"profiles/{profile}", "--executor", "dryrun"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and not trace.exists()
-    assert "mine.yaml:1: __use_yte__: code in a configuration is not run" in done.stdout
+    last = done.stdout.strip().splitlines()[-1]
+    refused = f"Error: {overlay}:1: __use_yte__: code in a configuration is not run"
+    assert last.startswith(refused), done.stdout

@@ -71,6 +71,7 @@ def read_configfiles_by(read):
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
+    speak_plainly()  # a file may be refused before Snakemake reads the Snakefile
     before = attribute(configfile, "_load_configfile")
     configfile._load_configfile = load
     return before.__module__ == __name__
