@@ -1,5 +1,7 @@
 """The digest of a step's code: what changes it, and in which piece the change is told."""
 
+import ast
+
 import pytest
 
 from specialist.engine import digest as code
@@ -176,3 +178,13 @@ def test_script_beside_the_script_comes_first(project):
     project("scripts/index/helper.py", "A = 1\n")
     project("scripts/index/step.py", "import helper\n")
     assert set(code.parts("index/step.py")) == {"index/step.py", "index/helper.py", "engine"}
+
+
+def test_no_script_imports_a_script_of_another_folder(pytestconfig):
+    """Under Snakemake only the package and the script's own folder can be imported."""
+    scripts = pytestconfig.rootpath / "workflow/scripts"
+    own = {path.stem: path for path in scripts.glob("*/*.py")}
+    for path in own.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module in own:
+                assert own[node.module].parent == path.parent, f"{path} imports {node.module}"

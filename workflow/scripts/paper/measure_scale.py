@@ -19,12 +19,11 @@ def measure_scale(measures, machine, *, shape, quantizations, rounds, threads):
         rounds: how often speed is taken.
         threads: CPU threads.
     """
-    from quantize import quantize
-
     from specialist.core.hardware import describe
     from specialist.core.scratch import scratch
     from specialist.gguf import random as random_gguf
     from specialist.gguf import speed as generation
+    from specialist.gguf.quantization import quantize
 
     found = {}
     with scratch(measures) as room:
