@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -82,8 +83,15 @@ FOREIGN = {
     "keys of the record are missing": json.dumps(NO_RECORD | {"provenance": {"rule": "x"}}),
     "hashes that are none": json.dumps({"sha256": [1, None], "provenance": MADE}),
     "nested without end": 100_000 * "[",
-    "a folder": None,
+    "a folder": Path.mkdir,
+    "a pipe": os.mkfifo,
+    "a link to itself": lambda path: path.symlink_to(path),
 }
+
+
+def harm(manifest, text):
+    """Put a text, or what a function makes, in the place of a manifest."""
+    text(manifest) if callable(text) else manifest.write_text(text)
 
 
 @pytest.mark.parametrize("forced", [False, True])
@@ -95,7 +103,7 @@ def test_foreign_manifest_is_named_once_dropped_and_replaced(
     cache.store(KEY, outputs, MADE)
     manifest = cache.folder / KEY[:2] / KEY / "manifest.json"
     manifest.unlink()
-    manifest.write_text(text) if text is not None else manifest.mkdir()
+    harm(manifest, text)
     assert cache.lookup(KEY) is None
     wanted = elsewhere(tmp_path, outputs)
     if not forced:
@@ -111,9 +119,8 @@ def test_foreign_entries_are_dropped_when_the_index_is_made(cache, outputs, caps
     cache.store(KEY, outputs, MADE)
     for number, text in enumerate(FOREIGN.values()):
         entry = cache.folder / "ef" / f"ef{number:062}"
-        (entry / "manifest.json").mkdir(parents=True) if text is None else entry.mkdir(parents=True)
-        if text is not None:
-            (entry / "manifest.json").write_text(text)
+        entry.mkdir(parents=True)
+        harm(entry / "manifest.json", text)
     (cache.folder / NAME).unlink()
     cache.prune(1e9)
     assert capsys.readouterr().out.count("it is removed") == len(FOREIGN)

@@ -99,6 +99,7 @@ def test_conversation():
 @pytest.mark.parametrize(
     "data",
     [
+        b'{"messages": [{"role": "user", "role": "user", "content": "Hi"}]}',
         b"{", b"\xff", b"[" * 100_000, b"[]", b"{}", b'{"messages": "Hi"}', b'{"messages": []}',
         b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
         b'{"messages": [{"role": "user", "content": "Hi"}], "temperature": NaN}',

@@ -128,7 +128,8 @@ def test_refusals_of_the_client(client):
 
 
 JSON = {"Content-Type": "application/json"}
-EVIL = "https://evil.example"
+EVIL, HOME = "https://evil.example", "http://home"
+TWO_ORIGINS, TEXT = [("Origin", HOME), ("Origin", EVIL)], ("Content-Type", "text/plain")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,8 @@ EVIL = "https://evil.example"
         ("POST", "/v1/chat/completions", JSON | {"Origin": EVIL}, b"{}", 403),
         ("POST", "/v1/chat/completions", JSON | {"Origin": "null"}, b"{}", 403),
         ("POST", "/v1/chat/completions", JSON | {"Sec-Fetch-Site": "cross-site"}, b"{}", 403),
+        ("POST", "/v1/chat/completions", [*JSON.items(), *TWO_ORIGINS], b"{}", 403),
+        ("POST", "/v1/chat/completions", [*JSON.items(), TEXT], b"{}", 415),
         ("GET", "/v1/models", {"Origin": EVIL}, b"", 403),
         ("GET", "/v1/models", {"Host": "evil.example"}, b"", 400),
         ("GET", "/v1/models", {"Host": "127.0.0.1.evil.example:80"}, b"", 400),
@@ -154,6 +157,8 @@ EVIL = "https://evil.example"
 def test_requests_that_no_client_sends(address, method, path, headers, content, status):
     import httpx
 
+    if isinstance(headers, list):  # one that is given twice
+        headers = [(name, value.replace(HOME, address)) for name, value in headers]
     found = httpx.request(method, address + path, headers=headers, content=content)
     assert found.status_code == status
     if status != 200:

@@ -26,11 +26,11 @@ def read(entry):
         Damaged: it is none.
     """
     try:
+        if not (entry / MANIFEST).is_file():  # reading a pipe would never end
+            if os.path.lexists(entry):
+                raise Damaged(f"{MANIFEST} is missing")
+            return None
         manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        if os.path.lexists(entry):
-            raise Damaged(f"{MANIFEST} is missing") from None
-        return None
     except OSError:
         return None
     except (ValueError, RecursionError):

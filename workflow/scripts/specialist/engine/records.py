@@ -46,6 +46,8 @@ def read(path):
 def examine(path):
     """(record or None, what is wrong with its file or None); (None, None) if there is no file."""
     try:
+        if os.path.lexists(path) and not os.path.isfile(path):  # reading a pipe would never end
+            return None, "is no regular file"
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, None

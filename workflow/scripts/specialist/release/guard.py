@@ -49,13 +49,12 @@ class Guard:
             known = ", ".join(self.hosts)
             text = f"Host: found {host!r}, expected one of {known}; serve.py --allow-host adds one"
             return Refused(400, text, param="Host")
-        origin = headers.get("origin")
-        site = headers.get("sec-fetch-site", "none")
-        own = origin is None or origin in (f"http://{host}", f"https://{host}")
-        if not own or site not in ("none", "same-origin"):
+        # A header may be there twice, and other programs may read the other one.
+        own = {f"http://{host}", f"https://{host}"}.issuperset(headers.getlist("origin"))
+        if not own or not {"none", "same-origin"}.issuperset(headers.getlist("sec-fetch-site")):
             text = "Origin: a page of another site may not use this server; ask it from a program"
             return Refused(403, text, param="Origin")
-        kind = headers.get("content-type", "")
+        kind = ", ".join(headers.getlist("content-type"))
         if scope["method"] == "POST" and _media_type(kind) != "application/json":
             text = f"Content-Type: found {kind!r}, expected application/json"
             return Refused(415, text, param="Content-Type")

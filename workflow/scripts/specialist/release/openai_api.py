@@ -6,6 +6,7 @@ is refused, and never ignored.
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 from specialist.release.deployment import ContextFull, told
@@ -120,7 +121,9 @@ def parse(data, name):
 
 def _json(data):
     try:
-        body = json.loads(data, parse_float=_finite, parse_constant=_finite)
+        body = json.loads(
+            data, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_unique
+        )
         # Half of a pair of surrogates is not text.
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -128,6 +131,14 @@ def _json(data):
     if not isinstance(body, dict):
         raise Refused(400, f"request: found {_show(body)}, expected a JSON object")
     return body
+
+
+def _unique(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{_show(name)} is given twice; remove one of them")
+    return found
 
 
 def _finite(number):
