@@ -40,6 +40,9 @@ def test_summary_and_plot(tiny):
     summary = (tiny.folder / "results/summary.md").read_text()
     assert all(name in summary for name in result(tiny)["systems"])
     assert (tiny.folder / "results/systems.svg").read_text().count("<svg") == 1
+    page = (tiny.folder / "results/report.html").read_text()
+    assert all(f">{name}</th>" in page for name in result(tiny)["systems"])
+    assert len(page.encode()) < 5_000_000
 
 
 def test_every_job_leaves_a_log_and_provenance(tiny):
