@@ -23,6 +23,7 @@ POLICIES = {
     "spinning (ACTIVE)": {"OMP_WAIT_POLICY": "ACTIVE"},
     "the default of OpenMP": {},
     "sleeping (PASSIVE)": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "a short spin, then sleeping": {"GOMP_SPINCOUNT": "5000"},
 }
 SPIN = "while True: pass"
 

@@ -26,17 +26,12 @@ from specialist.engine.contract import bind, flat
 from specialist.engine.digest import parts
 from specialist.engine.disk import shortage
 from specialist.engine.keys import cache_key, hashes, paths, signatures
+from specialist.engine.threads import settle
 
-# Set before torch and llama.cpp load their OpenMP, unless the user has set them.
+# Set before torch loads, unless the user has set them.
 ENVIRONMENT = {
     # Nothing is compiled here, and bitsandbytes would load torch's compiler with each start: 2 s.
     "TORCHDYNAMO_DISABLE": "1",
-    # Threads sleep at barriers instead of spinning there. A spinning thread takes the core from
-    # the thread that all wait for as soon as another process wants one too. A LoRA step of a base
-    # of 135M on two cores took 3.1 s instead of 2.9 s on a quiet machine, but 5.3 s instead of
-    # 8.5 s beside one busy process. llama.cpp's threads are OpenMP's, so this holds for them too.
-    # `python tests/bench_threads.py` measures it.
-    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
@@ -111,6 +106,7 @@ def _run(function, snakemake):
         found |= {"sizes": sizes.measure(snakemake.input)}
     else:
         _clear(kept, key)
+        settle(snakemake.threads)
         checkpoints = Checkpoints(kept / key, snakemake.config["checkpoint_seconds"])
         check = functools.partial(_refuse_changed, inputs, seen)
         clock = _work(function, snakemake, checkpoints, check)

@@ -11,9 +11,12 @@ _callbacks = []  # ctypes does not keep them alive
 @functools.cache
 def library():
     """The llama.cpp bindings, initialised once; their log is silent, for `reason`."""
-    # llama.cpp's threads are OpenMP's, which spin while they wait: a chat that waits for its user,
-    # or two threads beside other work, would keep the processors busy. Read when OpenMP is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # llama.cpp's threads are OpenMP's. They meet at hundreds of barriers for each token, so that
+    # sleeping there is slow: the default model generated 328 tokens a second on two cores, against
+    # 5,021 with spinning threads. But those would keep the cores busy while a chat waits for its
+    # user. So they spin for some microseconds and then sleep: 5,166 tokens a second.
+    # OpenMP reads this when it loads; `python tests/bench_threads.py --gguf FILE` measures it.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
     import llama_cpp
     from llama_cpp._ggml import libggml
