@@ -134,7 +134,7 @@ CHANGES = {
     ),
     "code of the scoring": (
         append(f"{SCRIPTS}/specialist/agent/scoring.py", "\nUNUSED = 1\n"),
-        {f"score {system}" for system in SYSTEMS} | RESULT,
+        TASKS,  # preparation plays the tasks, and judges them as the evaluation does
     ),
     "code of the leakage audit": (
         append(f"{SCRIPTS}/specialist/data/leakage.py", "\nUNUSED = 1\n"),
@@ -146,7 +146,7 @@ CHANGES = {
     ),
     "code that a shared module imports": (
         append(f"{SCRIPTS}/specialist/core/precision.py", "\nUNUSED = 1\n"),
-        PRETRAINED | rendered("small", *ADAPTERS) | ALL_MODELS,
+        PRETRAINED | ALL_MODELS,
     ),
     "code of a package": (
         append(f"{SCRIPTS}/specialist/report/__init__.py", "\nUNUSED = 1\n"),
