@@ -52,8 +52,8 @@ CHANGES = {
     "all sources touched, as by a fresh checkout": touch(*PARTS),
     "a docstring in a shared module": replace(
         f"{SCRIPTS}/specialist/train/finetuning.py",
-        '"""Conversations for',
-        '"""The conversations for',
+        '"""Fine-tuning on',
+        '"""The fine-tuning on',
     ),
     "a function in a shared module, used by LoRA": replace(
         f"{SCRIPTS}/specialist/train/finetuning.py",

@@ -79,7 +79,7 @@ SWITCHES = {
         edit=(f"{SCRIPTS}/specialist/train/pretraining.py", "decay_share=0.7", "decay_share=0.6")
     ),
     "function of retrieval": Switch(
-        edit=(f"{SCRIPTS}/specialist/rag/retrieval.py", "['title']}\\n{", "['title']}: {")
+        edit=(f"{SCRIPTS}/specialist/rag/index_files.py", "['title']}\\n{", "['title']}: {")
     ),
     "same function in other words": Switch(
         COMPANIES,

@@ -86,7 +86,7 @@ def test_card(released):
     found = json.loads(scores.read_text())
     assert result.metric_value == round(found["success"] / found["n"], 4)
     assert f"{found['success']} of {found['n']}" in card.text
-    assert "it was trained on: cc0-1.0." in card.text
+    assert "The training data: cc0-1.0." in card.text
     # The tiny model is no better than chance, and its card, settings and chat say so.
     assert ("**WARNING: this model solves" in card.text) == ("notice" in settings(released))
     assert found["success"] or "notice" in settings(released)
