@@ -41,14 +41,7 @@ def fetch_tokenizer(
         settle_tokenizer,
     )
     from specialist.bases.uses import check_config, check_uses
-    from specialist.core.model_files import (
-        CONFIG,
-        OTHER_TEMPLATES,
-        SMALL_FILES,
-        TEMPLATE,
-        TOKENIZER,
-        TOKENIZER_CONFIG,
-    )
+    from specialist.core import model_files as names
     from specialist.core.prompt import Chat
     from specialist.core.scratch import scratch
     from specialist.gguf.converter import convert
@@ -56,15 +49,15 @@ def fetch_tokenizer(
     from specialist.train.conversations import BaseTokenizer
 
     place = f"bases.{base}"
-    folder = locate(place, source, hub, revision, SMALL_FILES)
+    folder = locate(place, source, hub, revision, names.SMALL_FILES)
     config = check_files(place, folder)
     config.pop("auto_map", None)
-    others = [path.stem for path in folder.glob(OTHER_TEMPLATES)]
+    others = [path.stem for path in folder.glob(names.OTHER_TEMPLATES)]
     with scratch(tokenizer) as made:
-        for name in SMALL_FILES:
+        for name in names.SMALL_FILES:
             if path := file_of(place, folder, name):
                 shutil.copyfile(path, made / name)
-        (made / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+        (made / names.CONFIG).write_text(json.dumps(config), encoding="utf-8")
         greedy = settle_tokenizer(place, made)
         check_config(place, config, len(load_tokenizer(place, made)), context)
         convert(made, made / "tokens.gguf", base, weights=False)
@@ -72,20 +65,20 @@ def fetch_tokenizer(
             mark_control(made, runtime.control_tokens)
         loaded = load_tokenizer(place, made)
         template = adapt_template(place, loaded, read_turns(turns), greedy, others)
-        settings = json.loads((made / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+        settings = json.loads((made / names.TOKENIZER_CONFIG).read_text(encoding="utf-8"))
         settings.pop("chat_template", None)
         settings["pad_token"] = choose_pad(place, loaded)
         # What the template ends a turn with ends generation, whatever llama.cpp knows of its name.
         settings["eot_token"] = Chat(BaseTokenizer(loaded)).end_text
         text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        (made / TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
-        (made / TEMPLATE).write_text(template, encoding="utf-8")
+        (made / names.TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
+        (made / names.TEMPLATE).write_text(template, encoding="utf-8")
         convert(made, made / "tokens.gguf", base, weights=False)
         check_uses(place, folder, targets, quantizations)
         checked = _check(place, made)
-        shutil.copyfile(made / TOKENIZER, tokenizer)
-        shutil.copyfile(made / TOKENIZER_CONFIG, tokenizer_config)
-        shutil.copyfile(made / TEMPLATE, chat_template)
+        shutil.copyfile(made / names.TOKENIZER, tokenizer)
+        shutil.copyfile(made / names.TOKENIZER_CONFIG, tokenizer_config)
+        shutil.copyfile(made / names.TEMPLATE, chat_template)
         model = made / "tokenizer.model"
         sentencepiece.write_bytes(model.read_bytes() if model.is_file() else b"")
     gate.write_text(json.dumps(checked, indent=1) + "\n")
