@@ -1,4 +1,4 @@
-"""A dataset needs only the parts that something uses, and what is missing is told at once."""
+"""A dataset needs only the parts that something uses; all missing parts are reported at once."""
 
 import json
 

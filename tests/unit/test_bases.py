@@ -179,7 +179,7 @@ SPOILT = {
     ),
     "named templates": (
         spoil("tokenizer_config.json", chat_template=[{"name": "rag", "template": "x"}]),
-        "found the chat templates rag, none of which is the default; copy the one",
+        "found the chat templates rag, and none is the default; copy the one",
     ),
     "template that is no text": (
         spoil("tokenizer_config.json", chat_template=5),

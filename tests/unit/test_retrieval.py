@@ -472,7 +472,7 @@ def test_ways_to_search_are_compared_task_by_task(index, tmp_path):
 
 @pytest.mark.parametrize("count", [1, 3, 40])
 def test_nearest_is_the_exact_search_in_blocks(tmp_path, monkeypatch, count):
-    """Equal scores, of which there are many here, come in the order of the rows."""
+    """Chunks with equal scores, which are many here, come in the order of the rows."""
     monkeypatch.setattr(index_files, "BLOCK", 32)
     monkeypatch.setattr(index_files.blocks, "__defaults__", (32,))
     draw = np.random.default_rng(1)

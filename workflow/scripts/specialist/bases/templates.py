@@ -93,7 +93,7 @@ def _default(place, templates, others):
         return found
     if names:
         raise UserError(
-            f"{place}: found the chat templates {', '.join(names)}, none of which is the default; "
+            f"{place}: found the chat templates {', '.join(names)}, and none is the default; "
             "copy the one that writes plain conversations to chat_template.jinja in the model's "
             "folder"
         )

@@ -34,8 +34,8 @@ def _files(path):
 def signatures(section):
     """{path: [bytes, modified, changed, inode]} of the files of a rule's inputs.
 
-    Times are in nanoseconds. A file with the same four has the same content: whatever is written
-    to it or moved in its place changes the time of the change, which nobody can set.
+    Times are in nanoseconds. A file with the same four has the same content: writing to it or
+    replacing it changes the time of the last change, which no program can set.
     """
     return {path: signature(path) for name in paths(section) for path in _files(name)}
 

@@ -9,11 +9,9 @@ LOOK = 0.3  # seconds
 def settle(threads):
     """Let OpenMP's threads sleep at barriers if other processes use the cores.
 
-    A spinning thread reacts at once, but takes the core from the thread that all others wait for as
-    soon as another process wants it. A pretraining step of the default base on two cores took
-    362 ms with spinning and 494 ms with sleeping threads on a quiet machine, and 1,378 ms and
-    661 ms beside one busy process. `python tests/bench_threads.py` measures both. OMP_WAIT_POLICY
-    of the user wins.
+    A spinning thread reacts at once. But if another process wants its core, it delays the thread
+    that all others wait for. Sleeping threads are slower on a quiet machine and faster on a busy
+    one; `python tests/bench_threads.py` measures both. The user's OMP_WAIT_POLICY wins.
 
     Args:
         threads: of the step. OpenMP reads the variable when torch loads it.

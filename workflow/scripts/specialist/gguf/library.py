@@ -12,9 +12,8 @@ _callbacks = []  # ctypes does not keep them alive
 def library():
     """The llama.cpp bindings, initialised once; their log is silent, for `reason`."""
     # llama.cpp's threads are OpenMP's. They meet at hundreds of barriers for each token, so that
-    # sleeping there is slow: the default model generated 328 tokens a second on two cores, against
-    # 5,021 with spinning threads. But those would keep the cores busy while a chat waits for its
-    # user. So they spin for some microseconds and then sleep: 5,166 tokens a second.
+    # sleeping there makes a small model many times slower. Spinning threads would keep the cores
+    # busy while a chat waits for its user. So they spin for some microseconds and then sleep.
     # OpenMP reads this when it loads; `python tests/bench_threads.py --gguf FILE` measures it.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
