@@ -31,6 +31,7 @@ def config(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(QWEN_7B))
     loaded["bases"]["7b"] = loaded["bases"]["small"] | {"path": str(tmp_path)}
     loaded["adapters"]["big"] = loaded["adapters"]["lora-r16"] | {"base": "7b"}
+    monkeypatch.chdir(tmp_path)  # away from the data that a run has prepared in results/
     return loaded
 
 
@@ -141,6 +142,13 @@ def test_estimates_of_the_default_are_near_what_was_measured(config, rule):
     names, measured = DEFAULT[rule]
     [stage] = Preflight(config, ROOM).stages([(rule, names)])
     assert stage.need.ram == pytest.approx(measured * 1e9, rel=0.2)
+
+
+def test_estimate_of_the_default_stays_near_once_the_data_is_prepared(config, monkeypatch):
+    """The longest conversation of the default has 468 tokens."""
+    monkeypatch.setattr("specialist.preflight.lengths.longest", lambda *_: 468)
+    [stage] = Preflight(config, ROOM).stages([("train_lora", {"adapter": "lora-r16"})])
+    assert stage.need.ram == pytest.approx(DEFAULT["train_lora"][1] * 1e9, rel=0.2)
 
 
 @pytest.mark.parametrize("shape", REAL)

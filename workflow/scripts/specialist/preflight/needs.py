@@ -16,9 +16,9 @@ CUDA = 0.6e9  # of GPU memory, by CUDA itself
 NF4 = 0.516  # bytes of a weight: 4 bits, and the scales of its block, quantised in turn
 # Bytes of a logit: in bf16 and fp32, its logarithm of a probability, and the gradients of two.
 LOGIT = 14
-# Bytes that oneDNN and the allocator keep of each new length of a batch, on a processor; and how
-# many different lengths there are, for a longest one.
-LENGTH, LENGTHS = 21e6, 0.1
+# On a processor, oneDNN and the allocator keep LENGTH bytes for each new length of a batch. Batches
+# have about LENGTHS different lengths per token of the longest one, and seldom more than MOST.
+LENGTH, LENGTHS, MOST = 21e6, 0.22, 105
 TURNS = 32  # that collect_preferences goes on with at a time
 TILE = 4096 * 8192  # logits that trl has on a GPU at a time, at most
 
@@ -92,7 +92,7 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
     if gpu:
         needed += LOGIT * TILE
     else:
-        lengths = LENGTHS * adapter["max_length"]
+        lengths = min(LENGTHS * adapter["max_length"], MOST)
         if rows:
             lengths = min(lengths, rows / adapter["batch_size"])
         needed += LOGIT * tokens * model.vocabulary + LENGTH * lengths
