@@ -5,6 +5,7 @@
 # make serve    serves it to any OpenAI client on http://127.0.0.1:8000/v1
 # make test     sets up .venv and runs the tests
 # make lint     sets up .venv and checks style
+# make docs     builds the documentation as a website in results/site
 # make cache    shows the contents of the cache; PRUNE=5 first shrinks it to 5 GB
 #
 # CORES=2              number of cores for the job (all)
@@ -32,7 +33,9 @@ TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/const
 
 JOB  := --cores $(CORES) results/agent_eval.json results/report.html $(OPTIONS)
 
-.PHONY: run plan verify chat serve test lint cache
+DOCS  := $(VENV)/.stamps/docs-$(call sum,envs/docs.txt)
+
+.PHONY: run plan verify chat serve test lint docs cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake $(JOB)
 	@echo "Open $(CURDIR)/results/report.html in a browser"
@@ -57,6 +60,16 @@ lint: $(MAIN) $(TEST)
 	$(VENV)/bin/python tests/lint_workflow.py
 	PYTHONPATH=workflow/scripts $(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell --ignore-words-list endianess README.md CONTRIBUTING.md CHANGELOG.md Snakefile Makefile config docs workflow
+
+# In an environment of its own, as the workflow does not need these packages.
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --clean
+
+$(DOCS): | $(VENV)
+	$(PYTHON) -m venv $(VENV)/docs
+	mkdir -p $(VENV)/.stamps
+	$(VENV)/docs/bin/python -m pip --quiet --disable-pip-version-check install --requirement envs/docs.txt
+	touch $@
 
 cache: $(MAIN)
 	$(VENV)/bin/python workflow/scripts/show_cache.py $(PRUNE:%=--prune %)
