@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from specialist.agent import react
+from specialist.agent.memory import remembered
 from specialist.core.errors import UserError
 from specialist.data.oracle import play, world
 from specialist.data.scenario import Scenario, capitalised
@@ -63,7 +64,7 @@ class Request:
     def reply(self, rule):
         """What the customer replies by a rule."""
         scenario = self.parts[0].scenario
-        return capitalised(scenario.say(scenario.any(_list(rule["says"]))))
+        return scenario.line(scenario.any(_list(rule["says"])))
 
     def exchanges(self, spec, environment):
         """Yield (rule, steps, facts) of each exchange.
@@ -193,16 +194,6 @@ def episodes(spec, name, key):
             text = request.reply(rule) if rule else request.message()
             messages += react.messages(text, steps)
             yield {"messages": _weighted(remembered(messages))}
-
-
-def remembered(messages):
-    last = max(n for n, turn in enumerate(messages) if turn["role"] == "user")
-    earlier = [
-        turn
-        for turn in messages[:last]
-        if turn["role"] == "user" or (turn["role"] == "assistant" and "\nAnswer: " in turn["content"])
-    ]
-    return earlier + messages[last:]
 
 
 def _weighted(messages):

@@ -156,8 +156,8 @@ class Scenario:
         }
         self.case = {}
         functions = (
-            self.any, self.article, self.between, self.entity, self.message, self.note,
-            self.receipt, self.say, self.shuffled, self.words,
+            self.any, self.article, self.between, self.entity, self.line, self.message, self.note,
+            self.receipt, self.shuffled, self.words,
         )  # fmt: skip
         # What every template may use.
         self.context = {"case": self.case, "figures": self.figures}
@@ -219,6 +219,10 @@ class Scenario:
         text = re.sub(r"\[([^]]*)\]", lambda m: self.any(m[1].split("|")), text)
         slots = {**self.case, **values}
         return re.sub(r"\{(\w+)\}", lambda m: str(slots[m[1]]), text)
+
+    def line(self, topic, **values):
+        """One phrasing of a topic as a message."""
+        return capitalised(self.say(topic, **values))
 
     def message(self, topic, attack=False):
         """What the customer writes."""
