@@ -8,7 +8,7 @@ import jsonschema
 from specialist.agent.customer import requests
 from specialist.agent.environment import SEARCH
 from specialist.core.schema_errors import describe, near
-from specialist.data.customers import check_customer, customer_texts
+from specialist.data.customers import check_texts
 from specialist.data.json_rows import read_jsonl
 from specialist.data.toolbox import fits, schema
 
@@ -25,8 +25,7 @@ def read_tasks(path, mistakes):
             continue
         _check_numbers(task, mistakes, place)
         _complete(task)
-        customer_texts(task, mistakes, place)
-        check_customer(task, mistakes, place)
+        check_texts(task, mistakes, place)
         if (other := ids.setdefault(task["id"], place)) != place:
             mistakes.add(place, "id", text=f"{task['id']} is the id of {other} too; rename it")
         found.append((place, task))
