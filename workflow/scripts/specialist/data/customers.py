@@ -2,7 +2,7 @@
 
 import json
 
-from specialist.agent.customer import PATIENCE, requests
+from specialist.agent.customer import PATIENCE
 from specialist.core.patterns import problem
 from specialist.data.formats import check_text
 

@@ -16,16 +16,13 @@ from specialist.agent.rules import Rules
 from specialist.core.patterns import found
 from specialist.data.clocks import moving
 from specialist.data.customers import rules, rules_of
+from specialist.data.expected_rows import check_possible, check_rows, put, without_triggers
 from specialist.data.rehearsal import (
     check_facts,
     check_length,
     check_outcome,
-    check_possible,
     check_repeats,
-    check_rows,
     check_turns,
-    put,
-    without_triggers,
 )
 
 NOTHING = "OK."  # a reply that says nothing
@@ -166,7 +163,9 @@ def _listen(task, asked, mistakes, place):
 def _out_of_step(message, number, last, count):
     """What is wrong with the customer's message after an answer of request `number`, or None."""
     if message and message.source == "vain":
-        return "a rule with `vain` hears this: the answer asks for what the customer had said; drop it"
+        return (
+            "a rule with `vain` hears this: the answer asks for what the customer had said; drop it"
+        )
     going_on = message and message.request == number
     if last and going_on:
         return (
@@ -190,15 +189,15 @@ def _carry_out(task, asked, stage):
 
 def _run(world, before, task, asked, tools):
     results = []
-    with contextlib.closing(world.copy()) as copy:
-        environment = Environment(copy, tools, task["session"], search=lambda query: "")
+    with contextlib.closing(world.copy()) as copied:
+        environment = Environment(copied, tools, task["session"], search=lambda query: "")
         for request in asked:
-            seen = copy.total_changes
+            seen = copied.total_changes
             records = [
                 environment.call(step["call"], step["arguments"])[1] if "call" in step else None
                 for step in request["solution"]
             ]
-            after = before if copy.total_changes == seen else dump(copy)
+            after = before if copied.total_changes == seen else dump(copy)
             results.append((before, changes(before, after) if after is not before else {}, records))
             before = after
     return results
