@@ -211,6 +211,40 @@ def _check_sql(tool, database, session_keys, mistakes, place):
     return taken
 
 
+def written_tables(database, tools):
+    """Which tables the tools change, by themselves or by triggers: {name: bool}.
+
+    Args:
+        database: see `read_tools`.
+        tools: what `read_tools` returned.
+    """
+    written = set()
+
+    def note(action, table, *_):
+        if action in WRITING - READING:
+            written.add(table)
+        return sqlite3.SQLITE_OK
+
+    try:
+        database.set_authorizer(note)
+        for tool, _ in tools.values():
+            for _, sql in statements(tool.get("sql", "")):
+                database.execute(f"EXPLAIN {sql}", _Names())
+    finally:
+        database.protect()
+    virtual = [
+        name
+        for (name,) in database.execute(
+            "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'"
+        )
+        if name in written
+    ]
+    return {
+        table: table in written or any(table.startswith(f"{name}_") for name in virtual)
+        for table in dump(database)
+    }
+
+
 class _Names(dict):
     """Stands in for any binding and keeps the names that were asked for."""
 
