@@ -19,8 +19,11 @@ DEFAULT = "I am sorry, I cannot help you with this here. Please contact our team
 THOUGHT = "this is for a person"  # of the turns that a rule writes
 QUESTION = re.compile(r"[?？؟]\W*$")
 
-# A yes in English: at the start of the message, or anywhere in a message without a no.
-YES = r"^\W*(yes|yeah|yep|yup|sure|ok|okay|correct|right|confirmed|certainly|absolutely|agreed)\b"
+# A yes in English: at the start or the end of the message, or anywhere in a message without a no.
+YES = (
+    r"^\W*(yes|yeah|yep|yup|sure|ok|okay|correct|right|confirmed|certainly|absolutely|agreed)\b"
+    r"|\byes\W*$"
+)
 CONSENT = (
     r"\b(yes|yeah|please do|go ahead|do it|of course|i confirm|confirmed|i agree|agreed|"
     r"that is (right|correct|fine|ok|okay)|that'?s (right|correct|fine|ok|okay)|sounds good|"

@@ -15,6 +15,7 @@ from specialist.core.errors import UserError
 from specialist.data.oracle import play, world
 from specialist.data.scenario import Scenario, capitalised
 
+FRAME = ("opening", "closing")
 WORDINGS = 4  # of each message of a task
 TRIES = 100  # to find so many
 
@@ -45,20 +46,21 @@ class Request:
     Attributes:
         parts: list of `Part`.
         replies: rules {"hears", "says", perhaps "confirms"} of the customer's replies.
-        framed: whether the message may open and close as letters do.
+        frame: topics of what may stand before and after it, as in letters.
     """
 
     parts: list
     replies: list
-    framed: bool
+    frame: tuple
 
     def message(self):
         """What the customer writes."""
         scenario = self.parts[0].scenario
         texts = [part.scenario.say(scenario.any(part.says), **part.values) for part in self.parts]
         texts[:-1] = [text if text[-1] in ".!?" else f"{text}." for text in texts[:-1]]
-        if self.framed and scenario.any([True, False]):
-            texts = [scenario.say("opening"), *texts, scenario.say("closing")]
+        if scenario.any([True, False]):
+            said = {topic: scenario.say(topic) for topic in self.frame}
+            texts = [said.get("opening"), *texts, said.get("closing")]
         return capitalised(" ".join(filter(None, texts)))
 
     def reply(self, rule):
@@ -145,8 +147,8 @@ def draw(spec, name, split, key, figures=None, taken=()):
     requests = []
     for entry in entries:
         parts = [_part(part, scenarios[part.get("order", 0)]) for part in entry["parts"]]
-        framed = "of" in entry and not requests
-        requests.append(Request(parts, entry.get("replies", []), framed))
+        frame = (FRAME if not requests else FRAME[1:]) if "of" in entry else ()
+        requests.append(Request(parts, entry.get("replies", []), frame))
     return Conversation(requests, scenarios)
 
 
