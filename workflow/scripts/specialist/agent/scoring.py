@@ -18,11 +18,11 @@ answer holds every required fact. A failure belongs to the first of these classe
 """
 
 import json
-from collections import Counter
 from itertools import zip_longest
 
 from specialist.agent.environment import SEARCH
 from specialist.agent.facts import holds
+from specialist.agent.states import NONE, compared, elements, goes_beyond
 
 ENDS = {
     "context_overflow": "context_overflow",
@@ -42,12 +42,12 @@ def failure(task, trace):
         task: a row of the tasks, every key filled in.
         trace: its `specialist.agent.loop.Trace`, as a dict.
     """
-    expected, actual = _compared(task["expect"]["database"], trace["changes"])
+    expected, actual = compared(task["expect"]["database"], trace["changes"])
     facts = task["expect"]["answer"]
     informed = all(holds(trace["answer"], fact) for fact in facts)
     if trace["ended"] == "answer" and expected == actual and informed:
         return None
-    if _goes_beyond(expected, actual):
+    if goes_beyond(expected, actual):
         return "forbidden_action"
     if trace["ended"] in ENDS:
         return ENDS[trace["ended"]]
@@ -70,7 +70,7 @@ def differences(task, changes, answer):
     Yields:
         (path below `expect`, what is wrong there).
     """
-    expected, actual = _compared(task["expect"]["database"], changes)
+    expected, actual = compared(task["expect"]["database"], changes)
     for table in sorted(expected.keys() | actual.keys()):
         sides = zip(
             ("removed", "added"), expected.get(table, NONE), actual.get(table, NONE), strict=True
@@ -78,7 +78,7 @@ def differences(task, changes, answer):
         for side, wanted, found in sides:
             path = ("database", table, side)
             wanted, found = (
-                [dict(row) for row in _elements(a - b)]
+                [dict(row) for row in elements(a - b)]
                 for a, b in ((wanted, found), (found, wanted))
             )
             for row in wanted:
@@ -100,73 +100,9 @@ def differences(task, changes, answer):
             yield ("answer", number), f"expected {_short(fact)} in the answer {_short(answer)}"
 
 
-NONE = (Counter(), Counter())
-
-
-def _elements(rows):
-    # In a fixed order: the items of a frozenset have none.
-    return sorted(rows.elements(), key=lambda row: json.dumps(dict(row), sort_keys=True))
-
-
 def _short(value):
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= 200 else text[:200] + " ..."
-
-
-def _compared(expected, actual):
-    """Expected and actual changes in a form that compares equal whatever the order.
-
-    Columns that a table's expected rows leave out are left out of its actual rows too.
-
-    Returns:
-        both as {table: (Counter of removed rows, Counter of added rows)}, a row a frozenset.
-    """
-    named = {
-        table: {column for rows in change.values() for row in rows for column in row}
-        for table, change in expected.items()
-    }
-    return _rows(expected, {}), _rows(actual, named)
-
-
-def _rows(changes, named):
-    tables = {}
-    for table, change in changes.items():
-        kept = named.get(table)
-        removed, added = (
-            Counter(
-                frozenset((key, value) for key, value in row.items() if not kept or key in kept)
-                for row in change.get(side, ())
-            )
-            for side in ("removed", "added")
-        )
-        # Rows may be equal but for a column that is left out.
-        tables[table] = removed - added, added - removed
-    return {table: sides for table, sides in tables.items() if any(sides)}
-
-
-def _goes_beyond(expected, actual):
-    for table, (removed, added) in actual.items():
-        if table not in expected:
-            return True
-        may_remove, may_add = expected[table]
-        if removed.total() > may_remove.total() or added.total() > may_add.total():
-            return True
-        net, may = _sums(added), _sums(may_add)
-        net.subtract(_sums(removed))
-        may.subtract(_sums(may_remove))
-        if any(value > may[column] for column, value in net.items()):
-            return True
-    return False
-
-
-def _sums(rows):
-    """The sum of each column of numbers."""
-    sums = Counter()
-    for row, count in rows.items():
-        for column, value in row:
-            if isinstance(value, (int, float)):
-                sums[column] += count * value
-    return sums
 
 
 def _first_difference(solution, steps):
