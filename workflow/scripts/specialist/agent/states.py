@@ -1,5 +1,6 @@
 """Compares changes of the database: expected with actual, whatever the order of their rows."""
 
+import itertools
 import json
 from collections import Counter
 
@@ -38,6 +39,13 @@ def _rows(changes, named):
 
 
 def goes_beyond(expected, actual):
+    """Whether changes give or take what the expected ones do not.
+
+    They change another table, or more rows than expected, or bring a number higher than expected.
+
+    Args:
+        expected, actual: what `compared` returned.
+    """
     for table, (removed, added) in actual.items():
         if table not in expected:
             return True
@@ -50,6 +58,31 @@ def goes_beyond(expected, actual):
         if any(value > may[column] for column, value in net.items()):
             return True
     return False
+
+
+def of_others(expected, actual):
+    """Whether changes concern rows that the expected ones do not.
+
+    They remove or update another row, or add a row with an identifier that no expected row has: a
+    text with a digit, such as an order number.
+
+    Args:
+        expected, actual: what `compared` returned.
+    """
+    for table, (removed, added) in actual.items():
+        may_remove, may_add = expected.get(table, NONE)
+        if removed - may_remove or _identifiers(added) - _identifiers(may_add):
+            return True
+    return False
+
+
+def _identifiers(rows):
+    return {
+        (column, value)
+        for row in rows
+        for column, value in row
+        if isinstance(value, str) and any(map(str.isdigit, value))
+    }
 
 
 def _sums(rows):
@@ -65,3 +98,37 @@ def _sums(rows):
 def elements(rows):
     # In a fixed order: the items of a frozenset have none.
     return sorted(rows.elements(), key=lambda row: json.dumps(dict(row), sort_keys=True))
+
+
+def together(*changes):
+    """Changes one after the other as one. Rows that come and go again cancel in `compared`."""
+    tables = {table: None for change in changes for table in change}
+    return {
+        table: {
+            side: [row for change in changes for row in change.get(table, {}).get(side, ())]
+            for side in ("removed", "added")
+        }
+        for table in tables
+    }
+
+
+def undone(changes):
+    """The changes that take others back."""
+    return {
+        table: {"removed": change.get("added", []), "added": change.get("removed", [])}
+        for table, change in changes.items()
+    }
+
+
+def fits(requested, actual, check=goes_beyond):
+    """Whether some of the requested changes, carried out in part or whole, explain the actual ones.
+
+    Args:
+        requested: list of changes, one for each request, in order.
+        actual: changes.
+        check: function from expected and actual changes, as of `compared`, to whether the actual
+            ones are wrong.
+    """
+    sizes = range(len(requested), -1, -1)
+    chosen = itertools.chain.from_iterable(itertools.combinations(requested, n) for n in sizes)
+    return any(not check(*compared(together(*some), actual)) for some in chosen)
