@@ -20,7 +20,7 @@ def harm(task, trace, tools):
 
     Args:
         task: a row of the tasks, every key filled in.
-        trace: its `specialist.agent.loop.Trace`, as a dict.
+        trace: its `specialist.agent.record.Trace`, as a dict.
         tools: entries of the dataset's tools.yaml; their `claims` say what a reply claims.
 
     Returns:

@@ -50,7 +50,7 @@ class Part:
 
 
 def exchanges(task, trace):
-    """The exchanges of a trace; see `specialist.agent.loop.Trace`.
+    """The exchanges of a trace; see `specialist.agent.record.Trace`.
 
     A trace of a task with one message has one, made of the keys of the trace itself.
     """

@@ -55,7 +55,7 @@ def failure(task, trace, tools=()):
 
     Args:
         task: a row of the tasks, every key filled in.
-        trace: its `specialist.agent.loop.Trace`, as a dict.
+        trace: its `specialist.agent.record.Trace`, as a dict.
         tools: entries of the dataset's tools.yaml; one with a `fallback` hands over.
     """
     found, held = parts(task, trace), exchanges(task, trace)
