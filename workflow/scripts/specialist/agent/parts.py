@@ -66,13 +66,11 @@ def own_changes(held):
     """What the agent itself changed in each exchange, without what the loop's rules changed."""
     found, before = [], {}
     for each in held:
-        found.append(together(each["changes"], undone(before), undone(_by_rules(each))))
+        by_rule = each.get("rule") is not None
+        after = each["own_changes"] if by_rule else each["changes"]
+        found.append(together(after, undone(before)))
         before = each["changes"]
     return found
-
-
-def _by_rules(exchange):
-    return exchange.get("rule_changes") or {}
 
 
 def parts(task, trace):
