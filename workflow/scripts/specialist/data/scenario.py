@@ -16,10 +16,6 @@ import yaml
 from specialist.core.errors import UserError
 
 PARTS = ("world", "figures", "procedures", "kinds", "conversations", "corpus", "labels", "tools")
-# How a phrasing names its order: `the order FD12345`, `number FD12345`, `FD12345`.
-NAMED = re.compile(r"(\b(?:my|our|the|your|his|her) )?(\b(?:order|delivery|number|no|nr)\.? )*\{order\}")
-# Phrasings whose order stands apart from the sentence: `FD12345: it was cold` and `it was cold, FD12345`.
-APART = re.compile(r"\{order\}:|,? (order |number )*\{order\}[.!?]?$")
 
 
 class Spec:
@@ -76,10 +72,27 @@ class Spec:
             for file in (name for name in files if name in self._paths):
                 merged |= self._load(file)
             self._sayings[split] = {
-                topic: _derived(merged, given) if isinstance(given, dict) else given
+                topic: self._derived(merged, given) if isinstance(given, dict) else given
                 for topic, given in merged.items()
             }
         return self._sayings[split]
+
+    def _derived(self, sayings, given):
+        """Phrasings without an identifier, from those of another topic that name it, and more.
+
+        Args:
+            sayings: all topics.
+            given: {"like": a topic, "names": words in place of its identifiers, "more":
+                phrasings, about half as likely}.
+        """
+        field = self.world["names"][0]
+        words = f"[{'|'.join(given['names'])}]"
+        # `my order number FD12345`; `it was cold, order FD12345`; `FD12345: it was cold`.
+        named = rf"(\b(my|our|the|your) )?(\b({field}|delivery|number|no\.|nr\.) )*\{{{field}\}}"
+        apart = re.compile(rf"^{named}: |, {named}(?=[.!?]?$)")
+        texts = [apart.sub("", text) for text in sayings[given["like"]]]
+        more = given["more"] * max(1, len(texts) // (2 * len(given["more"])))
+        return [*more, *(re.sub(named, words, text) for text in texts)]
 
     def phrasings(self, split, topic):
         """The phrasings of a topic, on one side of the split.
@@ -287,18 +300,6 @@ class Scenario:
 def capitalised(text):
     """Text whose sentences start with a capital letter."""
     return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text)
-
-
-def _derived(sayings, given):
-    """Phrasings that name no order, from those of another topic that do, and more of them.
-
-    Args:
-        sayings: all topics.
-        given: {"like": a topic, "order": words in place of its orders, "more": phrasings}.
-    """
-    words = f"[{'|'.join(given['order'])}]"
-    texts = [text for text in sayings[given["like"]] if not APART.search(text)]
-    return [*given["more"], *(NAMED.sub(words, text) for text in texts)]
 
 
 def _insert(table, *row):
