@@ -274,6 +274,7 @@ def run(suite, resources, chat_model, tmp_path):
             times=tmp_path / f"times{name}",
             policy=policy,
             **{"rules": True, "trials": 1, "max_steps": 8, "max_messages": 12, "context": 1024},
+            customer=None,
             top_k=1,
             seed=1,
             threads=1,

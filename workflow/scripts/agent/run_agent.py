@@ -21,6 +21,7 @@ def run_agent(
     trials,
     max_steps,
     max_messages,
+    customer,
     context,
     max_new_tokens,
     top_k,
@@ -50,6 +51,8 @@ def run_agent(
         trials: runs of each conversation.
         max_steps: most turns in an exchange.
         max_messages: most messages of the customer in a conversation.
+        customer: {"url", "model"} of a language model that plays the customers of conversations
+            (not for the scripted policies), or None; see `specialist.agent.played`.
         context: most tokens of a prompt and its turn.
         max_new_tokens: most tokens in a turn.
         top_k: passages that a search brings.
@@ -82,9 +85,11 @@ def run_agent(
         chosen = _policy(
             policy, gguf, offered, system, context, max_new_tokens, seed, threads, opened
         )
+        customers = _customers(customer if policy in ("model", "random") else None)
         agent = Agent(
-            chosen, system, offered, max_steps, search, rules=rules, max_messages=max_messages
-        )
+            chosen, system, offered, max_steps, search,
+            rules=rules, max_messages=max_messages, customer=customers,
+        )  # fmt: skip
         files = [opened.enter_context(path.open("w", encoding="utf-8")) for path in (traces, times)]
         progress = Progress("agent", len(todo))
         for number, (task, trial) in enumerate(todo, 1):
@@ -93,6 +98,15 @@ def run_agent(
             for file, line in zip(files, lines, strict=True):
                 file.write(line + "\n")
             progress(number)
+
+
+def _customers(played):
+    import functools
+
+    from specialist.agent.customer import Customer
+    from specialist.agent.played import Played
+
+    return functools.partial(Played, **played) if played else Customer
 
 
 def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, opened):

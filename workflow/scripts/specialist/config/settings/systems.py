@@ -72,6 +72,17 @@ class Generation(Settings):
     )
 
 
+class PlayedCustomer(Settings):
+    """A language model that plays the customers of conversations."""
+
+    url: str = Field(
+        pattern="^https?://[^/ ]+[^ ]*$",
+        description="OpenAI-compatible address, such as http://127.0.0.1:8000/v1. A key is read "
+        "from the environment variable CUSTOMER_API_KEY.",
+    )
+    model: str = Field(min_length=1, description="Name of the model at this address.")
+
+
 class AgentLimits(Generation):
     """What the agent's loop computes with."""
 
@@ -85,6 +96,11 @@ class AgentLimits(Generation):
         True,
         description="Whether the rules in tools.yaml hold (`confirm`, `said`, `claims`, "
         "`fallback`), in evaluation, chat and server.",
+    )
+    customer: PlayedCustomer | None = Field(
+        None,
+        description="A language model that plays the customers of conversations, for systems with "
+        "a model and the random policy. By default the rules in the tasks do.",
     )
 
 
