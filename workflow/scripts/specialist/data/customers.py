@@ -2,7 +2,7 @@
 
 import json
 
-from specialist.agent.customer import PATIENCE
+from specialist.agent.customer import PATIENCE, requests
 from specialist.core.patterns import problem
 from specialist.data.formats import check_text
 
@@ -31,6 +31,13 @@ def check_texts(task, mistakes, place):
     for part in (task, *task.get("requests", ())):
         others = {key: value for key, value in part.items() if key not in said}
         check_text(json.dumps(others, ensure_ascii=False), mistakes, place)
+
+
+def trials(task):
+    """The largest number of wordings of a task: so many trials say each of them."""
+    says = [request["says"] for request in requests(task)]
+    says += [rule["says"] for _, rule in rules(task)]
+    return max(1 if isinstance(each, str) else len(each) for each in says)
 
 
 def check_customer(task, limit, mistakes, place):
@@ -75,7 +82,7 @@ def _times(owner):
 
 def rules(task):
     """Yield (path in the task, rule) of all rules of a conversation."""
-    for number, request in enumerate(task["requests"]):
+    for number, request in enumerate(task.get("requests", ())):
         yield from rules_of(request, "requests", number)
     yield from rules_of(task.get("customer", {}), "customer")
 

@@ -76,8 +76,9 @@ def check_possible(task, stage, mistakes, place):
             if not change["added"]:
                 continue
             try:
-                for row in put(copied, table, change):
-                    pass  # the last one is the row that fails
+                remove_rows(copied, table, change["removed"])
+                for row in change["added"]:
+                    add_row(copied, table, row)
             except (sqlite3.IntegrityError, OverflowError) as error:
                 text = f"the table cannot hold {json.dumps(row, ensure_ascii=False)}: {error}"
                 mistakes.add(place, "expect", "database", table, "added", text=text)
@@ -107,22 +108,18 @@ def without_triggers(database):
     return copied
 
 
-def put(copied, table, change):
-    """Change rows of a table as a task expects it; yields each row before it is added."""
+def add_row(copied, table, row):
+    """Add a row as a task expects it; columns that it leaves out get their default."""
     query = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0"
-    names = [name for (name,) in copied.execute(query, [table])]
-    _remove(copied, table, change["removed"])
-    for row in change["added"]:
-        yield row
-        given = [name for name in names if name in row]
-        copied.execute(
-            f"INSERT INTO main.{_quoted(table)} ({', '.join(map(_quoted, given))}) "
-            f"VALUES ({', '.join('?' * len(given))})",
-            [row[name] for name in given],
-        )
+    given = [name for (name,) in copied.execute(query, [table]) if name in row]
+    copied.execute(
+        f"INSERT INTO main.{_quoted(table)} ({', '.join(map(_quoted, given))}) "
+        f"VALUES ({', '.join('?' * len(given))})",
+        [row[name] for name in given],
+    )
 
 
-def _remove(copied, table, rows):
+def remove_rows(copied, table, rows):
     """Delete the rows; where one is not found, as with blobs, all of the table."""
     for row in rows:
         where = " AND ".join(f"{_quoted(name)} IS ?" for name in row)

@@ -17,6 +17,7 @@ from specialist.agent.facts import holds
 from specialist.agent.scoring import differences, failure
 from specialist.data.clocks import moving, moving_defaults, next_day
 from specialist.data.expected_rows import check_possible, check_rows
+from specialist.data.kept_rules import check_rules
 
 CONTROL = re.compile(r"[\x00-\x1f]")  # which the agent's grammar never writes
 SHORTEST = 8  # bytes: the tokens of hardly a tokenizer are longer on average
@@ -110,6 +111,7 @@ def rehearse(task, stage, mistakes, place):
     if not rows_fit or len(mistakes.found) > before:
         return
     check_outcome(task, changes, records, task["solution"][-1]["answer"], mistakes, place)
+    check_rules(task, [records], stage, mistakes, place)
 
 
 def check_outcome(task, changes, records, answer, mistakes, place):
