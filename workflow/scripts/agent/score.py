@@ -15,6 +15,7 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted):
             `specialist.agent.figures`; by_kind; turns_on_kb (of the tasks
             that turn on a figure of the knowledge base); failures, by the classes of
             `specialist.agent.scoring`; outcomes (task -> class of its failure, or null);
+            trials (task -> the same of each trial);
             harm: examples, and runs (task -> trial -> what `specialist.agent.harm` found);
             valid_action_rate (share of the turns that are an answer or a call that fits its
             tool's schema); finished_rate (share of the turns that the model ended itself, within

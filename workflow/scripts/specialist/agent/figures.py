@@ -71,6 +71,7 @@ def of_runs(runs):
         "turns_on_kb": count([run for run in first if run.task["turns_on_kb"]]),
         "failures": Counter(run.failure for run in first if run.failure),
         "outcomes": {run.task["id"]: run.failure for run in first},
+        "trials": trials(runs),
         "harm": {"examples": harm_examples(runs), "runs": harm_by_task(runs)},
         "valid_action_rate": sum(step["valid"] for step in steps) / len(steps),
         "finished_rate": 1 - sum(each in CUT for each in ended) / len(steps),
@@ -78,6 +79,14 @@ def of_runs(runs):
         "prompt_tokens": sum(step["prompt_tokens"] for step in steps),
         "generated_tokens": sum(step["generated_tokens"] for step in steps),
     }
+
+
+def trials(runs):
+    """{task: [failure of each trial, in order]}."""
+    found = {}
+    for run in sorted(runs, key=lambda run: run.trial):
+        found.setdefault(run.task["id"], []).append(run.failure)
+    return found
 
 
 def count(runs):
