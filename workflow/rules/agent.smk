@@ -22,6 +22,8 @@ rule run_agent:
             Retrieval,
             policy=lambda w: config["systems"][w.system].get("policy", "model"),
             seed=config["seeds"]["agent"],
+            rules=lambda w: files.systems.rules(w.system),
+            trials=lambda w: config["systems"][w.system]["trials"],
         ),
         code=digest("agent/run_agent.py", "gguf", "rag"),
     script:
@@ -33,6 +35,7 @@ rule score:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
         times="results/{dataset}/agent/{system}/times.jsonl",
         tasks="results/{dataset}/prepared/tasks.jsonl",
+        tools=lambda w: files.datasets.file(w.dataset, "tools"),
         gguf=lambda w: files.systems.gguf(w.system),
     output:
         scores="results/{dataset}/agent/{system}/scores.json",

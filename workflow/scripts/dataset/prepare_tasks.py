@@ -1,7 +1,7 @@
 """Prepares the held-out tasks of a dataset: checked, with their initial database."""
 
 
-def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context):
+def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context, max_messages=12):
     """Write the tasks in full form, after each solution was played on a copy of the database.
 
     Args:
@@ -10,17 +10,20 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
         database: SQL script of the database, or an empty list.
         tasks: JSONL to write, every key of the schema that has a default filled in.
         articles: names of the knowledge base's files.
-        max_steps: most turns of the agent in a task.
-        context: most tokens of a task's conversation.
+        max_steps: most turns of the agent in an exchange.
+        context: most tokens of an exchange.
+        max_messages: most messages of the customer in a task.
 
     Raises:
         UserError: what is wrong with the files, place by place.
     """
     from specialist.core.text import write_rows
+    from specialist.data.customers import check_customer
     from specialist.data.formats import Mistakes
+    from specialist.data.playing import rehearse_conversation
     from specialist.data.rehearsal import Stage, rehearse
     from specialist.data.suite import check_tasks, read_tasks
-    from specialist.data.toolbox import read_database, read_tools
+    from specialist.data.toolbox import read_database, read_tools, written_tables
 
     with Mistakes() as mistakes:
         found = read_tasks(suite, mistakes)
@@ -28,12 +31,16 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
         session_keys = {name for _, task in found for name in task["session"]}
         offered = read_tools(tools, world, session_keys, mistakes)
         stage = Stage(world, offered, max_steps, context)
-        check_tasks(found, offered, list(stage.columns), articles, mistakes)
+        check_tasks(found, offered, written_tables(world, offered), articles, mistakes)
+        spoken = [(place, task) for place, task in found if "requests" in task]
+        for place, task in spoken:
+            check_customer(task, max_messages, mistakes, place)
         mistakes.stop()  # only what fits can be played
         for place, task in found:
-            rehearse(task, stage, mistakes, place)
+            play = rehearse_conversation if "requests" in task else rehearse
+            play(task, stage, mistakes, place)
     write_rows(tasks, (task for _, task in found))
-    print(f"{len(found)} tasks")
+    print(f"{len(found)} tasks, {len(spoken)} of them conversations")
 
 
 if "snakemake" in globals():

@@ -39,6 +39,10 @@ class Mistakes:
         if len(self.found) >= LIMIT:
             self.stop()
 
+    def within(self, *path):
+        """The same mistakes, for the value at a path inside of a row."""
+        return _Within(self, path)
+
     def stop(self):
         """Raise the mistakes, if there are any."""
         if self.found:
@@ -53,6 +57,20 @@ class Mistakes:
     def __exit__(self, kind, *_):
         if kind is None:
             self.stop()
+
+
+class _Within:
+    """Adds to some `Mistakes` under a path."""
+
+    def __init__(self, mistakes, path):
+        self.mistakes, self.path = mistakes, path
+
+    @property
+    def found(self):
+        return self.mistakes.found
+
+    def add(self, place, *path, text):
+        self.mistakes.add(place, *self.path, *path, text=text)
 
 
 def clean(text):

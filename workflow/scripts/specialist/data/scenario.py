@@ -1,109 +1,11 @@
-"""The files of a spec (resources/datasets/*), and scenarios drawn from it.
+"""Scenarios drawn from a spec.
 
 A scenario is one customer, one case (an order, say) and one revision of the handbook.
 """
 
-import json
 import random
 import re
 import zlib
-from functools import cached_property
-from pathlib import Path
-
-import jinja2.sandbox
-import yaml
-
-from specialist.core.errors import UserError
-
-PARTS = ("world", "figures", "procedures", "kinds", "corpus", "labels", "tools")
-
-
-class Spec:
-    """The files of a spec, each read when it is first needed, and its templates compiled once.
-
-    Args:
-        folder: the spec's folder.
-        files: the files that may be read, or None for all of the folder.
-        heldout: the sayings that tasks are written in.
-    """
-
-    def __init__(self, folder, files=None, heldout="heldout"):
-        self.folder, self.heldout = Path(folder), heldout
-        paths = sorted(map(Path, files or self.folder.rglob("*")))
-        self._paths = {path.relative_to(self.folder).as_posix(): path for path in paths}
-        self.templates = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
-        self._compiled, self._sayings = {}, {}
-
-    @classmethod
-    def of(cls, files):
-        """The spec that `files` are part of, world.yaml among them; no other file is read."""
-        folder = next(path.parent for path in files if path.name == "world.yaml")
-        sayings = {path.stem for path in files if path.parent.name == "sayings"} - {"train"}
-        return cls(folder, files, *sayings)
-
-    def _read(self, name):
-        return self._paths[name].read_text(encoding="utf-8")
-
-    def __getattr__(self, name):
-        if name not in PARTS:
-            raise AttributeError(name)
-        value = self._load(f"{name}.yaml")
-        if name == "figures":
-            self._check_figures(value)
-        setattr(self, name, value)
-        return value
-
-    def _load(self, name):
-        try:
-            # The C parser: phrasings are many, and the pure one takes seconds for them.
-            return yaml.load(self._read(name), yaml.CSafeLoader)
-        except yaml.YAMLError as error:
-            raise UserError(f"{self.folder / name}: this is not YAML: {error}") from error
-
-    def sayings(self, split):
-        """How customers say things, by topic, on one side of the split: "train" or "heldout"."""
-        if split not in self._sayings:
-            name = self.heldout if split == "heldout" else split
-            self._sayings[split] = self._load(f"sayings/{name}.yaml")
-        return self._sayings[split]
-
-    def _check_figures(self, figures):
-        for page, spans in self.world["revisions"].items():
-            found = (figures or {}).get(page)
-            whole = isinstance(found, dict) and all(type(n) is int for n in found.values())
-            if not whole or found.keys() != spans.keys():
-                raise UserError(
-                    f"{self.folder / 'figures.yaml'}, {page}: found {json.dumps(found)}, "
-                    f"expected a whole number for each of {', '.join(spans)}"
-                )
-
-    @cached_property
-    def schema(self):
-        """SQL of the database's tables."""
-        return self._read("database.sql")
-
-    @cached_property
-    def articles(self):
-        """The handbook's pages: {file name: template}."""
-        pages = [name for name in self._paths if name.startswith("handbook/")]
-        return {Path(name).name: self._read(name) for name in pages if name.endswith(".md")}
-
-    @cached_property
-    def topics(self):
-        """What customers write about."""
-        return list(self.labels["labels"])
-
-    def render(self, text, **context):
-        if "{" not in text:
-            return text
-        if text not in self._compiled:
-            self._compiled[text] = self.templates.from_string(text)
-        return self._compiled[text].render(context)
-
-    def test(self, expression, **context):
-        if expression not in self._compiled:
-            self._compiled[expression] = self.templates.compile_expression(expression)
-        return self._compiled[expression](**context)
 
 
 class Scenario:
@@ -127,7 +29,7 @@ class Scenario:
         }
         self.case = {}
         functions = (
-            self.any, self.article, self.between, self.entity, self.message, self.note,
+            self.any, self.article, self.between, self.entity, self.line, self.message, self.note,
             self.receipt, self.shuffled, self.words,
         )  # fmt: skip
         # What every template may use.
@@ -140,8 +42,19 @@ class Scenario:
 
     def _value(self, template, **context):
         """The whole number or the text that a template gives."""
-        value = self.spec.render(str(template), **self.context, **context)
+        value = self.spec.render(str(template), **self.context | context)
         return int(value) if value.isdigit() else value
+
+    def values(self, templates):
+        """Fields that are as these templates say, by name, each seeing those before it."""
+        found = {}
+        for name, template in templates.items():
+            found[name] = self._value(template, case=self.case | found)
+        return found
+
+    def names(self):
+        """The names and identifiers of the case."""
+        return [self.case[field] for field in self.spec.world["names"]]
 
     def between(self, low, high):
         return self.random.randint(low, high)
@@ -175,10 +88,14 @@ class Scenario:
 
     def say(self, topic, **values):
         """One phrasing of a topic, its alternatives chosen and its slots filled."""
-        text = self.any(self.spec.sayings(self.split)[topic])
+        text = self.any(self.spec.phrasings(self.split, topic))
         text = re.sub(r"\[([^]]*)\]", lambda m: self.any(m[1].split("|")), text)
         slots = {**self.case, **values}
         return re.sub(r"\{(\w+)\}", lambda m: str(slots[m[1]]), text)
+
+    def line(self, topic, **values):
+        """One phrasing of a topic as a message."""
+        return capitalised(self.say(topic, **values))
 
     def message(self, topic, attack=False):
         """What the customer writes."""
@@ -187,7 +104,7 @@ class Scenario:
             parts.append(self.say("attack", percent=self.between(80, 100)))
         parts.append(self.say("closing"))
         text = " ".join(part for part in parts if part)
-        return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text)
+        return capitalised(text)
 
     def article(self, page, note=""):
         return self.spec.render(self.spec.articles[page], figures=self.figures, note=note).strip()
@@ -225,13 +142,24 @@ class Scenario:
             if table
         ]
 
-    def rows(self, customer_id):
-        """SQL that adds this scenario's customer and case to the database."""
-        rows = [(table, row) for entry in self.spec.world["rows"] for table, row in entry.items()]
+    def rows(self, customer_id, known=False):
+        """SQL that adds this scenario's case to the database, and the customer unless known."""
+        skipped = self.spec.world["customer"] if known else ()
+        rows = [
+            (table, row)
+            for entry in self.spec.world["rows"]
+            for table, row in entry.items()
+            if table not in skipped
+        ]
         return [
             _insert(table, *(self._value(cell, customer_id=customer_id) for cell in row))
             for table, row in rows
         ]
+
+
+def capitalised(text):
+    """Text whose sentences start with a capital letter."""
+    return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text)
 
 
 def _insert(table, *row):

@@ -13,6 +13,7 @@ from specialist.agent.database import BadScript, dump, open_database, reason, st
 from specialist.agent.environment import SEARCH
 from specialist.core.schema_errors import explain, near
 from specialist.data.files import read_text
+from specialist.data.tool_rules import check_rules
 from specialist.data.tool_yaml import read_yaml, written
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
@@ -96,6 +97,7 @@ def read_tools(path, database, session_keys, mistakes):
         if _check_parameters(tool["parameters"], session_keys, mistakes, place, text_at):
             taken = _check_sql(tool, database, session_keys, mistakes, place)
         tools[name] = tool, taken
+    check_rules({name: tool for name, (tool, _) in tools.items()}, path, mistakes)
     mistakes.stop()  # tasks cannot be checked against these
     return tools
 
@@ -209,6 +211,40 @@ def _check_sql(tool, database, session_keys, mistakes, place):
                     f"session ({', '.join(known) or 'there is none'}){near(name, known)}",
                 )
     return taken
+
+
+def written_tables(database, tools):
+    """Which tables the tools change, by themselves or by triggers: {name: bool}.
+
+    Args:
+        database: see `read_tools`.
+        tools: what `read_tools` returned.
+    """
+    written = set()
+
+    def note(action, table, *_):
+        if action in WRITING - READING:
+            written.add(table)
+        return sqlite3.SQLITE_OK
+
+    try:
+        database.set_authorizer(note)
+        for tool, _ in tools.values():
+            for _, sql in statements(tool.get("sql", "")):
+                database.execute(f"EXPLAIN {sql}", _Names())
+    finally:
+        database.protect()
+    virtual = [
+        name
+        for (name,) in database.execute(
+            "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'"
+        )
+        if name in written
+    ]
+    return {
+        table: table in written or any(table.startswith(f"{name}_") for name in virtual)
+        for table in dump(database)
+    }
 
 
 class _Names(dict):
