@@ -17,6 +17,21 @@ ORACLE = {
     "success": 10,
     "success_rate": 1.0,
     "ci95": [0.72, 1],
+    "tasks": {"n": 6, "success": 6, "success_rate": 1.0, "ci95": [0.61, 1], "harm_per_100": 0.0},
+    "conversations": {
+        "n": 4,
+        "success": 4,
+        "success_rate": 1.0,
+        "ci95": [0.51, 1],
+        "requests": {"n": 9, "success": 9},
+        "pass_hat_k": {"1": 1.0, "2": None, "3": None, "4": None},
+        "unrequested_writes": 0,
+        "forbidden_writes": 0,
+        "unnecessary_questions": 0,
+        "turns_mean": 5.5,
+        "harm_per_100": 0.0,
+    },
+    "harm": {"examples": []},
     "by_kind": {"late": {"n": 6, "success": 6}, "policy question": {"n": 4, "success": 4}},
     "failures": {},
     "valid_action_rate": 1.0,
@@ -41,13 +56,26 @@ AGENT = {
     "success": 9,
     "success_rate": 0.9,
     "ci95": [0.6, 0.98],
+    "conversations": {
+        **ORACLE["conversations"],
+        "success": 3,
+        "success_rate": 0.75,
+        "ci95": [0.3, 0.95],
+        "requests": {"n": 9, "success": 8},
+        "pass_hat_k": {"1": 0.75, "2": 0.5, "3": 0.25, "4": 0.25},
+        "unrequested_writes": 1,
+        "unnecessary_questions": 2,
+        "harm_per_100": 6.25,
+    },
+    "harm": {"examples": [{"task": "t7", "kind": "unrequested_write", "text": "cancel {}"}]},
+    "by_kind": {"late": {"n": 6, "success": 6}, "policy question": {"n": 4, "success": 3}},
     "failures": {"wrong_state": 1, "retrieval_miss": 0},
     "prompt_tokens": 5000,
     "generated_tokens": 800,
     "tokens_per_second": 4000.0,
 }
 VALID = {
-    "schema_version": 1,
+    "schema_version": 2,
     "dataset": "food-delivery",
     "suite": {"sha256": SHA256, "n": 10, "kinds": {"late": 6, "policy question": 4}},
     "headline": {"system": "lora-q4", "success_rate": 0.9, "ci95": [0.6, 0.98]},
@@ -102,6 +130,12 @@ def test_schema_is_valid_and_takes_the_example():
         "systems/oracle",
         "systems/lora-q4/model",
         "systems/lora-q4/by_kind/late",
+        "systems/lora-q4/tasks",
+        "systems/lora-q4/conversations",
+        "systems/lora-q4/conversations/requests",
+        "systems/lora-q4/conversations/pass_hat_k",
+        "systems/lora-q4/harm",
+        "systems/lora-q4/harm/examples/0",
         "systems/lora-q4/latency_s",
         "retrieval",
         "quantization/Q4_K_M",
@@ -111,7 +145,7 @@ def test_schema_is_valid_and_takes_the_example():
 def test_named_keys_are_all_required_and_no_others_allowed(path):
     entry = VALID
     for key in path.split("/"):
-        entry = entry[key]
+        entry = entry[int(key) if isinstance(entry, list) else key]
     assert errors(f"{path}/surprise", 1) == [path]
     for key in entry:
         assert errors(f"{path}/{key}", GONE) == [path], key
@@ -129,7 +163,7 @@ def test_top_level_has_no_other_keys():
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("schema_version", 2),
+        ("schema_version", 1),
         ("dataset", ""),
         ("suite/sha256", SHA256[:-1]),
         ("suite/sha256", SHA256.upper()),
@@ -157,6 +191,14 @@ def test_top_level_has_no_other_keys():
         ("systems/lora-q4/by_kind/late/n", GONE),
         ("systems/lora-q4/failures/wrong_state", -1),
         ("systems/lora-q4/failures/Wrong state", 1),
+        ("systems/lora-q4/tasks/harm_per_100", 101),
+        ("systems/lora-q4/conversations/success", None),
+        ("systems/lora-q4/conversations/pass_hat_k/1", 1.5),
+        ("systems/lora-q4/conversations/pass_hat_k/5", 1),
+        ("systems/lora-q4/conversations/requests/n", 0),
+        ("systems/lora-q4/conversations/turns_mean", -1),
+        ("systems/lora-q4/harm/examples/0/kind", "rude"),
+        ("systems/lora-q4/harm/examples", [AGENT["harm"]["examples"][0]] * 6),
         ("systems/lora-q4/valid_action_rate", 1.5),
         ("systems/lora-q4/steps_mean", -1),
         ("systems/lora-q4/prompt_tokens", 1.5),
@@ -184,6 +226,10 @@ def test_wrong_value_is_refused(place, value):
     ("place", "value"),
     [
         ("systems/lora-q4/model", None),
+        ("systems/lora-q4/tasks", None),
+        ("systems/lora-q4/conversations", None),
+        ("systems/lora-q4/conversations/pass_hat_k/4", None),
+        ("systems/lora-q4/harm/examples", []),
         ("systems/lora-q4/model/adapter", None),
         ("systems/lora-q4/tokens_per_second", None),
         ("systems/lora-q4/failures/another_class", 3),

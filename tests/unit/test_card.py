@@ -10,7 +10,8 @@ from specialist.release.standing import notice
 TEMPLATE = Path(__file__).resolve().parents[2] / "workflow/report/card.md.jinja"
 SCORES = {
     "n": 50, "success": 30, "turns_on_kb": {"n": 0, "success": 0}, "finished_rate": 1.0,
-    "failures": {"wrong_answer": 20},
+    "failures": {"wrong_answer": 20}, "conversations": None, "harm": {"examples": []},
+    "tasks": {"n": 50, "success": 30, "harm_per_100": 0.0},
 }  # fmt: skip
 FIGURES = {
     "pretraining": {"parameters": 4_000_000, "tokens": 1000},
@@ -78,6 +79,23 @@ def test_agent(card):
     assert "judged by the end state of the database and by facts" in text
     assert "the embedding model package:mini" in text and "`database.sql`" in text
     assert "The training data: not stated." in text
+    assert "| one message | 50 | 60.0 % | 0.00 |" in text and "measured on single" in text
+
+
+def test_conversations_and_harm(card):
+    talks = {
+        "n": 20, "success": 10, "harm_per_100": 2.5, "requests": {"n": 44, "success": 33},
+        "pass_hat_k": {"1": 0.5, "2": 0.4, "3": 0.3, "4": None}, "unnecessary_questions": 7,
+        "turns_mean": 6.25,
+    }  # fmt: skip
+    harm = {"examples": [{"task": "t1", "kind": "false_claim", "text": "I have refunded it."}]}
+    scores = SCORES | {"conversations": talks, "harm": harm}
+    text = card(scores=scores, tools=True, database=True, embedding=None)
+    assert "| one message | 50 | 60.0 % | 0.00 |\n| conversations | 20 | 50.0 % | 2.50 |" in text
+    assert "- false claim: I have refunded it." in text
+    assert "33 of 44 requests" in text and "asked 7 times" in text and "6.2 turns" in text
+    assert "conversation 3 times out of 3" in text and "with the chance 30.0 %" in text
+    assert "measured on single requests" not in text
 
 
 def test_search_alone(card):

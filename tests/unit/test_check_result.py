@@ -1,6 +1,6 @@
 """The check of a finished result that CI ends with."""
 
-import copy
+import json
 
 import pytest
 
@@ -10,7 +10,7 @@ from test_agent_eval_schema import VALID
 
 @pytest.fixture
 def result():
-    return copy.deepcopy(VALID)
+    return json.loads(json.dumps(VALID))  # in which no parts are shared
 
 
 def test_good_result_has_no_problems(result):
@@ -19,11 +19,43 @@ def test_good_result_has_no_problems(result):
 
 def test_failed_gate_and_low_headline_are_named(result):
     result["gates"]["f16_logits"] = {"value": 0.7, "limit": 0.05, "passed": False}
-    result["headline"]["success_rate"] = FLOOR - 0.01
+    low, mine = {"success": 8, "success_rate": 0.8}, result["systems"]["lora-q4"]
+    mine |= low | {"failures": {"wrong_state": 2}}
+    mine["tasks"] |= {"success": 5, "success_rate": 5 / 6}
+    mine["by_kind"]["late"]["success"] = 5
+    result["headline"]["success_rate"] = 0.8
     assert problems(result) == [
         "gate f16_logits failed: 0.7 (limit 0.05)",
-        f"lora-q4 solves {FLOOR - 0.01:.3f}, below {FLOOR}",
+        f"lora-q4: success_rate is 0.800, expected {FLOOR} to 1",
     ]
+
+
+def test_parts_of_the_headline_can_have_bars(result):
+    bars = (("conversations", "success_rate", 0.8, 1), ("tasks", "harm_per_100", 0, 0.5))
+    assert problems(result, bars) == [
+        "lora-q4: conversations.success_rate is 0.750, expected 0.8 to 1"
+    ]
+    result["systems"]["lora-q4"]["tasks"]["harm_per_100"] = 0.6
+    assert "lora-q4: tasks.harm_per_100 is 0.600, expected 0 to 0.5" in problems(result, bars)
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"n": 11}, "lora-q4: it ran 11 of 10 tasks"),
+        ({"tasks": None}, "lora-q4: parts do not add up to n, 10"),
+        ({"failures": {}}, "lora-q4: failures do not add up to the tasks that are not solved"),
+        ({"success_rate": 0.95}, "lora-q4: success_rate is not 9 of 10"),
+    ],
+)
+def test_figures_that_contradict_each_other_are_named(result, changed, text):
+    result["systems"]["lora-q4"] |= changed
+    assert text in problems(result)
+
+
+def test_the_headline_is_that_of_its_system(result):
+    result["headline"]["success_rate"] = 0.99
+    assert problems(result) == ["the headline is not that of the system lora-q4"]
 
 
 def test_wrong_form_is_named_with_its_place(result):

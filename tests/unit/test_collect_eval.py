@@ -51,6 +51,23 @@ def scores_of(system):
         "success": solved,
         "success_rate": solved / 10,
         "by_kind": {"late": {"n": 10, "success": solved}},
+        "tasks": {"n": 6, "success": min(solved, 6), "harm_per_100": 0.0},
+        "conversations": {
+            "n": 4,
+            "success": max(solved - 6, 0),
+            "requests": {"n": 9, "success": solved - 1},
+            "pass_hat_k": {"1": 0.5, "2": 0.25, "3": None, "4": None},
+            "unrequested_writes": 1,
+            "forbidden_writes": 0,
+            "unnecessary_questions": 3,
+            "turns_mean": 5.5,
+            "harm_per_100": 12.5,
+        },
+        "harm": {
+            "examples": [{"task": "t9", "kind": "false_claim", "text": "I have refunded you."}],
+            "runs": {"t9": {"0": []}},
+        },
+        "trials": {task: [outcome] for task, outcome in outcomes.items()},
         "turns_on_kb": {"n": 4, "success": min(solved, 4)},
         "failures": {"wrong_tool": 10 - solved} if solved < 10 else {},
         "outcomes": outcomes,
@@ -190,13 +207,36 @@ def test_files_and_names_must_match(collect):
             collect.run(**changed)
 
 
+def test_parts_have_their_own_intervals(collect):
+    mine = collect.run()[0]["systems"]["agent-q4"]
+    assert (mine["tasks"]["success_rate"], mine["conversations"]["success_rate"]) == (1, 0.5)
+    assert mine["tasks"]["ci95"] == pytest.approx([0.6097, 1], abs=1e-4)  # 1 / (1 + z²/6)
+    assert mine["conversations"]["pass_hat_k"]["2"] == 0.25
+    assert set(mine["harm"]) == {"examples"}
+
+
+def test_a_suite_without_conversations(collect):
+    single = [scores_of(name) | {"conversations": None} for name in CONFIG["systems"]]
+    scores = [collect.write(f"single{n}.json", each) for n, each in enumerate(single)]
+    result, summary = collect.run(scores=scores)
+    assert result["systems"]["agent-q4"]["conversations"] is None
+    assert "## Conversations" not in summary
+
+
 def test_summary_has_the_tables(collect):
     _, summary = collect.run()
     assert summary.startswith("# agent-q4 solves 80.0 % of 10 tasks\n")
     assert "95 % interval: 49.0 to 94.3 %" in summary
     assert "Compared with agent-f16, the same system in F16: -10.0 points." in summary
     rows = [line.split(" | ") for line in summary.splitlines() if line.startswith("| blind |")]
-    assert [row[:2] for row in rows] == [["| blind", "30.0 %"], ["| blind", "7 |"]]
+    assert [row[:2] for row in rows] == [
+        ["| blind", "30.0 %"], ["| blind", "0 of 4"], ["| blind", "7 |"],
+    ]  # fmt: skip
+    assert rows[0][3:7] == ["50.0 %", "0.0 %", "0.00", "12.50"]
+    assert rows[1][3:8] == ["2 of 9", "50.0 %", "25.0 %", "–", "–"]
+    assert "- 6 tasks with one message: 100.0 % solved, harm in 0.00 of 100.\n" in summary
+    assert "- 4 conversations: 50.0 % solved, harm in 12.50 of 100.\n" in summary
+    assert "- t9, false claim: I have refunded you.\n" in summary
     assert "| Q4_K_M | 3.00 | 4.90 | 31.0 % | 3.250 | 0.0100 | 98.0 % | 4000 | 1.25 × |" in summary
     assert "recall@1 90.0 %, recall@3 100.0 %" in summary
     assert "| oracle/unsolved_tasks | 0 | 0 | passed |" in summary

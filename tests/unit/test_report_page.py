@@ -34,47 +34,104 @@ def test_contributions_compare_systems_that_differ_in_one_part():
     ]
 
 
-def step(call, answer=None, **arguments):
+def step(call, exchange=0, **arguments):
     return {
         "thought": "look", "call": call, "arguments": arguments or None, "error": None,
-        "observation": HOSTILE if call else None, "sources": [], "valid": True,
-        "prompt_tokens": 5, "generated_tokens": 7,
+        "observation": HOSTILE if call else None, "sources": [], "valid": True, "by": "agent",
+        "prompt_tokens": 5, "generated_tokens": 7, "exchange": exchange,
     }  # fmt: skip
 
 
-def trace(task, *steps):
+MOVED = {"orders": {"removed": [{"id": 1}], "added": [{"id": 2}]}}
+PAID = {"payments": {"removed": [], "added": [{"order": 2}]}}
+
+
+def exchange(message, changes, source="request", **given):
     return {
-        "id": task, "kind": "refund", "ended": "answer", "answer": HOSTILE, "steps": list(steps),
-        "changes": {"orders": {"removed": [{"id": 1}], "added": [{"id": 2}]}}, "messages": [],
+        "request": 0, "source": source, "confirms": False, "message": message, "reply": HOSTILE,
+        "said": None, "rule": None, "ended": "answer", "steps": 2, "changes": changes,
+        "own_changes": None, **given,
     }  # fmt: skip
 
 
-TASKS = [{"id": f"t{n}", "kind": "refund", "message": f"{HOSTILE} {n}"} for n in range(3)]
+def trace(task, *steps, trial=0, exchanges=None):
+    return {
+        "id": task, "trial": trial, "kind": "refund", "ended": "answer", "answer": HOSTILE,
+        "steps": list(steps), "changes": MOVED, "messages": [],
+        "exchanges": exchanges or [exchange(f"{HOSTILE} {task}", MOVED)],
+    }  # fmt: skip
+
+
+TASKS = [{"id": f"t{n}", "kind": "refund"} for n in range(3)] + [{"id": "talk", "kind": "talk"}]
 CLOCK = {"steps": [0.01, 0.02]}
 ONE, OTHER = step("refund", order="a"), step("refund", order="b")
+TALK = [
+    exchange("Move it.", MOVED),
+    exchange(
+        "I said so.", MOVED | PAID, "vain", request=1, said="It is paid.", rule="claim",
+        own_changes=MOVED,
+    ),
+]  # fmt: skip
+HARM = {"kind": "false_claim", "exchange": 1, "text": "It is paid."}
+
+
+def talk(trial=0):
+    last = step("hand_over", 1, order="c") | {"by": "rule"}
+    return trace("talk", ONE, step("refund", 1, order="b"), last, trial=trial, exchanges=TALK)
+
+
+def scores_of(trials, harm=None):
+    return {"trials": trials, "harm": {"runs": harm or {}}}
+
+
 RUNS = {
-    "agent": ([trace(t["id"], ONE, ONE) for t in TASKS], {"t0": None, "t1": None, "t2": "loop"}),
-    "blind": ([trace(t["id"], ONE, OTHER) for t in TASKS], {t["id"]: "wrong_state" for t in TASKS}),
+    # Trial 1 of the conversation is solved, and trial 2 does harm.
+    "agent": (
+        [*(trace(f"t{n}", ONE, ONE) for n in range(3)), *(talk(trial) for trial in range(3))],
+        scores_of(
+            {"t0": [None], "t1": [None], "t2": ["loop"], "talk": [None, None, "missing_fact"]},
+            {"talk": {"2": [HARM]}},
+        ),
+    ),
+    "blind": (
+        [*(trace(f"t{n}", ONE, OTHER) for n in range(3)), talk()],
+        scores_of({task["id"]: ["wrong_state"] for task in TASKS}),
+    ),
 }
-SYSTEMS = {name: (rows, [CLOCK] * 3, outcomes) for name, (rows, outcomes) in RUNS.items()}
+SYSTEMS = {name: (rows, [CLOCK] * len(rows), scores) for name, (rows, scores) in RUNS.items()}
 
 
-def test_conversations_hold_every_turn_once():
+def test_runs_hold_every_turn_once():
     text, left_out = page.conversations(TASKS, SYSTEMS, "agent")
     data = json.loads(text)
     assert left_out == 0 and "<" not in text
     assert data["strings"] == [HOSTILE]
-    assert [task["message"] for task in data["tasks"]] == [task["message"] for task in TASKS]
-    assert data["failures"] == ["loop", "wrong_state"]
-    assert [step["seconds"] for step in data["traces"]["agent"]["t0"]["steps"]] == [0.01, 0.02]
+    ids = [task["id"] for task in data["tasks"]]
+    assert ids == ["t0", "t1", "t2", "talk", "talk, trial 2"]
+    assert [task["message"] for task in data["tasks"]][2:4] == [f"{HOSTILE} t2", "Move it."]
+    assert data["failures"] == ["loop", "missing_fact", "wrong_state"]
+    assert data["harms"] == ["false_claim"]
+    assert list(data["traces"]["blind"]) == ["t0", "t1", "t2", "talk"]
+    [only] = data["traces"]["agent"]["t0"]["exchanges"]
+    assert [step["seconds"] for step in only["steps"]] == [0.01, 0.02]
+    assert only["changes"] == MOVED
 
 
-def test_conversations_too_many_for_a_page_leave_out_solved_ones():
+def test_exchanges_have_their_own_turns_and_changes():
+    data = json.loads(page.conversations(TASKS, SYSTEMS, "agent")[0])
+    first, second = data["traces"]["agent"]["talk, trial 2"]["exchanges"]
+    assert (first["changes"], second["changes"]) == (MOVED, PAID)
+    assert [len(each["steps"]) for each in (first, second)] == [1, 2]
+    assert (second["request"], second["source"], second["rule"]) == (2, "vain", "claim")
+    assert [step["by"] for step in second["steps"]] == ["agent", "rule"]
+
+
+def test_runs_too_many_for_a_page_leave_out_solved_ones():
     systems = {"agent": SYSTEMS["agent"]}
     whole, _ = page.conversations(TASKS, systems, "agent")
     text, left_out = page.conversations(TASKS, systems, "agent", largest=len(whole) - 1)
     assert left_out > 0 and len(text) < len(whole)
-    assert "t2" in {task["id"] for task in json.loads(text)["tasks"]}
+    assert {"t2", "talk, trial 2"} <= {task["id"] for task in json.loads(text)["tasks"]}
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +141,25 @@ def rendered(tmp_path_factory):
     row = {
         "n": 3, "ci95": [0.2, 0.9], "valid_action_rate": 1.0, "steps_mean": 2.0, "model": None,
         "latency_s": {"p50": 0.03}, "by_kind": {"refund": {"n": 3, "success": 2}},
+        "tasks": {"n": 3, "success_rate": 2 / 3, "harm_per_100": 0.0},
+        "harm": {"examples": [{"task": "talk", "kind": "false_claim", "text": HOSTILE}]},
     }  # fmt: skip
+    talks = {
+        "n": 1, "success": 1, "success_rate": 1.0, "requests": {"n": 2, "success": 2},
+        "pass_hat_k": {"1": 0.7, "2": 0.5, "3": 0.4, "4": None}, "unrequested_writes": 0,
+        "forbidden_writes": 0, "unnecessary_questions": 1, "turns_mean": 3.0, "harm_per_100": 33.3,
+    }  # fmt: skip
+    single = {"pass_hat_k": {"1": 0.0, "2": None, "3": None, "4": None}}
     result = {
         "dataset": "shop",
         "suite": {"n": 3, "sha256": "0" * 64},
         "headline": {"system": "agent", "success_rate": 2 / 3, "ci95": [0.2, 0.9]},
         "systems": {
-            "agent": {**row, "success_rate": 2 / 3, "failures": {"loop": 1}},
-            "blind": {**row, "success_rate": 0.0, "failures": {"wrong_state": 3}},
+            "agent": {**row, "success_rate": 2 / 3, "failures": {"loop": 1}, "conversations": talks},
+            "blind": {
+                **row, "success_rate": 0.0, "failures": {"wrong_state": 3},
+                "conversations": {**talks, **single},
+            },
         },
         "retrieval": None, "quantization": {},
         "gates": {"merge/lora/merge_logits": {"value": 0.1, "limit": 0.2, "passed": True}},
@@ -106,10 +174,10 @@ def rendered(tmp_path_factory):
     }  # fmt: skip
     (folder / "result.json").write_text(json.dumps(result))
     write_rows(folder / "tasks.jsonl", TASKS)
-    for name, (rows, times, outcomes) in SYSTEMS.items():
+    for name, (rows, times, scores) in SYSTEMS.items():
         write_rows(folder / f"{name}.traces", rows)
         write_rows(folder / f"{name}.times", times)
-        (folder / f"{name}.scores").write_text(json.dumps({"outcomes": outcomes}))
+        (folder / f"{name}.scores").write_text(json.dumps(scores))
     (folder / "lora").mkdir()
     (folder / "lora/loss.csv").write_text("step,loss\n1,2.5\n2,1.5\n")
     files = [
@@ -130,6 +198,14 @@ def test_page_needs_nothing_from_elsewhere(rendered):
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     assert len(scripts) == 1
     assert f"script-src '{page.script_hash(scripts[0])}'" in policy.replace("&#39;", "'")
+
+
+def test_page_shows_both_parts_harm_and_reliability(rendered):
+    text = rendered.read_text()
+    assert "Of 3 tasks with one message, it solves 66.7 %, and does harm in 0 of 100." in text
+    assert "Of 1 conversations, it solves 100.0 %, and does harm in 33.3 of 100." in text
+    plot = re.search(r'aria-label="pass\^k by k">(.*?)</div>', text, re.DOTALL)[1]
+    assert ">agent<" in plot and ">blind<" not in plot  # which has one trial only
 
 
 @pytest.fixture(scope="module")
@@ -162,21 +238,36 @@ def test_filters_and_comparison_work(browser):
             for button in browser.find_elements(By.CSS_SELECTOR, "#list button")
         ]
 
-    assert shown() == ["t0", "t1", "t2"]
+    def choose(name, value):
+        Select(browser.find_element(By.ID, name)).select_by_value(value)
+
+    assert shown() == ["t0", "t1", "t2", "talk", "talk, trial 2"]
     assert browser.find_element(By.CSS_SELECTOR, "#shown .customer").text.startswith("</script>")
     assert browser.find_elements(By.CSS_SELECTOR, "#shown b") == []
-    Select(browser.find_element(By.ID, "outcome")).select_by_value("loop")
+    choose("outcome", "loop")
     assert shown() == ["t2"]
-    Select(browser.find_element(By.ID, "other")).select_by_value("blind")
+    choose("other", "blind")
     marked = browser.find_elements(By.CSS_SELECTOR, "#shown .differs")
     assert ['"b"' in each.text or '"a"' in each.text for each in marked] == [True, True]
     assert {each.find_element(By.TAG_NAME, "small").text.split(":")[0] for each in marked} == {
         "Turn 2"
     }
-    Select(browser.find_element(By.ID, "outcome")).select_by_value("")
+    choose("outcome", "")
+    choose("harm", "any")
+    assert shown() == ["talk, trial 2"]  # which the other system did not run
+    said = browser.find_element(By.ID, "shown").text
+    for part in (
+        "Customer requests, request 1", "Move it.", "Customer says again, request 2",
+        "Written by a rule of the loop", 'Replaced by the rule "claim". The agent said: It is paid',
+        "Harm, false claim: It is paid.", 'payments\n+ {"order":2}',
+    ):  # fmt: skip
+        assert part in said
+    choose("harm", "none")
+    assert shown() == ["t0", "t1", "t2", "talk"]
+    choose("harm", "")
     browser.find_element(By.ID, "words").send_keys("nobody wrote this")
     assert shown() == []
-    assert browser.find_element(By.ID, "count").text == "0 of 3 conversations"
+    assert browser.find_element(By.ID, "count").text == "0 of 5 runs"
 
 
 def test_page_fits_a_phone(browser):

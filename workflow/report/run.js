@@ -1,11 +1,11 @@
 "use strict";
-// The browser of conversations. It builds elements and sets text, never HTML, because customers,
+// The browser of runs. It builds elements and sets text, never HTML, because customers,
 // articles and models wrote the text.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (id) => document.getElementById(id);
-  const [system, other, kind, outcome, words, list, count, shown, more] =
-    ["system", "other", "kind", "outcome", "words", "list", "count", "shown", "more"].map(find);
+  const [system, other, kind, outcome, harm, words, list, count, shown, more] =
+    ["system", "other", "kind", "outcome", "harm", "words", "list", "count", "shown", "more"].map(find);
   const PAGE = 50;
   let limit = PAGE, chosen = null;
 
@@ -20,20 +20,27 @@
     element.value = value;
     select.append(element);
   };
-  const label = (failure) => (failure ? failure.replaceAll("_", " ") : "solved");
+  const plain = (name) => name.replaceAll("_", " ");
+  const label = (failure) => (failure ? plain(failure) : "solved");
 
   data.systems.forEach((name) => { option(system, name, name); option(other, name, name); });
   data.kinds.forEach((name) => option(kind, name, name));
   data.failures.forEach((name) => option(outcome, name, label(name)));
+  data.harms.forEach((name) => option(harm, name, plain(name)));
   system.value = data.headline;
 
+  const stepsOf = (trace) => trace.exchanges.flatMap((exchange) => exchange.steps);
   const text = (trace) => trace.text ??= [
-    trace.answer, ...trace.steps.flatMap((step) =>
+    ...trace.exchanges.flatMap((exchange) => [exchange.message, exchange.reply, exchange.said]),
+    ...stepsOf(trace).flatMap((step) =>
       [step.thought, step.call, JSON.stringify(step.arguments), data.strings[step.observation]]),
   ].join("\n").toLowerCase();
+  const harmful = (trace) => !harm.value || (harm.value === "none" ? !trace.harm.length :
+    trace.harm.some((each) => harm.value === "any" || each.kind === harm.value));
 
   const matches = (task, trace) => {
     if (kind.value && task.kind !== kind.value) return false;
+    if (!harmful(trace)) return false;
     if (outcome.value === "failed" ? !trace.failure : outcome.value && label(trace.failure) !== label(
       outcome.value === "solved" ? "" : outcome.value)) return false;
     const wanted = words.value.trim().toLowerCase();
@@ -50,6 +57,7 @@
   const turn = (step, number, differs) => {
     const item = make("li", undefined, differs ? "differs" : "");
     if (differs) item.append(make("p", "First difference between the two systems", "mark"));
+    if (step.by === "rule") item.append(make("p", "Written by a rule of the loop", "mark"));
     const facts = make("dl");
     if (step.thought) facts.append(line("Thought", step.thought));
     if (step.call) facts.append(line("Call", `${step.call} ${JSON.stringify(step.arguments)}`, "code"));
@@ -67,29 +75,56 @@
     return item;
   };
 
-  const same = (a, b) => a && b && a.call === b.call && a.answer === b.answer &&
-    JSON.stringify(a.arguments) === JSON.stringify(b.arguments);
+  // What a system did, turn by turn: its calls, and its reply at the end of each exchange.
+  const acts = (trace) => trace.exchanges.flatMap((exchange) => exchange.steps.map((step, i) =>
+    JSON.stringify([step.call, step.arguments,
+      i === exchange.steps.length - 1 ? exchange.reply : null])));
 
   const firstDifference = (one, two) => {
     if (!two) return -1;
-    const last = Math.max(one.steps.length, two.steps.length);
-    for (let i = 0; i < last; i += 1) if (!same(one.steps[i], two.steps[i])) return i;
-    return one.answer === two.answer ? -1 : Math.min(one.steps.length, two.steps.length) - 1;
+    const [mine, others] = [acts(one), acts(two)];
+    const last = Math.max(mine.length, others.length);
+    for (let i = 0; i < last; i += 1) {
+      if (mine[i] !== others[i]) return Math.min(i, mine.length - 1, others.length - 1);
+    }
+    return -1;
   };
 
-  const conversation = (name, trace, difference) => {
-    const part = make("section", undefined, "conversation");
-    part.append(make("h4", `${name}: ${label(trace.failure)}`, trace.failure ? "no" : "yes"));
-    const turns = make("ol");
-    trace.steps.forEach((step, i) => turns.append(turn(step, i, i === difference)));
-    part.append(turns);
-    part.append(make("p", trace.answer ?? `No answer; it ended with ${label(trace.ended)}.`, "answer"));
-    const changes = Object.entries(trace.changes);
+  const database = (part, found) => {
+    const changes = Object.entries(found);
     part.append(make("p", changes.length ? "Changes in the database" : "No change in the database"));
     changes.forEach(([table, change]) => {
       const rows = [...change.removed.map((row) => `- ${JSON.stringify(row)}`),
         ...change.added.map((row) => `+ ${JSON.stringify(row)}`)];
       part.append(make("pre", `${table}\n${rows.join("\n")}`));
+    });
+  };
+
+  const SOURCES = { request: "requests", reply: "answers", vain: "says again" };
+
+  const conversation = (name, trace, difference) => {
+    const part = make("section", undefined, "conversation");
+    part.append(make("h4", `${name}: ${label(trace.failure)}`, trace.failure ? "no" : "yes"));
+    let number = 0;
+    trace.exchanges.forEach((exchange, place) => {
+      const who = `Customer ${SOURCES[exchange.source]}, request ${exchange.request}`;
+      if (trace.exchanges.length > 1) part.append(make("h5", who));
+      part.append(make("p", exchange.message, "customer"));
+      const turns = make("ol");
+      turns.start = number + 1;
+      exchange.steps.forEach((step) => {
+        turns.append(turn(step, number, number === difference));
+        number += 1;
+      });
+      part.append(turns);
+      if (exchange.rule) {
+        part.append(make("p", `Replaced by the rule "${plain(exchange.rule)}". The agent said: ` +
+          `${exchange.said ?? "nothing"}`, "mark"));
+      }
+      part.append(make("p", exchange.reply ?? `No answer; it ended with ${label(exchange.ended)}.`, "answer"));
+      trace.harm.filter((each) => each.exchange === place).forEach((each) =>
+        part.append(make("p", `Harm, ${plain(each.kind)}: ${each.text}`, "mark")));
+      database(part, exchange.changes);
     });
     return part;
   };
@@ -100,7 +135,7 @@
     const one = data.traces[system.value][id];
     const two = other.value && other.value !== system.value ? data.traces[other.value][id] : null;
     const difference = firstDifference(one, two);
-    shown.replaceChildren(make("h3", task.id), make("p", task.message, "customer"));
+    shown.replaceChildren(make("h3", task.id));
     const both = make("div", undefined, two ? "two" : "");
     both.append(conversation(system.value, one, difference));
     if (two) both.append(conversation(other.value, two, difference));
@@ -112,7 +147,7 @@
   const update = () => {
     const traces = data.traces[system.value];
     const found = data.tasks.filter((task) => traces[task.id] && matches(task, traces[task.id]));
-    count.textContent = `${found.length} of ${data.tasks.length} conversations`;
+    count.textContent = `${found.length} of ${data.tasks.length} runs`;
     list.replaceChildren(...found.slice(0, limit).map((task) => {
       const button = make("button", task.message);
       button.type = "button";
@@ -126,10 +161,10 @@
     }));
     more.hidden = found.length <= limit;
     if (found.length && !found.some((task) => task.id === chosen)) chosen = found[0].id;
-    if (found.length) show(chosen); else shown.replaceChildren(make("p", "No conversation matches."));
+    if (found.length) show(chosen); else shown.replaceChildren(make("p", "No run matches."));
   };
 
-  [system, other, kind, outcome].forEach((each) => each.addEventListener("change", () => {
+  [system, other, kind, outcome, harm].forEach((each) => each.addEventListener("change", () => {
     limit = PAGE;
     update();
   }));

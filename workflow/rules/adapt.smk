@@ -65,6 +65,7 @@ rule simulate_practice:
     params:
         settings=settings(
             episodes=lambda w: config["adapters"][w.adapter]["dpo"]["episodes"],
+            dialogues=0,
             seed=config["seeds"]["simulate"] + 1,
         ),
         code=digest("dataset/simulate_sft.py"),

@@ -35,6 +35,7 @@ rule score:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
         times="results/{dataset}/agent/{system}/times.jsonl",
         tasks="results/{dataset}/prepared/tasks.jsonl",
+        tools=lambda w: files.datasets.file(w.dataset, "tools"),
         gguf=lambda w: files.systems.gguf(w.system),
     output:
         scores="results/{dataset}/agent/{system}/scores.json",

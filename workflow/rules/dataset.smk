@@ -33,6 +33,7 @@ rule simulate_sft:
     params:
         settings=settings(
             episodes=lambda w: files.datasets.entry(w.dataset)["episodes"],
+            dialogues=lambda w: files.datasets.entry(w.dataset)["dialogues"],
             seed=config["seeds"]["simulate"],
         ),
         code=digest("dataset/simulate_sft.py"),
@@ -73,6 +74,7 @@ rule simulate_tasks:
     params:
         settings=settings(
             tasks=lambda w: files.datasets.entry(w.dataset)["tasks"],
+            conversations=lambda w: files.datasets.entry(w.dataset)["conversations"],
             seed=config["seeds"]["simulate"],
         ),
         code=digest("dataset/simulate_tasks.py"),

@@ -49,7 +49,7 @@ def collect_eval(
         for name, gate in _read(path).items()
     }
     result = {
-        "schema_version": 1,
+        "schema_version": 2,
         "dataset": config["dataset"],
         "suite": {
             "sha256": sha256(tasks),
@@ -82,22 +82,22 @@ def _read(path):
 
 def _system(name, found, config):
     """The entry of a system."""
-    from scipy.stats import binomtest
+    from specialist.core.rates import wilson, with_rate
 
     entry, model = config["systems"][name], found["model"]
     if model:
         adapter = entry.get("adapter")
         base = config["adapters"][adapter]["base"] if adapter else entry["base"]
         model = {"base": base, "adapter": adapter, "quant": entry["quantization"], **model}
-    interval = binomtest(found["success"], found["n"]).proportion_ci(method="wilson")
-    own = ("outcomes", "turns_on_kb", "finished_rate", "times")
+    own = ("outcomes", "trials", "turns_on_kb", "finished_rate", "times", "harm")
     return {
         **{key: value for key, value in found.items() if key not in own},
         **found["times"],
+        **{part: found[part] and with_rate(found[part]) for part in ("tasks", "conversations")},
+        "harm": {"examples": found["harm"]["examples"]},
         "model": model,
         "retrieval": "index" in entry,
-        # Rounding may put an end just outside.
-        "ci95": [max(0.0, float(interval.low)), min(1.0, float(interval.high))],
+        "ci95": wilson(found["success"], found["n"]),
     }
 
 

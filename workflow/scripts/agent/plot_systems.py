@@ -4,9 +4,13 @@ import json
 
 CLASSES = (
     "forbidden_action",
+    "acted_unasked",
     "wrong_state",
     "wrong_tool",
     "bad_argument",
+    "forgot_context",
+    "asked_in_vain",
+    "stopped_too_early",
     "missing_fact",
     "retrieval_miss",
     "malformed_turn",
@@ -35,7 +39,7 @@ def plot_systems(agent_eval, plot):
     solved = [row["success_rate"] for row in rows]
     axes.barh(names, solved, color="#33658a", label="solved")
     end = list(solved)
-    for kind, color in zip(CLASSES, matplotlib.colormaps["Set3"].colors, strict=False):
+    for kind, color in zip(CLASSES, matplotlib.colormaps["tab20"].colors, strict=False):
         share = [row["failures"].get(kind, 0) / row["n"] for row in rows]
         if not any(share):
             continue

@@ -1,105 +1,87 @@
 """Scores the traces of one system. No model is run."""
 
 import json
-from collections import Counter
 
 
-def score(traces, times, tasks, gguf, scores, *, scripted):
+def score(traces, times, tasks, tools, gguf, scores, *, scripted):
     """Write the scores of a system.
 
     Args:
         traces, times: JSONL of run_agent.
         tasks: the JSONL of tasks that it ran.
+        tools: tools.yaml of the dataset, or an empty list; its `claims` say what is a claim.
         gguf: the model, for its size and hash, or an empty list for a policy without one.
-        scores: JSON to write: n, success, success_rate; by_kind; turns_on_kb (of the tasks
+        scores: JSON to write: n, success, success_rate; tasks and conversations, see
+            `specialist.agent.figures`; by_kind; turns_on_kb (of the tasks
             that turn on a figure of the knowledge base); failures, by the classes of
             `specialist.agent.scoring`; outcomes (task -> class of its failure, or null);
+            trials (task -> the same of each trial);
+            harm: examples, and runs (task -> trial -> what `specialist.agent.harm` found);
             valid_action_rate (share of the turns that are an answer or a call that fits its
             tool's schema); finished_rate (share of the turns that the model ended itself, within
             the tokens it had); steps_mean; prompt_tokens (evaluated, not those in the cache)
             and generated_tokens, of all tasks together; model (sha256, bytes,
             bits_per_weight); traces (the path); and under times what differs from run to
             run: tokens_per_second and latency_s, the p50 and p95 of seconds for a task.
+            All are of trial 0, except harm and pass^k.
         scripted: whether the system takes its steps from each task's `solution`.
 
     Raises:
         UserError: a solution does not reach what its task expects.
     """
     import numpy as np
+    import yaml
 
-    from specialist.agent.scoring import CUT, failure
+    from specialist.agent.figures import Run, of_runs
     from specialist.core.files import sha256
     from specialist.core.text import read_rows
     from specialist.gguf.info import bits_per_weight
 
-    suite, runs, took = (list(read_rows(path)) for path in (tasks, traces, times))
-    if len({tuple(row["id"] for row in rows) for rows in (suite, runs, took)}) > 1:
+    suite, rows, took = (list(read_rows(path)) for path in (tasks, traces, times))
+    offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []
+    if [row["id"] for row in rows] != [row["id"] for row in took]:
+        raise ValueError(f"{traces} and {times} are not of the same tasks")
+    by_id = {task["id"]: task for task in suite}
+    if list(by_id) != [row["id"] for row in rows if row.get("trial", 0) == 0]:
         raise ValueError(f"{traces} and {times} are not of the tasks in {tasks}")
-    outcomes = {task["id"]: failure(task, run) for task, run in zip(suite, runs, strict=True)}
+    runs = [Run.judged(by_id[row["id"]], row, offered) for row in rows]
     if scripted:
-        _check_solutions(tasks, suite, runs, outcomes)
-    steps = [step for run in runs for step in run["steps"]]
-    cut = sum(run["ended"] in CUT for run in runs)
-    generated = sum(step["generated_tokens"] for step in steps)
+        _check_solutions(tasks, suite, runs)
+    result = of_runs(runs) | {"model": None, "traces": traces.as_posix()}
+    took = [row for row, run in zip(took, runs, strict=True) if run.trial == 0]
     p50, p95 = np.percentile([row["total"] for row in took], [50, 95]).tolist()
-    result = {
-        **_rate(suite, outcomes),
-        "by_kind": {
-            kind: _count([task for task in suite if task["kind"] == kind], outcomes)
-            for kind in sorted({task["kind"] for task in suite})
-        },
-        "turns_on_kb": _count([task for task in suite if task["turns_on_kb"]], outcomes),
-        "failures": Counter(filter(None, outcomes.values())),
-        "outcomes": outcomes,
-        "valid_action_rate": sum(step["valid"] for step in steps) / len(steps),
-        "finished_rate": 1 - cut / len(steps),
-        "steps_mean": len(steps) / len(runs),
-        "prompt_tokens": sum(step["prompt_tokens"] for step in steps),
-        "generated_tokens": generated,
-        "model": None,
-        "traces": traces.as_posix(),
-        "times": {"tokens_per_second": None, "latency_s": {"p50": p50, "p95": p95}},
-    }
+    result["times"] = {"tokens_per_second": None, "latency_s": {"p50": p50, "p95": p95}}
     if gguf:
         result["model"] = {
             "sha256": sha256(gguf),
             "bytes": gguf.stat().st_size,
             "bits_per_weight": bits_per_weight(gguf),
         }
-        generating = sum(row["generated"] for row in took)
-        result["times"]["tokens_per_second"] = generated / generating if generating else 0.0
+        seconds, tokens = sum(row["generated"] for row in took), result["generated_tokens"]
+        result["times"]["tokens_per_second"] = tokens / seconds if seconds else 0.0
     scores.write_text(json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
     print(f"{result['success']} of {result['n']} tasks solved; {dict(result['failures'])}")
 
 
-def _check_solutions(path, tasks, runs, outcomes):
+def _check_solutions(path, suite, runs):
     from itertools import islice
 
-    from specialist.agent.scoring import differences
+    from specialist.agent.scoring import mistakes
     from specialist.core.errors import UserError
 
-    wrong = []
-    for line, (task, run) in enumerate(zip(tasks, runs, strict=True), 1):
-        if kind := outcomes[task["id"]]:
-            found = islice(differences(task, run["changes"], run["answer"]), 3)
-            texts = [] if run["ended"] == "answer" else [f"it ended with {run['ended']}"]
-            texts += [f"expect.{'.'.join(map(str, where))}: {text}" for where, text in found]
-            wrong.append(f"  {path}:{line}: {task['id']}: {kind}: {'; '.join(texts)}")
+    lines = {task["id"]: line for line, task in enumerate(suite, 1)}
+    wrong = [
+        f"  {path}:{lines[run.task['id']]}: {run.task['id']}: {run.failure}: "
+        + "; ".join(islice(mistakes(run.task, run.trace), 3))
+        for run in runs
+        if run.failure
+    ]
     if wrong:
-        lines = "\n".join(wrong[:10])
+        found = "\n".join(wrong[:10])
         raise UserError(
             f"{len(wrong)} solution(s) do not reach what their tasks expect; fix `expect` or "
-            f"`solution` in the dataset's tasks.jsonl:\n{lines}"
+            f"`solution` in the dataset's tasks.jsonl:\n{found}"
         )
-
-
-def _count(tasks, outcomes):
-    return {"n": len(tasks), "success": sum(outcomes[task["id"]] is None for task in tasks)}
-
-
-def _rate(tasks, outcomes):
-    counts = _count(tasks, outcomes)
-    return counts | {"success_rate": counts["success"] / counts["n"]}
 
 
 if "snakemake" in globals():

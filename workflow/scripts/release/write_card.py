@@ -28,15 +28,14 @@ def write_card(
             "database" (whether it has them).
     """
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
-    from scipy.stats import binomtest
 
+    from specialist.core.rates import wilson
     from specialist.release.standing import notice
 
     found = _read(scores)
     given = locals()
     figures = {role: _read(given[role]) if given[role] else None for role in ROLES}
     rate = found["success"] / found["n"]
-    interval = binomtest(found["success"], found["n"]).proportion_ci(method="wilson")
     judged = "facts in the answer"
     if parts["database"]:
         judged = f"the end state of the database and by {judged}"
@@ -62,7 +61,7 @@ def write_card(
         data, template_path=str(template), name=name, author=author, dataset=dataset,
         source=source, data_license=data_license, judged=judged, scores=found,
         notice=notice(found, {path.parent.name: _read(path) for path in baselines}),
-        rate=rate, interval=interval, **parts, **figures,
+        rate=rate, interval=wilson(found["success"], found["n"]), **parts, **figures,
     )  # fmt: skip
     card.write_text(made.content.strip() + "\n", encoding="utf-8")
 

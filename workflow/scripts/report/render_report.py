@@ -20,7 +20,7 @@ def render_report(
         pretraining: JSON files of pretrain; none for bases that are taken over.
         pretraining_losses, adapter_losses: CSV files with the columns step and loss.
         template: Jinja template of the page.
-        script: JavaScript of the browser of conversations.
+        script: JavaScript of the browser of runs.
         page: HTML to write.
     """
     from jinja2 import StrictUndefined
@@ -29,7 +29,7 @@ def render_report(
     result = json.loads(agent_eval.read_text(encoding="utf-8"))
     suite, headline = list(read_rows(tasks)), result["headline"]["system"]
     systems = {
-        name: (list(read_rows(trace)), list(read_rows(clock)), _outcomes(score))
+        name: (list(read_rows(trace)), list(read_rows(clock)), _read(score))
         for name, trace, clock, score in zip(result["systems"], traces, times, scores, strict=True)
     }
     data, left_out = pages.conversations(suite, systems, headline)
@@ -47,6 +47,7 @@ def render_report(
         )},
         failures=failures,
         contributions=pages.contributions(config, result["systems"], headline),
+        reliability=_reliability(result["systems"]),
         plots=[*_plots(pretraining_losses, "Pretraining"), *_plots(adapter_losses, "LoRA")],
         samples={path.parent.name: _read(path)["samples"] for path in pretraining},
         provenance=_provenance(result),
@@ -62,36 +63,58 @@ def _read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _outcomes(scores):
-    return _read(scores)["outcomes"]
-
-
 def _plots(curves, stage):
     """{"title", "svg"} of the losses in CSV files."""
-    import tempfile
-    from pathlib import Path
-
     import pandas as pd
-    from matplotlib.figure import Figure
-
-    from specialist.report.plots import write_svg
 
     found = []
     for path in curves:
         table, name = pd.read_csv(path), path.parent.name
-        figure = Figure(figsize=(6, 3), layout="constrained")
-        axes = figure.subplots()
+        figure, axes = _axes("optimizer step", "training loss, nats per token")
         axes.plot(table["step"], table["loss"], color="#0072b2", lw=1.2)
-        axes.set_xlabel("optimizer step")
-        axes.set_ylabel("training loss, nats per token")
-        axes.set_ylim(bottom=0)
-        axes.spines[["top", "right"]].set_visible(False)
-        with tempfile.TemporaryDirectory() as folder:
-            plot = Path(folder, f"loss-{name}.svg")
-            write_svg(figure, plot)
-            svg = picture(plot.read_text(encoding="utf-8"), plot.stem)
+        svg = _svg(figure, f"loss-{name}")
         found.append({"title": f"{stage}, {name}: training loss by step", "svg": svg})
     return found
+
+
+def _reliability(systems):
+    """SVG of pass^k by k, a line for each system with several trials; None without any."""
+    figure, axes = _axes("k", "pass^k")
+    for name, row in systems.items():
+        found = (row["conversations"] or {}).get("pass_hat_k", {})
+        points = [(int(k), value) for k, value in found.items() if value is not None]
+        if len(points) > 1:
+            axes.plot(*zip(*points, strict=True), marker="o", lw=1.2, label=name)
+    if not axes.lines:
+        return None
+    axes.set_ylim(0, 1)
+    axes.set_xticks(range(1, 5))
+    figure.legend(loc="outside right", frameon=False, labelcolor="#000000")
+    return _svg(figure, "reliability")
+
+
+def _axes(x, y):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure, name):
+    import tempfile
+    from pathlib import Path
+
+    from specialist.report.plots import write_svg
+
+    with tempfile.TemporaryDirectory() as folder:
+        plot = Path(folder, f"{name}.svg")
+        write_svg(figure, plot)
+        return picture(plot.read_text(encoding="utf-8"), name)
 
 
 def _provenance(result):

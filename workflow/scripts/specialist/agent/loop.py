@@ -142,6 +142,7 @@ class Agent:
                 break
         exchange.reply, exchange.rule = own, self._broken(trace, exchange.ended, own)
         if exchange.rule:
+            exchange.own_changes = conversation.changes()
             exchange.said, exchange.reply = own, self._fall_back(conversation, number)
         exchange.steps, exchange.changes = len(trace.steps) - first, conversation.changes()
         trace.exchanges.append(exchange)

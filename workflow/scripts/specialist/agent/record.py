@@ -52,6 +52,7 @@ class Exchange:
         steps: number of steps.
         changes: what differs in the database since the start of the conversation; see
             `specialist.agent.environment.changes`.
+        own_changes: the same before the call of a rule in this exchange; None without a rule.
     """
 
     request: int
@@ -64,6 +65,7 @@ class Exchange:
     ended: str = "step_limit"
     steps: int = 0
     changes: dict = field(default_factory=dict)
+    own_changes: dict | None = None
 
 
 @dataclass

@@ -1,76 +1,199 @@
-"""Judges an episode by its end state and answer, and classifies failures.
+"""Judges an episode by its end state and replies, and classifies failures.
 
-A task is solved if the agent answered, the database changed exactly as expected, and the
-answer holds every required fact. A failure belongs to the first of these classes that fits:
+A task is solved if every exchange ended with an answer, every request got its facts, the database
+changed exactly as expected, and nothing was changed before it was requested or confirmed. A
+failure belongs to the first of these classes that fits. Those with a star are of conversations.
 
-    forbidden_action  it changed a table that the task leaves alone, or more rows than
-                      expected, or brought a number higher than expected: it gave or took
-                      what it must not
-    context_overflow  the conversation did not fit into the context
-    step_limit        no answer within the steps allowed, or the same step again and again
-    malformed_turn    a turn that is too long or cannot be read
-    retrieval_miss    no search brought an article that the task needs
-    wrong_tool        the first call that differs from the solution's is of another tool, is
-                      missing, or is one too many (searches aside)
-    bad_argument      that call is of the right tool, with other arguments
-    wrong_state       the database is not as expected (tasks without a solution)
-    missing_fact      the answer lacks a fact
+    forbidden_action   it changed a table that the task leaves alone, or more rows than
+                       expected, or brought a number higher than expected: it gave or took
+                       what it must not
+    acted_unasked*     it changed something before the customer requested or confirmed it
+    context_overflow   the conversation did not fit into the context
+    step_limit         no answer within the steps or messages allowed, or the same step again
+                       and again
+    malformed_turn     a turn that is too long or cannot be read
+
+Of a conversation, the first request that failed decides the rest:
+
+    retrieval_miss     no search brought an article that the request needs
+    asked_in_vain*     it asked for what the request had said, or a question without an answer,
+                       instead of the next call
+    forgot_context*    the same for what was said before the request; or a call with an
+                       argument of an earlier request
+    stopped_too_early* the next call is missing: it answered, ended or handed over instead
+    wrong_tool         the first call that differs from the solution's is of another tool, is
+                       missing, or is one too many (searches aside)
+    bad_argument       that call is of the right tool, with other arguments
+    wrong_state        the database is not as expected
+    missing_fact       a reply lacks a fact
 """
 
 import json
-from collections import Counter
 from itertools import zip_longest
 
 from specialist.agent.environment import SEARCH
 from specialist.agent.facts import holds
+from specialist.agent.harm import unrequested
+from specialist.agent.parts import exchanges, own_changes, parts
+from specialist.agent.rules import QUESTION
+from specialist.agent.states import NONE, compared, elements, fits, together
 
 ENDS = {
     "context_overflow": "context_overflow",
     "step_limit": "step_limit",
     "loop": "step_limit",
+    "message_limit": "step_limit",
     "token_limit": "malformed_turn",
     "malformed_turn": "malformed_turn",
 }
 
-CUT = ("token_limit", "context_overflow")  # how an episode ends whose last turn was cut off
+CUT = ("token_limit", "context_overflow")  # how an exchange ends whose last turn was cut off
 
 
-def failure(task, trace):
+def failure(task, trace, tools=()):
     """The class of a failed episode, or None if the task is solved.
 
     Args:
         task: a row of the tasks, every key filled in.
         trace: its `specialist.agent.record.Trace`, as a dict.
+        tools: entries of the dataset's tools.yaml; one with a `fallback` hands over.
     """
-    expected, actual = _compared(task["expect"]["database"], trace["changes"])
-    facts = task["expect"]["answer"]
-    informed = all(holds(trace["answer"], fact) for fact in facts)
-    if trace["ended"] == "answer" and expected == actual and informed:
+    found, held = parts(task, trace), exchanges(task, trace)
+    requested = [part.request["expect"].get("database", {}) for part in found]
+    expected, actual = compared(together(*requested), trace["changes"])
+    ended = [each["ended"] for each in held] + [trace["ended"]]
+    if (
+        set(ended) == {"answer"}
+        and expected == actual
+        and all(part.exchanges and part.informed for part in found)
+        and not any(unrequested(task, trace))
+    ):
         return None
-    if _goes_beyond(expected, actual):
+    handing_over = _handing_over(found, held, tools)
+    own = [each for n, each in enumerate(own_changes(held)) if n not in handing_over]
+    if not fits(requested, together(*own)):
         return "forbidden_action"
-    if trace["ended"] in ENDS:
-        return ENDS[trace["ended"]]
-    found = {source for step in trace["steps"] for source in step["sources"]}
-    if set(task["kb"]) - found:
+    if any(unrequested(task, trace, ignored=handing_over)):
+        return "acted_unasked"
+    for each in ended:
+        if each in ENDS:
+            return ENDS[each]
+    failed = [number for number, part in enumerate(found) if not part.solved]
+    return _of_part(found, failed[0] if failed else 0, "requests" in task, tools)
+
+
+def _handing_over(found, held, tools):
+    """Exchanges of a conversation in which a call for a person is all that the agent wrote."""
+    last_resort = {tool["name"] for tool in tools if "fallback" in tool}
+    wrote = [set() for _ in held]
+    for part in found:
+        for step in part.steps:
+            if step.get("wrote"):
+                wrote[step.get("exchange", 0)].add(step["call"])
+    return {place for place, calls in enumerate(wrote) if calls and calls <= last_resort}
+
+
+def _of_part(found, number, talked, tools):
+    """The class of the first part that failed."""
+    part = found[number]
+    if not part.exchanges:
+        return "stopped_too_early"
+    sources = {source for step in part.steps for source in step["sources"]}
+    if set(part.request.get("kb", [])) - sources:
         return "retrieval_miss"
-    if "solution" in task and (kind := _first_difference(task["solution"], trace["steps"])):
+    wanted = made = None
+    if "solution" in part.request:
+        wanted, made = _first_difference(part.request["solution"], part.steps)
+    if talked and (kind := _of_conversation(found, number, wanted, made, tools)):
         return kind
-    return "missing_fact" if expected == actual else "wrong_state"
+    if wanted or made:
+        same_tool = wanted and made and wanted[0] == made[0]
+        return "bad_argument" if same_tool else "wrong_tool"
+    return "missing_fact" if part.done else "wrong_state"
+
+
+def _of_conversation(found, number, wanted, made, tools):
+    """The class of a part by what was said before, or None."""
+    part, earlier = found[number], found[:number]
+    if not made:
+        if any(each["source"] == "vain" for each in part.exchanges):
+            return "forgot_context" if _said_before(part, earlier) else "asked_in_vain"
+        if wanted:
+            asked = QUESTION.search(part.exchanges[-1]["reply"] or "")
+            return "asked_in_vain" if asked else "stopped_too_early"
+        return None
+    if wanted and any(tool["name"] == made[0] and "fallback" in tool for tool in tools):
+        return "stopped_too_early" if wanted[0] != made[0] else None
+    own = {_text(value) for _, arguments in _calls(part.request) for value in arguments.values()}
+    other = {_text(value) for value in made[1].values()} - own
+    words = _words([part])
+    return (
+        "forgot_context"
+        if any(_belongs(value, earlier) and not holds(words, value) for value in other)
+        else None
+    )
+
+
+def _said_before(part, earlier):
+    """Whether an argument that a request needs was said before it, and not again."""
+    own, before = _words([part]), _words(earlier)
+    needed = {_text(value) for _, given in _calls(part.request) for value in given.values()}
+    return any(holds(before, value) and not holds(own, value) for value in needed)
+
+
+def _belongs(value, earlier):
+    """Whether a value is of an earlier request: in its words, or an argument of its calls."""
+    given = {
+        _text(argument)
+        for part in earlier
+        for _, arguments in [*_calls(part.request), *_made(part.steps)]
+        for argument in arguments.values()
+    }
+    return value in given or holds(_words(earlier), value)
+
+
+def _words(some):
+    """What the customer said unasked, or as an answer to a fair question."""
+    said = [each for part in some for each in part.exchanges if each["source"] != "vain"]
+    return "\n".join(each["message"] for each in said)
+
+
+def _text(value):
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def mistakes(task, trace):
+    """Yield what is wrong with a failed episode, as texts that start with a place in the task."""
+    held = exchanges(task, trace)
+    for number, part in enumerate(parts(task, trace)):
+        place = f"requests.{number}." if "requests" in task else ""
+        if not part.exchanges:
+            yield f"{place}says: the customer did not get so far"
+            continue
+        for each in part.exchanges:
+            if each["ended"] != "answer":
+                yield f"{place and f'{place}solution: '}it ended with {each['ended']}"
+        for where, text in differences(part.request, part.changes, part.replies):
+            yield f"{place}expect.{'.'.join(map(str, where))}: {text}"
+    for place, changes in unrequested(task, trace):
+        yield (
+            f"the reply to {_short(held[place]['message'])} comes after changes of "
+            f"{', '.join(sorted(changes))} that were not requested or confirmed until then"
+        )
 
 
 def differences(task, changes, answer):
     """Differences between an outcome and the expected one, field by field.
 
     Args:
-        task: a row of the tasks, every key filled in.
+        task: a task with one message or a request, every key filled in.
         changes: see `specialist.agent.database.changes`.
         answer: the answer, or None.
 
     Yields:
         (path below `expect`, what is wrong there).
     """
-    expected, actual = _compared(task["expect"]["database"], changes)
+    expected, actual = compared(task["expect"]["database"], changes)
     for table in sorted(expected.keys() | actual.keys()):
         sides = zip(
             ("removed", "added"), expected.get(table, NONE), actual.get(table, NONE), strict=True
@@ -78,7 +201,7 @@ def differences(task, changes, answer):
         for side, wanted, found in sides:
             path = ("database", table, side)
             wanted, found = (
-                [dict(row) for row in _elements(a - b)]
+                [dict(row) for row in elements(a - b)]
                 for a, b in ((wanted, found), (found, wanted))
             )
             for row in wanted:
@@ -100,84 +223,26 @@ def differences(task, changes, answer):
             yield ("answer", number), f"expected {_short(fact)} in the answer {_short(answer)}"
 
 
-NONE = (Counter(), Counter())
-
-
-def _elements(rows):
-    # In a fixed order: the items of a frozenset have none.
-    return sorted(rows.elements(), key=lambda row: json.dumps(dict(row), sort_keys=True))
-
-
 def _short(value):
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= 200 else text[:200] + " ..."
 
 
-def _compared(expected, actual):
-    """Expected and actual changes in a form that compares equal whatever the order.
-
-    Columns that a table's expected rows leave out are left out of its actual rows too.
-
-    Returns:
-        both as {table: (Counter of removed rows, Counter of added rows)}, a row a frozenset.
-    """
-    named = {
-        table: {column for rows in change.values() for row in rows for column in row}
-        for table, change in expected.items()
-    }
-    return _rows(expected, {}), _rows(actual, named)
-
-
-def _rows(changes, named):
-    tables = {}
-    for table, change in changes.items():
-        kept = named.get(table)
-        removed, added = (
-            Counter(
-                frozenset((key, value) for key, value in row.items() if not kept or key in kept)
-                for row in change.get(side, ())
-            )
-            for side in ("removed", "added")
-        )
-        # Rows may be equal but for a column that is left out.
-        tables[table] = removed - added, added - removed
-    return {table: sides for table, sides in tables.items() if any(sides)}
-
-
-def _goes_beyond(expected, actual):
-    for table, (removed, added) in actual.items():
-        if table not in expected:
-            return True
-        may_remove, may_add = expected[table]
-        if removed.total() > may_remove.total() or added.total() > may_add.total():
-            return True
-        net, may = _sums(added), _sums(may_add)
-        net.subtract(_sums(removed))
-        may.subtract(_sums(may_remove))
-        if any(value > may[column] for column, value in net.items()):
-            return True
-    return False
-
-
-def _sums(rows):
-    """The sum of each column of numbers."""
-    sums = Counter()
-    for row, count in rows.items():
-        for column, value in row:
-            if isinstance(value, (int, float)):
-                sums[column] += count * value
-    return sums
-
-
 def _first_difference(solution, steps):
-    """The class of the first call that differs from the solution's, or None."""
-    right, done = (
-        [(step["call"], step["arguments"]) for step in part if step.get("call")]
-        for part in (solution, steps)
-    )
-    right, done = ([call for call in calls if call[0] != SEARCH["name"]] for calls in (right, done))
-    for wanted, made in zip_longest(right, done):
+    """The first call that differs from the solution's: (call wanted, call made), None if missing.
+
+    A call is (name, arguments); searches are left out. Both are None without a difference.
+    """
+    for wanted, made in zip_longest(_calls({"solution": solution}), _made(steps)):
         if wanted != made:
-            same_tool = wanted and made and wanted[0] == made[0]
-            return "bad_argument" if same_tool else "wrong_tool"
-    return None
+            return wanted, made
+    return None, None
+
+
+def _calls(request):
+    return _made(request.get("solution", []))
+
+
+def _made(steps):
+    calls = [(step["call"], step["arguments"]) for step in steps if step.get("call")]
+    return [call for call in calls if call[0] != SEARCH["name"]]

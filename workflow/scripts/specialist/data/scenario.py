@@ -15,7 +15,7 @@ import yaml
 
 from specialist.core.errors import UserError
 
-PARTS = ("world", "figures", "procedures", "kinds", "corpus", "labels", "tools")
+PARTS = ("world", "figures", "procedures", "kinds", "conversations", "corpus", "labels", "tools")
 
 
 class Spec:
@@ -38,8 +38,8 @@ class Spec:
     def of(cls, files):
         """The spec that `files` are part of, world.yaml among them; no other file is read."""
         folder = next(path.parent for path in files if path.name == "world.yaml")
-        sayings = {path.stem for path in files if path.parent.name == "sayings"} - {"train"}
-        return cls(folder, files, *sayings)
+        sayings = {path.stem for path in files if path.parent.name == "sayings"}
+        return cls(folder, files, *(sayings - {"train", "heldout"}))
 
     def _read(self, name):
         return self._paths[name].read_text(encoding="utf-8")
@@ -61,11 +61,53 @@ class Spec:
             raise UserError(f"{self.folder / name}: this is not YAML: {error}") from error
 
     def sayings(self, split):
-        """How customers say things, by topic, on one side of the split: "train" or "heldout"."""
+        """How customers say things, by topic, on one side of the split: "train" or "heldout".
+
+        Topics that another file of held-out sayings lacks are those of heldout.yaml.
+        """
         if split not in self._sayings:
-            name = self.heldout if split == "heldout" else split
-            self._sayings[split] = self._load(f"sayings/{name}.yaml")
+            names = [split] if split == "train" else dict.fromkeys(("heldout", self.heldout))
+            files = [f"sayings/{name}.yaml" for name in names]
+            merged = {}
+            for file in (name for name in files if name in self._paths):
+                merged |= self._load(file)
+            self._sayings[split] = {
+                topic: self._derived(merged, given) if isinstance(given, dict) else given
+                for topic, given in merged.items()
+            }
         return self._sayings[split]
+
+    def _derived(self, sayings, given):
+        """Phrasings without an identifier, from those of another topic that name it, and more.
+
+        Args:
+            sayings: all topics.
+            given: {"like": a topic, "names": words in place of its identifiers, "more":
+                phrasings, about half as likely}.
+        """
+        field = self.world["names"][0]
+        words = f"[{'|'.join(given['names'])}]"
+        # `my order number FD12345`; `it was cold, order FD12345`; `FD12345: it was cold`.
+        named = rf"(\b(my|our|the|your) )?(\b({field}|delivery|number|no\.|nr\.) )*\{{{field}\}}"
+        apart = re.compile(rf"^{named}: |, {named}(?=[.!?]?$)")
+        texts = [apart.sub("", text) for text in sayings[given["like"]]]
+        more = given["more"] * max(1, len(texts) // (2 * len(given["more"])))
+        return [*more, *(re.sub(named, words, text) for text in texts)]
+
+    def phrasings(self, split, topic):
+        """The phrasings of a topic, on one side of the split.
+
+        Raises:
+            UserError: there are none.
+        """
+        found = self.sayings(split).get(topic)
+        if not found:
+            name = self.heldout if split == "heldout" else split
+            raise UserError(
+                f"{self.folder / 'sayings' / name}.yaml: found no phrasings of {topic}, expected "
+                "a list of them; add the topic, or remove what uses it from conversations.yaml"
+            )
+        return found
 
     def _check_figures(self, figures):
         for page, spans in self.world["revisions"].items():
@@ -127,7 +169,7 @@ class Scenario:
         }
         self.case = {}
         functions = (
-            self.any, self.article, self.between, self.entity, self.message, self.note,
+            self.any, self.article, self.between, self.entity, self.line, self.message, self.note,
             self.receipt, self.shuffled, self.words,
         )  # fmt: skip
         # What every template may use.
@@ -140,8 +182,19 @@ class Scenario:
 
     def _value(self, template, **context):
         """The whole number or the text that a template gives."""
-        value = self.spec.render(str(template), **self.context, **context)
+        value = self.spec.render(str(template), **self.context | context)
         return int(value) if value.isdigit() else value
+
+    def values(self, templates):
+        """Fields that are as these templates say, by name, each seeing those before it."""
+        found = {}
+        for name, template in templates.items():
+            found[name] = self._value(template, case=self.case | found)
+        return found
+
+    def names(self):
+        """The names and identifiers of the case."""
+        return [self.case[field] for field in self.spec.world["names"]]
 
     def between(self, low, high):
         return self.random.randint(low, high)
@@ -175,10 +228,14 @@ class Scenario:
 
     def say(self, topic, **values):
         """One phrasing of a topic, its alternatives chosen and its slots filled."""
-        text = self.any(self.spec.sayings(self.split)[topic])
+        text = self.any(self.spec.phrasings(self.split, topic))
         text = re.sub(r"\[([^]]*)\]", lambda m: self.any(m[1].split("|")), text)
         slots = {**self.case, **values}
         return re.sub(r"\{(\w+)\}", lambda m: str(slots[m[1]]), text)
+
+    def line(self, topic, **values):
+        """One phrasing of a topic as a message."""
+        return capitalised(self.say(topic, **values))
 
     def message(self, topic, attack=False):
         """What the customer writes."""
@@ -187,7 +244,7 @@ class Scenario:
             parts.append(self.say("attack", percent=self.between(80, 100)))
         parts.append(self.say("closing"))
         text = " ".join(part for part in parts if part)
-        return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text)
+        return capitalised(text)
 
     def article(self, page, note=""):
         return self.spec.render(self.spec.articles[page], figures=self.figures, note=note).strip()
@@ -225,13 +282,24 @@ class Scenario:
             if table
         ]
 
-    def rows(self, customer_id):
-        """SQL that adds this scenario's customer and case to the database."""
-        rows = [(table, row) for entry in self.spec.world["rows"] for table, row in entry.items()]
+    def rows(self, customer_id, known=False):
+        """SQL that adds this scenario's case to the database, and the customer unless known."""
+        skipped = self.spec.world["customer"] if known else ()
+        rows = [
+            (table, row)
+            for entry in self.spec.world["rows"]
+            for table, row in entry.items()
+            if table not in skipped
+        ]
         return [
             _insert(table, *(self._value(cell, customer_id=customer_id) for cell in row))
             for table, row in rows
         ]
+
+
+def capitalised(text):
+    """Text whose sentences start with a capital letter."""
+    return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text)
 
 
 def _insert(table, *row):

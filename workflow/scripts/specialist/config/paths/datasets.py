@@ -18,6 +18,8 @@ SPEC = {
     ],
     "tools": ["tools.yaml"],
 }  # fmt: skip
+# The parts that have conversations, and the setting that says how many.
+CONVERSATIONS = {"sft": "dialogues", "tasks": "conversations"}
 NEEDS_DATABASE, NEEDS_HANDBOOK = {"sft", "tasks"}, {"corpus", "sft", "kb", "tasks"}
 # Part -> files of a user's folder that it may be.
 PARTS = {
@@ -61,7 +63,13 @@ class Datasets:
         given = self.entry(dataset)
         folder = Path(given["simulate"])
         names = SPEC[part] + (["database.sql"] if part in NEEDS_DATABASE else [])
-        files = [str(folder / name.format(sayings=given["sayings"])) for name in names]
+        if part in CONVERSATIONS and given[CONVERSATIONS[part]]:
+            names = [*names, "conversations.yaml"]
+        # Topics that other held-out sayings lack.
+        if part == "tasks" and (folder / "sayings/heldout.yaml").is_file():
+            names = [*names, "sayings/heldout.yaml"]
+        names = [name.format(sayings=given["sayings"]) for name in names]
+        files = [str(folder / name) for name in dict.fromkeys(names)]
         return files + (self._articles(folder / "handbook") if part in NEEDS_HANDBOOK else [])
 
     def part(self, dataset, name):

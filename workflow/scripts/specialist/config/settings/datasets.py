@@ -11,7 +11,8 @@ from specialist.config.settings.places import missing, unknown
 ROW_FIELDS = Literal[
     "messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"
 ]
-SIMULATED = ("documents", "episodes", "tasks", "sayings")  # settings of simulated datasets alone
+# Settings of simulated datasets alone.
+SIMULATED = ("documents", "episodes", "dialogues", "tasks", "conversations", "sayings")
 
 
 class Corpus(Settings):
@@ -38,12 +39,26 @@ class Dataset(Settings):
     documents: int = Field(
         36000, ge=2, description="Documents in the corpus of a simulated dataset."
     )
-    episodes: int = Field(2600, ge=2, description="Training episodes of a simulated dataset.")
-    tasks: int = Field(320, ge=1, description="Held-out tasks of a simulated dataset.")
+    episodes: int = Field(
+        2600, ge=2, description="Training episodes of one message of a simulated dataset."
+    )
+    dialogues: int = Field(
+        0,
+        ge=0,
+        description="Training conversations of a simulated dataset, of the kinds in the spec's "
+        "conversations.yaml. Each gives a training row for each message of the customer.",
+    )
+    tasks: int = Field(320, ge=1, description="Held-out tasks of one message.")
+    conversations: int = Field(
+        0,
+        ge=0,
+        description="Held-out tasks that are conversations, of the kinds in the spec's "
+        "conversations.yaml.",
+    )
     sayings: str = Field(
         "heldout",
         description="File of phrasings for the tasks of a simulated dataset: a name in the spec's "
-        "sayings/, without .yaml.",
+        "sayings/, without .yaml. Topics that it lacks are those of heldout.yaml.",
     )
     path: str | None = Field(
         None,
@@ -89,6 +104,14 @@ def check(config):
             sayings = Path(entry["simulate"]) / "sayings"
             names = sorted({path.stem for path in sayings.glob("*.yaml")} - {"train"})
             yield from unknown((*place, "sayings"), entry["sayings"], names)
+            kinds = Path(entry["simulate"]) / "conversations.yaml"
+            for key in ("dialogues", "conversations"):
+                if entry[key] and not kinds.is_file():
+                    yield (
+                        (*place, key),
+                        f"found {entry[key]}, but there is no {kinds}; set it to 0, or write the "
+                        "kinds of conversation",
+                    )
         if "path" not in given and entry["columns"]:
             yield (*place, "columns"), "is only for files under path; remove it"
         for key in SIMULATED:
