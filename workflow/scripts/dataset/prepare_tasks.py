@@ -1,7 +1,7 @@
 """Prepares the held-out tasks of a dataset: checked, with their initial database."""
 
 
-def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context, max_messages=12):
+def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context, max_messages):
     """Write the tasks in full form, after each solution was played on a copy of the database.
 
     Args:
