@@ -70,17 +70,19 @@ class Agent:
             raises ends the episode.
         rules: whether the rules of the tools hold; see `specialist.agent.rules`.
         max_messages: most messages of the customer in an episode.
+        customer: function from a task with `requests` and a trial to its customer.
     """
 
     def __init__(
         self, policy, system, tools, max_steps, search=None, acted=None, *,
-        rules=True, max_messages=12,
+        rules=True, max_messages=12, customer=Customer,
     ):  # fmt: skip
         from jsonschema import Draft202012Validator
 
         self.policy, self.system, self.tools = policy, system, tools
         self.max_steps, self.search, self.acted = max_steps, search, acted
         self.rules, self.max_messages = Rules(tools) if rules else None, max_messages
+        self.customer = customer
         self._schemas = {tool["name"]: Draft202012Validator(tool["parameters"]) for tool in tools}
 
     def run(self, task, connection, before, trial=0):
@@ -97,7 +99,7 @@ class Agent:
             connection: the run's own copy of the database, which the episode changes.
             before: `specialist.agent.environment.dump` of it.
         """
-        customer = Customer(task, trial)
+        customer = (self.customer if "requests" in task else Customer)(task, trial)
         trace = Trace(task["id"], task["kind"], self.opening(), trial)
         conversation = self.converse(trace, connection, before, task.get("session", {}))
         message = customer.opening()
