@@ -55,7 +55,7 @@ def scores_of(system):
         "conversations": {
             "n": 4,
             "success": max(solved - 6, 0),
-            "requests": {"n": 9, "success": solved - 1},
+            "requests": {"n": 9, "success": max(solved - 1, 0)},
             "pass_hat_k": {"1": 0.5, "2": 0.25, "3": None, "4": None},
             "unrequested_writes": 1,
             "forbidden_writes": 0,

@@ -155,7 +155,9 @@ def rendered(tmp_path_factory):
         "suite": {"n": 3, "sha256": "0" * 64},
         "headline": {"system": "agent", "success_rate": 2 / 3, "ci95": [0.2, 0.9]},
         "systems": {
-            "agent": {**row, "success_rate": 2 / 3, "failures": {"loop": 1}, "conversations": talks},
+            "agent": {
+                **row, "success_rate": 2 / 3, "failures": {"loop": 1}, "conversations": talks,
+            },
             "blind": {
                 **row, "success_rate": 0.0, "failures": {"wrong_state": 3},
                 "conversations": {**talks, **single},

@@ -60,18 +60,24 @@ def goes_beyond(expected, actual):
     return False
 
 
-def of_others(expected, actual):
-    """Whether changes concern rows that the expected ones do not.
+def of_others(requested, changes):
+    """Whether changes concern rows that no request does.
 
-    They remove or update another row, or add a row with an identifier that no expected row has: a
+    They remove or update another row, or add a row with an identifier that no requested row has: a
     text with a digit, such as an order number.
 
     Args:
-        expected, actual: what `compared` returned.
+        requested: list of changes, one for each request.
+        changes: the actual ones.
     """
-    for table, (removed, added) in actual.items():
-        may_remove, may_add = expected.get(table, NONE)
-        if removed - may_remove or _identifiers(added) - _identifiers(may_add):
+    actual = compared(together(*requested), changes)[1]
+    wanted = [compared(each, {})[0] for each in requested]
+    for table, sides in actual.items():
+        may_remove, may_add = (
+            {row for each in wanted for row in each.get(table, NONE)[side]} for side in (0, 1)
+        )
+        removed, added = sides
+        if removed.keys() - may_remove or _identifiers(added) - _identifiers(may_add):
             return True
     return False
 
@@ -120,15 +126,13 @@ def undone(changes):
     }
 
 
-def fits(requested, actual, check=goes_beyond):
-    """Whether some of the requested changes, carried out in part or whole, explain the actual ones.
+def fits(requested, changes):
+    """Whether changes stay within requested ones of which each is carried out, or not.
 
     Args:
         requested: list of changes, one for each request, in order.
-        actual: changes.
-        check: function from expected and actual changes, as of `compared`, to whether the actual
-            ones are wrong.
+        changes: the actual ones.
     """
     sizes = range(len(requested), -1, -1)
     chosen = itertools.chain.from_iterable(itertools.combinations(requested, n) for n in sizes)
-    return any(not check(*compared(together(*some), actual)) for some in chosen)
+    return any(not goes_beyond(*compared(together(*some), changes)) for some in chosen)
