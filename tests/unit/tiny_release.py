@@ -11,7 +11,7 @@ import tiny_models
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 ORDER, NAME, ANSWER = "FD-12", "shop-tiny", "Order FD-12 is cancelled."
-SETTINGS = {"max_steps": 4, "context": 512, "max_new_tokens": 64, "top_k": 1}
+SETTINGS = {"max_steps": 4, "context": 512, "max_new_tokens": 64, "top_k": 1, "rules": True}
 DATABASE = f"""CREATE TABLE orders (id TEXT, customer INTEGER, state TEXT);
 INSERT INTO orders VALUES ('{ORDER}', 7, 'open');
 """
