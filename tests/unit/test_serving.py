@@ -418,13 +418,12 @@ def test_each_conversation_has_its_own_database(release):
     """A second client finds the order open, whatever the first one did; so does a repetition."""
     with served(release) as (port, server):
         talk(port, ["Hi", "Is it?"])
-        other = [step.observation for step in newest(server).steps]
         assert len(server.conversations.states) == 2
         talk(port, ["Cancel FD-12!"])
         assert newest(server).changes == CANCELLED and newest(server).steps[0].wrote
         begin = [(state.heads, len(state.conversation.trace.exchanges))
                  for state in server.conversations.states.values()]  # fmt: skip
-        assert begin == [(0, 1), (1, 2), (1, 1)] and other
+        assert begin == [(0, 1), (1, 2), (1, 1)]
         # The same request again works on the state before it.
         talk(port, ["Hi", "Is it?"])
         assert len(server.conversations.states) == 3
@@ -514,9 +513,9 @@ def test_the_project_plays_its_own_customers(release, monkeypatch):
         customer = played.Played(task, url=url, model=tiny_release.NAME)
         message, found = customer.opening(), []
         while message:
-            found.append((message.text, message.request, message.source))
+            assert message.text
+            found.append((message.request, message.source))
             message = customer.hear("Well?")
         with pytest.raises(UserError, match="404: .*expected shop-tiny"):
             played.Played(task, url=url, model="other").opening()
-    answer = tiny_release.ANSWER
-    assert found == [(answer, n, source) for n in (0, 1) for source in ("request", "reply")]
+    assert found == [(n, source) for n in (0, 1) for source in ("request", "reply")]

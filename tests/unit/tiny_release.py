@@ -35,6 +35,7 @@ def write(folder):
     from make_release import make_release
 
     from specialist.agent import react
+    from specialist.agent.memory import remembered
     from specialist.core.prompt import system_message
     from specialist.engine.digest import sources
     from specialist.gguf.converter import convert
@@ -49,7 +50,12 @@ def write(folder):
     system = {"role": "system", "content": system_message(prompt, [CANCEL])}
     asked = [f"Cancel {ORDER}!", "Hi", "Where is my order?", "Is it?"]
     episodes = [react.messages(text, steps) for text in asked]
-    taught = [[system, *first, *second] for first in episodes[:2] for second in episodes[2:]]
+    # What the loop gives to the model: earlier exchanges are condensed.
+    taught = [
+        remembered([system, *sum(episodes[start : start + count], [])])
+        for count in (1, 2, 4, 3)
+        for start in range(5 - count)
+    ]
     tiny_models.teach(model, taught)
     convert(model, model / "model.gguf", "tiny")
     files = {
