@@ -10,7 +10,7 @@ from specialist.agent import react
 from specialist.agent.environment import SEARCH, dump, open_database
 from specialist.agent.grammar import turn_grammar
 from specialist.agent.loop import Agent
-from specialist.agent.policies import Model, Random, Scripted, Turn
+from specialist.agent.policies import Model, Policy, Random, Scripted, Turn
 from specialist.core.errors import UserError
 from specialist.core.prompt import Chat, system_message
 from specialist.data.simulation import Spec, tasks
@@ -22,13 +22,13 @@ ENDLESS = "root ::= [a-z] root"
 DONE = react.write_answer("done", "All is well.")
 
 
-class Says:
+class Says(Policy):
     """A policy of chosen turns, the last one again and again."""
 
     def __init__(self, *turns):
         self.turns = turns
 
-    def begin(self, task):
+    def begin(self, task, trial=0):
         self.left = list(self.turns)
 
     def turn(self, messages):
@@ -49,7 +49,7 @@ def episode(suite, tools):
 
     def run(policy, task=found[0], search=lambda query: [PASSAGE], max_steps=8):
         database = open_database(script)
-        agent = Agent(policy, "system", [SEARCH, *tools], max_steps, search)
+        agent = Agent(policy, "system", [SEARCH, *tools], max_steps, search, rules=False)
         return agent.run(task, database, dump(database))
 
     return run

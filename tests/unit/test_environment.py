@@ -8,7 +8,7 @@ from specialist.agent import react
 from specialist.agent.database import BadScript, statements
 from specialist.agent.environment import Environment, changes, dump, open_database
 from specialist.agent.loop import Agent
-from specialist.agent.policies import Turn
+from specialist.agent.policies import Policy, Turn
 
 SCALE = {
     "name": "scale",
@@ -60,8 +60,8 @@ def test_calls_that_json_cannot_hold_are_none(call, why):
 
 
 def test_an_infinite_amount_can_be_written_down(database):
-    class Twice:
-        def begin(self, task):
+    class Twice(Policy):
+        def begin(self, task, trial=0):
             self.turns = iter([*2 * [react.write_action("so", "scale", {"by": 1e300})], ""])
 
         def turn(self, messages):

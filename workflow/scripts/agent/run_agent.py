@@ -24,7 +24,7 @@ def run_agent(
     seed,
     threads,
 ):
-    """Write one trace for each task, in their order; see `specialist.agent.loop.Trace`.
+    """Write one trace for each task, in their order; see `specialist.agent.record.Trace`.
 
     Args:
         tasks: JSONL of tasks: "id", "kind", "message", perhaps "session" (what the tools'

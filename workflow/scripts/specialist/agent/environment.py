@@ -53,6 +53,10 @@ class Environment:
         record = self._run(self.tools.get(name), name, arguments)
         return json.dumps(record, ensure_ascii=False), record
 
+    def writes(self, name):
+        """Whether a tool changes the database."""
+        return "sql" in self.tools.get(name, {})
+
     def signature(self, name):
         """JSON schema of a tool's parameters."""
         return SEARCH["parameters"] if name == SEARCH["name"] else self.tools[name]["parameters"]

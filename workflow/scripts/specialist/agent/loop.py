@@ -1,185 +1,240 @@
-"""The ReAct loop: thought, action, observation, until there is an answer or a limit.
+"""The ReAct loop: thought, action, observation, until there is a reply or a limit.
 
-One episode gives one `Trace`, which holds everything that happened; scoring is elsewhere.
+A conversation is a row of exchanges: a message of the customer, and all turns of the agent until
+its reply. One task gives one `Trace`, which holds everything that happened; scoring is elsewhere.
+
+`Agent.exchange` and `Agent.episode` are generators: they yield the messages that the model reads
+for its next turn, and are sent its `specialist.agent.policies.Turn`. So a caller decides how many
+conversations take their turns together.
 """
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
 
 from specialist.agent import react
+from specialist.agent.customer import Customer
 from specialist.agent.environment import Environment, changes, dump
+from specialist.agent.memory import remembered
+from specialist.agent.record import Exchange, Step, Trace
+from specialist.agent.rules import CLAIM, DEFAULT, FAILED, THOUGHT, Rules
+
+MESSAGE_LIMIT = "message_limit"
 
 
-@dataclass
-class Step:
-    """One turn of the agent and its result.
+class Conversation:
+    """A customer's conversation with an agent: the record, and the world that the tools change.
 
-    Attributes:
-        thought: its thought; None if the turn cannot be read.
-        call, arguments: the tool it called and with what; None for an answer.
-        valid: whether the turn is an answer, or a call that fits the tool's JSON schema.
-        observation: what the agent read afterwards; None after an answer.
-        error: why a tool refused the call, or what is wrong with the turn; None otherwise.
-        sources: the articles of the passages that a search found, best first.
-        prompt_tokens, generated_tokens: see `specialist.agent.policies.Turn`.
+    Args:
+        trace: a `Trace` with the messages so far.
+        connection: the conversation's own copy of the database.
+        before: `specialist.agent.environment.dump` of it.
+        tools, session, search: see `specialist.agent.environment.Environment`; here `search`
+            gives chunks [{"source", "title", "text"}].
     """
 
-    thought: str | None = None
-    call: str | None = None
-    arguments: dict | None = None
-    valid: bool = False
-    observation: str | None = None
-    error: str | None = None
-    sources: list = field(default_factory=list)
-    prompt_tokens: int = 0
-    generated_tokens: int = 0
+    def __init__(self, trace, connection, before, tools, session, search=None):
+        self.trace, self.connection, self.before, self.search = trace, connection, before, search
+        self.environment = Environment(connection, tools, session, search and self._passages)
+        self.found, self._seen = [], connection.total_changes
 
+    def call(self, step):
+        """Make a step's call and store its result."""
+        self.found.clear()
+        step.observation, record = self.environment.call(step.call, step.arguments)
+        step.error, step.sources = record.get("error"), list(self.found)
+        step.wrote = step.error is None and self.environment.writes(step.call)
 
-@dataclass
-class Trace:
-    """An episode.
+    def changes(self):
+        """What differs in the database since the start; it is read only after a write."""
+        if self._seen != self.connection.total_changes:
+            self._seen = self.connection.total_changes
+            self.trace.changes = changes(self.before, dump(self.connection))
+        return self.trace.changes
 
-    Attributes:
-        id, kind: the task's.
-        ended: "answer"; "step_limit"; "loop" (the same call with the same result twice in a
-            row); "context_overflow"; "token_limit" (a turn longer than it may be); or
-            "malformed_turn".
-        answer: what the customer reads, or None.
-        messages: the conversation, [{"role", "content"}], system message included.
-        steps: list of `Step`.
-        changes: what differs in the database; see `specialist.agent.environment.changes`.
-        times: seconds: "steps" (a list), and their sums "prompt" and "generated" (in the
-            model) and "total". They differ from run to run, and nothing else does.
-    """
-
-    id: str
-    kind: str
-    messages: list
-    ended: str = "step_limit"
-    answer: str | None = None
-    steps: list = field(default_factory=list)
-    changes: dict = field(default_factory=dict)
-    times: dict = field(
-        default_factory=lambda: {"steps": [], "prompt": 0.0, "generated": 0.0, "total": 0.0}
-    )
-
-    def lines(self):
-        """A line of traces.jsonl, which is the same in each run, and a line of times.jsonl."""
-        trace = asdict(self)
-        times = {"id": self.id, **trace.pop("times")}
-        return tuple(
-            json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)
-            for row in (trace, times)
-        )
+    def _passages(self, query):
+        hits = self.search(query)
+        self.found += [hit["source"] for hit in hits]
+        return "\n".join(react.passage(f"{hit['title']}\n{hit['text']}") for hit in hits)
 
 
 class Agent:
-    """Runs tasks.
+    """Runs tasks and conversations.
 
     Args:
-        policy: what decides the next turn; see `specialist.agent.policies`.
+        policy: what decides the next turn; see `specialist.agent.policies.Policy`.
         system: the system message.
         tools: the tools on offer; `environment.SEARCH` is one of them if it may search.
-        max_steps: most turns in an episode.
+        max_steps: most turns in an exchange.
         search: function from a query to chunks [{"source", "title", "text"}], or None.
         acted: None, or a function that is given each `Step` when all has come of it. What it
             raises ends the episode.
+        rules: whether the rules of the tools hold; see `specialist.agent.rules`.
+        max_messages: most messages of the customer in an episode.
     """
 
-    def __init__(self, policy, system, tools, max_steps, search=None, acted=None):
+    def __init__(
+        self, policy, system, tools, max_steps, search=None, acted=None, *,
+        rules=True, max_messages=12,
+    ):  # fmt: skip
         from jsonschema import Draft202012Validator
 
         self.policy, self.system, self.tools = policy, system, tools
         self.max_steps, self.search, self.acted = max_steps, search, acted
+        self.rules, self.max_messages = Rules(tools) if rules else None, max_messages
         self._schemas = {tool["name"]: Draft202012Validator(tool["parameters"]) for tool in tools}
 
-    def run(self, task, connection, before):
-        """One episode.
+    def run(self, task, connection, before, trial=0):
+        """One episode with the agent's own policy, as a `Trace`; see `episode`."""
+        self.policy.begin(task, trial)
+        return drive(self.episode(task, trial, connection, before), self.policy.turn)
+
+    def episode(self, task, trial, connection, before):
+        """A generator of one run of a task; see the module. It returns a `Trace`.
 
         Args:
-            task: dict with "id", "kind", "message" and perhaps "session".
-            connection: the task's own copy of the database, which the episode changes.
+            task: a row of the tasks.
+            trial: number of the run.
+            connection: the run's own copy of the database, which the episode changes.
             before: `specialist.agent.environment.dump` of it.
         """
-        trace = Trace(
-            task["id"],
-            task["kind"],
-            [
-                {"role": "system", "content": self.system},
-                {"role": "user", "content": task["message"]},
-            ],
-        )
-        self.policy.begin(task)
-        self.answer(trace, connection, task.get("session", {}))
-        trace.changes = changes(before, dump(connection))
+        customer = Customer(task, trial)
+        trace = Trace(task["id"], task["kind"], self.opening(), trial)
+        conversation = self.converse(trace, connection, before, task.get("session", {}))
+        message = customer.opening()
+        while message is not None:
+            if len(trace.exchanges) == self.max_messages:
+                trace.ended = MESSAGE_LIMIT
+                break
+            exchange = yield from self.exchange(conversation, message)
+            message = customer.hear(exchange.reply)
         return trace
 
-    def answer(self, trace, connection, session):
-        """Take turns until the last message of a trace's conversation is answered.
+    def opening(self):
+        """The messages that each conversation starts with."""
+        return [{"role": "system", "content": self.system}]
+
+    def converse(self, trace, connection, before, session):
+        """A `Conversation` with this agent."""
+        return Conversation(trace, connection, before, self.tools, session, self.search)
+
+    def exchange(self, conversation, message):
+        """A generator of one exchange; see the module. It returns the `Exchange`.
 
         Args:
-            trace: a `Trace` whose messages end with the customer's; it is added to.
-            connection: the database, which the tools change.
-            session: values that the tools' SQL may use by name.
+            conversation: a `Conversation`, whose trace is added to.
+            message: a `specialist.agent.customer.Message`.
         """
-        found = []
-        environment = Environment(
-            connection,
-            self.tools,
-            session,
-            self.search and (lambda query: self._passages(query, found)),
-        )
+        trace, own = conversation.trace, None
+        exchange = Exchange(message.request, message.source, message.confirms, message.text)
+        number, first = len(trace.exchanges), len(trace.steps)
+        trace.messages.append({"role": "user", "content": message.text})
         for _ in range(self.max_steps):
             begin = time.perf_counter()
-            ended = self._step(trace, environment, found)
-            trace.times["steps"].append(time.perf_counter() - begin)
-            if self.acted:
-                self.acted(trace.steps[-1])
+            turn = yield self._remembered(trace)
+            step = Step(exchange=number)
+            trace.steps.append(step)
+            ended, own = self._take(conversation, turn, step, first)
+            self._end_step(trace, begin)
             if ended:
-                trace.ended = ended
+                exchange.ended = ended
                 break
-        trace.times["total"] = sum(trace.times["steps"])
+        exchange.reply, exchange.rule = own, self._broken(trace, exchange.ended, own)
+        if exchange.rule:
+            exchange.said, exchange.reply = own, self._fall_back(conversation, number)
+        exchange.steps, exchange.changes = len(trace.steps) - first, conversation.changes()
+        trace.exchanges.append(exchange)
+        trace.ended, trace.answer = exchange.ended, exchange.reply
+        return exchange
 
-    def _step(self, trace, environment, found):
-        """Take one turn; how the episode ended with it, or None."""
-        turn = self.policy.turn(trace.messages)
+    def _remembered(self, trace):
+        return remembered(trace.messages, self.policy.count, self.policy.room)
+
+    def _end_step(self, trace, begin):
+        trace.times["steps"].append(time.perf_counter() - begin)
+        trace.times["total"] = sum(trace.times["steps"])
+        if self.acted:
+            self.acted(trace.steps[-1])
+
+    def _take(self, conversation, turn, step, first):
+        """Take one turn; (how the exchange ended with it or None, its answer or None)."""
+        trace = conversation.trace
         trace.times["prompt"] += turn.prompt_s
         trace.times["generated"] += turn.generated_s
         read = react.parse(turn.text) if turn.cut is None else {"error": turn.cut}
-        step = Step(
-            read.get("thought"),
-            read.get("call"),
-            read.get("arguments"),
-            error=read.get("error"),
-            prompt_tokens=turn.prompt_tokens,
-            generated_tokens=turn.generated_tokens,
-        )
-        trace.steps.append(step)
+        step.thought, step.error = read.get("thought"), read.get("error")
+        step.call, step.arguments = read.get("call"), read.get("arguments")
+        step.prompt_tokens, step.generated_tokens = turn.prompt_tokens, turn.generated_tokens
         trace.messages.append({"role": "assistant", "content": turn.text})
         if step.error:
-            return turn.cut or "malformed_turn"
+            return turn.cut or "malformed_turn", None
         if "answer" in read:
-            step.valid, trace.answer = True, read["answer"]
-            return "answer"
+            step.valid = True
+            return "answer", read["answer"]
         schema = self._schemas.get(step.call)
         step.valid = schema is not None and schema.is_valid(step.arguments)
-        self._act(step, environment, found)
+        if refusal := self._refusal(step, trace):
+            step.error = refusal
+            step.observation = json.dumps({"error": refusal}, ensure_ascii=False)
+        else:
+            conversation.call(step)
         trace.messages.append({"role": "tool", "content": step.observation})
-        done = [(s.call, s.arguments, s.observation) for s in trace.steps[-2:]]
-        return "loop" if len(done) == 2 and done[0] == done[1] else None
+        done = [(s.call, s.arguments, s.observation) for s in trace.steps[first:][-2:]]
+        return "loop" if len(done) == 2 and done[0] == done[1] else None, None
 
-    def _act(self, step, environment, found):
-        """Make a step's call and store its result."""
+    def _refusal(self, step, trace):
+        """Why a step's call is not made, or None."""
         if not step.valid:
-            step.error = f"{step.call} does not take these arguments"
-            step.observation = json.dumps({"error": step.error}, ensure_ascii=False)
-            return
-        found.clear()
-        step.observation, record = environment.call(step.call, step.arguments)
-        step.error, step.sources = record.get("error"), list(found)
+            return f"{step.call} does not take these arguments"
+        return self.rules and self.rules.refusal(step.call, step.arguments, trace.messages)
 
-    def _passages(self, query, found):
-        hits = self.search(query)
-        found += [hit["source"] for hit in hits]
-        return "\n".join(react.passage(f"{hit['title']}\n{hit['text']}") for hit in hits)
+    def _broken(self, trace, ended, reply):
+        """Why a rule replaces the reply, or None."""
+        if not self.rules:
+            return None
+        if reply is None:
+            return ended if ended in FAILED else None
+        done = [step.call for step in trace.steps if step.call and step.valid and not step.error]
+        return CLAIM if self.rules.false_claim(reply, done) else None
+
+    def _fall_back(self, conversation, number):
+        """Make the fallback's call, once in a conversation, and record its turns; the reply."""
+        trace, tool = conversation.trace, self.rules.fallback
+        reply, done = DEFAULT, any(s.by == "rule" and s.wrote for s in trace.steps)
+        if tool and not done:
+            step = Step(THOUGHT, tool["name"], tool["fallback"]["arguments"], True)
+            conversation.call(step)
+            done = step.error is None
+            content = react.write_action(THOUGHT, step.call, step.arguments)
+            trace.messages.append({"role": "assistant", "content": content})
+            trace.messages.append({"role": "tool", "content": step.observation})
+            self._add(trace, step, number)
+        if tool and done:
+            reply = tool["fallback"]["answer"]
+        trace.messages.append({"role": "assistant", "content": react.write_answer(THOUGHT, reply)})
+        self._add(trace, Step(THOUGHT, valid=True), number)
+        return reply
+
+    def _add(self, trace, step, number):
+        """Record a step of a rule."""
+        step.exchange, step.by = number, "rule"
+        trace.steps.append(step)
+        self._end_step(trace, time.perf_counter())
+
+
+def drive(turns, turn):
+    """Run a generator of the agent to its end.
+
+    Args:
+        turns: `Agent.exchange` or `Agent.episode`.
+        turn: function from messages to a `specialist.agent.policies.Turn`.
+
+    Returns:
+        what the generator returns.
+    """
+    said = None
+    while True:
+        try:
+            messages = turns.send(said)
+        except StopIteration as end:
+            return end.value
+        said = turn(messages)

@@ -1,8 +1,4 @@
-"""Policies that choose the agent's next turn: a model, a script, or chance.
-
-A policy has two methods: `begin(task)` before each episode, and `turn(messages)`, the
-assistant's next turn in a conversation, as a `Turn`.
-"""
+"""Policies that choose the agent's next turn: a model, a script, or chance."""
 
 import contextlib
 import random
@@ -10,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from specialist.agent import react
+from specialist.agent.customer import requests
 from specialist.core.errors import UserError
 
 
@@ -33,7 +30,30 @@ class Turn:
     generated_s: float = 0.0
 
 
-class Model:
+class Policy:
+    """What chooses the agent's next turn.
+
+    Attributes:
+        count: function from messages to their number of tokens as a prompt; None without a model.
+        room: most tokens of a prompt that leaves room for a whole turn; None without a model.
+    """
+
+    count, room = None, None
+
+    def begin(self, task, trial=0):
+        """Get ready for an episode.
+
+        Args:
+            task: a row of the tasks, or None in a release.
+            trial: number of the run of this task.
+        """
+
+    def turn(self, messages):
+        """The assistant's next turn in a conversation, as a `Turn`."""
+        raise NotImplementedError
+
+
+class Model(Policy):
     """A language model that decodes greedily, held to the form of a turn by a grammar.
 
     Args:
@@ -52,6 +72,7 @@ class Model:
         self.said = said
         self.chat = Chat(runtime)
         self.prefix = self.chat.prefix(system)
+        self.room = runtime.context - max_new_tokens
 
     @classmethod
     def with_tools(cls, runtime, system, tools, max_new_tokens, said=None):
@@ -62,7 +83,10 @@ class Model:
         blank = bool(Chat(runtime).lead) or runtime.opens_with_blank
         return cls(runtime, system, turn_grammar(tools, blank=blank), max_new_tokens, said)
 
-    def begin(self, task):
+    def count(self, messages):
+        return len(self.chat.ids(messages))
+
+    def begin(self, task, trial=0):
         self.runtime.start(self.prefix)
 
     def turn(self, messages):
@@ -100,27 +124,58 @@ class Model:
         return token == self.chat.end or self.runtime.ends(token)
 
 
-class Scripted:
-    """Plays the steps of each task's solution, whatever their results are."""
+class Scripted(Policy):
+    """Plays the steps of each request's solution in order, whatever their results are."""
 
-    def begin(self, task):
-        if "solution" not in task:
-            raise UserError(
-                f"task {task['id']}: found no `solution`, expected one for the scripted policy; "
-                "add it, or remove the systems with this policy from the configuration"
-            )
-        self.steps = iter(task["solution"])
+    def begin(self, task, trial=0):
+        steps = [step for solution in solutions(task) for step in solution]
+        self.steps = iter(steps)
 
     def turn(self, messages):
-        step = next(self.steps, None)
-        if step is None:
-            return Turn("")
-        if "answer" in step:
-            return Turn(react.write_answer(step["thought"], step["answer"]))
-        return Turn(react.write_action(step["thought"], step["call"], step["arguments"]))
+        return written(next(self.steps, None))
 
 
-class Random:
+class Repeat(Policy):
+    """Plays the solution of the first request, up to its first answer, for each message.
+
+    What a policy reaches that knows one procedure and does not listen.
+    """
+
+    def begin(self, task, trial=0):
+        self.solution, self.steps = next(solutions(task)), iter(())
+
+    def turn(self, messages):
+        if messages[-1]["role"] == "user":
+            self.steps = iter(self.solution)
+        return written(next(self.steps, None))
+
+
+def solutions(task):
+    """Yield the solution of each request of a task: a list of steps.
+
+    Raises:
+        UserError: there is none.
+    """
+    for number, request in enumerate(requests(task)):
+        if "solution" not in request:
+            place = f", requests[{number}]" if "requests" in task else ""
+            raise UserError(
+                f"task {task['id']}{place}: found no `solution`, expected one for the scripted "
+                "policies; add it, or remove the systems with these policies from the configuration"
+            )
+        yield request["solution"]
+
+
+def written(step):
+    """A step of a solution as a `Turn`; an empty turn for None."""
+    if step is None:
+        return Turn("")
+    if "answer" in step:
+        return Turn(react.write_answer(step["thought"], step["answer"]))
+    return Turn(react.write_action(step["thought"], step["call"], step.get("arguments", {})))
+
+
+class Random(Policy):
     """Calls a tool or answers, each as likely, with arguments drawn by their types.
 
     Texts are one to three words in a row from the conversation, whole numbers lie between 0
@@ -129,14 +184,15 @@ class Random:
 
     Args:
         tools: list of {"name", "parameters": JSON schema}.
-        seed: of all episodes; each draws of its own, whatever the order.
+        seed: of all episodes; each draws from its own generator, whatever the order.
     """
 
     def __init__(self, tools, seed):
         self.tools, self.seed = tools, seed
 
-    def begin(self, task):
-        self.random = random.Random(f"{self.seed}/{task['id']}")
+    def begin(self, task, trial=0):
+        again = f"/{trial}" if trial else ""
+        self.random = random.Random(f"{self.seed}/{task['id']}{again}")
 
     def turn(self, messages):
         # The system message is not part of the conversation.

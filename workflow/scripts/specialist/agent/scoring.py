@@ -40,7 +40,7 @@ def failure(task, trace):
 
     Args:
         task: a row of the tasks, every key filled in.
-        trace: its `specialist.agent.loop.Trace`, as a dict.
+        trace: its `specialist.agent.record.Trace`, as a dict.
     """
     expected, actual = _compared(task["expect"]["database"], trace["changes"])
     facts = task["expect"]["answer"]

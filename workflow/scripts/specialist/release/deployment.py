@@ -120,7 +120,7 @@ class Specialist:
             limit: most tokens of all turns together; None for the agent's own limits.
 
         Returns:
-            (`specialist.agent.loop.Trace`, messages of the new exchange)
+            (`specialist.agent.record.Trace`, messages of the new exchange)
 
         Raises:
             ContextFull: the message leaves no room for a turn.
