@@ -371,6 +371,61 @@ TOOL_MISTAKES = [
         "- name: renew",
         "tools.yaml, [0].returns: is missing, expected text",
     ),
+    (
+        "  sql: UPDATE",
+        "  claims: ['renewed', '(?=renewed)']\n  sql: UPDATE",
+        "tool renew, claims[1]: found '(?=renewed)', expected a regular expression that RE2 reads "
+        "(invalid perl operator: (?=); write it without look-around and back-references",
+    ),
+    (
+        "  sql: UPDATE",
+        "  claims: ['(renewed)?']\n  sql: UPDATE",
+        "tool renew, claims[0]: found '(renewed)?', which matches every text; write words that",
+    ),
+    (
+        "  sql: UPDATE",
+        "  confirm: {'yes': '(ja'}\n  sql: UPDATE",
+        "tool renew, confirm.yes: found '(ja', expected a regular expression that RE2 reads (missi",
+    ),
+    (
+        "  sql: UPDATE",
+        "  confirm: {yes: ja}\n  sql: UPDATE",
+        "tools.yaml:18: found yes as a name, which YAML does not read as text; put quotes",
+    ),
+    ("  sql: UPDATE", "  confirm: maybe\n  sql: UPDATE", 'tools.yaml, [1].confirm: found "maybe"'),
+    (
+        "  sql: UPDATE",
+        "  said: [titel]\n  sql: UPDATE",
+        "tool renew, said[0]: found titel, expected the name of a parameter; did you mean title?",
+    ),
+    (
+        "title: {type: string}, weeks: {type: integer}}\n    required: [title, weeks]",
+        "title: {type: string}, weeks: {type: boolean}}\n    required: [title, weeks]\n"
+        "  said: [weeks]",
+        "tool renew, said[0]: found weeks, which is of the type boolean, expected a parameter",
+    ),
+    (
+        "  sql: UPDATE",
+        "  fallback: {arguments: {title: Emma}, answer: 'I have asked a person.'}\n  sql: UPDATE",
+        "tool renew, fallback.arguments: 'weeks' is a required property; the tool renew cannot",
+    ),
+    (
+        "  sql: UPDATE",
+        '  fallback: {arguments: {title: Emma, weeks: 1}, answer: "a\\nb"}\n  sql: UPDATE',
+        "tools.yaml, [1].fallback.answer: found ",
+    ),
+    (
+        "- name: renew\n",
+        "  fallback: &f {arguments: {title: Emma}, answer: A person will write.}\n"
+        "- name: renew\n  fallback: *f\n",
+        "tool renew, fallback: the tool find_book has a fallback too, expected one; remove one",
+    ),
+    (
+        "- name: renew\n",
+        "  fallback: {arguments: {title: Emma}, answer: The loan is renewed.}\n"
+        "- name: renew\n  claims: ['is renewed']\n",
+        "tool find_book, fallback.answer: this claims what the tool renew does, which the fallback",
+    ),
 ]
 
 

@@ -22,6 +22,8 @@ rule run_agent:
             Retrieval,
             policy=lambda w: config["systems"][w.system].get("policy", "model"),
             seed=config["seeds"]["agent"],
+            rules=lambda w: files.systems.rules(w.system),
+            trials=lambda w: config["systems"][w.system]["trials"],
         ),
         code=digest("agent/run_agent.py", "gguf", "rag"),
     script:

@@ -17,18 +17,23 @@ def run_agent(
     times,
     *,
     policy,
+    rules,
+    trials,
     max_steps,
+    max_messages,
     context,
     max_new_tokens,
     top_k,
     seed,
     threads,
 ):
-    """Write one trace for each task, in their order; see `specialist.agent.record.Trace`.
+    """Write one trace for each run of a task; see `specialist.agent.record.Trace`.
+
+    All tasks come first, in their order; then the conversations again, once for each further
+    trial.
 
     Args:
-        tasks: JSONL of tasks: "id", "kind", "message", perhaps "session" (what the tools'
-            SQL may use by name) and "solution" (steps of the scripted policy).
+        tasks: JSONL of tasks, every key filled in; see workflow/schemas/task.schema.yaml.
         tools: tools.yaml, or an empty list.
         database: SQL script of the database, or an empty list.
         gguf: the model, or an empty list for a policy without one.
@@ -40,9 +45,12 @@ def run_agent(
         prompt: Jinja template of the system message.
         traces: JSONL to write, the same in each run with the same number of threads.
         times: JSONL to write: what each task took, which is not.
-        policy: "model", "scripted" or "random".
-        max_steps: most turns in a task.
-        context: most tokens in a task.
+        policy: "model", "scripted", "random" or "repeat".
+        rules: whether the tools' rules hold; see `specialist.agent.rules`.
+        trials: runs of each conversation.
+        max_steps: most turns in an exchange.
+        max_messages: most messages of the customer in a conversation.
+        context: most tokens of a prompt and its turn.
         max_new_tokens: most tokens in a turn.
         top_k: passages that a search brings.
         seed: of the random policy.
@@ -56,7 +64,9 @@ def run_agent(
     from specialist.core.prompt import system_message
     from specialist.core.text import read_rows
 
-    todo = list(read_rows(tasks))
+    suite = list(read_rows(tasks))
+    todo = [(task, 0) for task in suite]
+    todo += [(task, t) for t in range(1, trials) for task in suite if "requests" in task]
     offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []
     original = open_database(database.read_text(encoding="utf-8") if database else "")
     before, search = dump(original), None
@@ -72,12 +82,14 @@ def run_agent(
         chosen = _policy(
             policy, gguf, offered, system, context, max_new_tokens, seed, threads, opened
         )
-        agent = Agent(chosen, system, offered, max_steps, search)
+        agent = Agent(
+            chosen, system, offered, max_steps, search, rules=rules, max_messages=max_messages
+        )
         files = [opened.enter_context(path.open("w", encoding="utf-8")) for path in (traces, times)]
         progress = Progress("agent", len(todo))
-        for number, task in enumerate(todo, 1):
+        for number, (task, trial) in enumerate(todo, 1):
             with contextlib.closing(original.copy()) as copy:
-                lines = agent.run(task, copy, before).lines()
+                lines = agent.run(task, copy, before, trial).lines()
             for file, line in zip(files, lines, strict=True):
                 file.write(line + "\n")
             progress(number)
@@ -88,6 +100,8 @@ def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, o
 
     if name == "scripted":
         return policies.Scripted()
+    if name == "repeat":
+        return policies.Repeat()
     if name == "random":
         return policies.Random(tools, seed)
     from specialist.gguf.runtime import Runtime

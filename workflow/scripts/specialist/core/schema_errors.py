@@ -9,7 +9,7 @@ def describe(part):
     if "anyOf" in part:
         return " or ".join(map(describe, part["anyOf"]))
     if "const" in part:
-        return part["const"]
+        return part["const"] if isinstance(part["const"], str) else json.dumps(part["const"])
     if "enum" in part:
         return "one of " + ", ".join(part["enum"])
     kind = {

@@ -13,6 +13,7 @@ from specialist.agent.database import BadScript, dump, open_database, reason, st
 from specialist.agent.environment import SEARCH
 from specialist.core.schema_errors import explain, near
 from specialist.data.files import read_text
+from specialist.data.tool_rules import check_rules
 from specialist.data.tool_yaml import read_yaml, written
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
@@ -96,6 +97,7 @@ def read_tools(path, database, session_keys, mistakes):
         if _check_parameters(tool["parameters"], session_keys, mistakes, place, text_at):
             taken = _check_sql(tool, database, session_keys, mistakes, place)
         tools[name] = tool, taken
+    check_rules({name: tool for name, (tool, _) in tools.items()}, path, mistakes)
     mistakes.stop()  # tasks cannot be checked against these
     return tools
 

@@ -45,6 +45,10 @@ class Systems:
         """The database that a system's tools work on: a path, or an empty list."""
         return self.datasets.file(dataset, "database") if self.tools(system, dataset) else []
 
+    def rules(self, system):
+        """Whether the tools' rules hold for a system."""
+        return self.entry(system).get("rules", self.config["agent"]["rules"])
+
     def baselines(self, system, dataset):
         """Scores of the systems that a released one should beat.
 

@@ -64,7 +64,8 @@ class Generation(Settings):
     context: int = Field(
         1024,
         ge=32,
-        description="Context length of the agent: tokens of prompt and answers in one task.",
+        description="Context length of the agent: tokens of prompt and answers. A conversation "
+        "that outgrows it loses its oldest answers first.",
     )
     max_new_tokens: int = Field(
         128, ge=1, description="Largest number of tokens in one turn of the model."
@@ -74,7 +75,17 @@ class Generation(Settings):
 class AgentLimits(Generation):
     """What the agent's loop computes with."""
 
-    max_steps: int = Field(8, ge=1, description="Most turns of the model in one task.")
+    max_steps: int = Field(
+        8, ge=1, description="Most turns of the model until its reply to one message."
+    )
+    max_messages: int = Field(
+        12, ge=1, description="Most messages of the customer in one conversation."
+    )
+    rules: bool = Field(
+        True,
+        description="Whether the rules in tools.yaml hold (`confirm`, `said`, `claims`, "
+        "`fallback`), in evaluation, chat and server.",
+    )
 
 
 class Agent(AgentLimits):
@@ -84,10 +95,10 @@ class Agent(AgentLimits):
 
 
 class System(Settings):
-    policy: Literal["scripted", "random"] | None = Field(
+    policy: Literal["scripted", "random", "repeat"] | None = Field(
         None,
-        description="A policy without a model: `scripted` plays the `solution` of each task, "
-        "`random` draws valid actions.",
+        description="A policy without a model: `scripted` plays the `solution` of each request, "
+        "`random` draws valid actions, `repeat` plays the first solution for each message.",
     )
     base: str | None = Field(None, description="Name of a base, evaluated without an adapter.")
     adapter: str | None = Field(
@@ -104,6 +115,16 @@ class System(Settings):
         True, description="Whether the system may use the dataset's tools; if not, it can only "
         "search and answer."
     )  # fmt: skip
+    rules: bool | None = Field(
+        None, description="Whether the rules in tools.yaml hold; default: `agent.rules`."
+    )
+    trials: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Number of runs of each conversation, with different wordings of the customer. "
+        "A task with one message runs once.",
+    )
 
 
 def check(config):
