@@ -20,9 +20,7 @@ def together(episodes, model, slots):
         what the generators return, in their order.
     """
     stops = (model.chat.end,)
-    batch = Batch(
-        model.runtime, slots, model.prefix, model.grammar, model.max_new_tokens, stops
-    )
+    batch = Batch(model.runtime, slots, model.prefix, model.grammar, model.max_new_tokens, stops)
     waiting, running, done, given = enumerate(episodes), {}, {}, 0
     with batch:
         free = list(range(slots))
