@@ -11,6 +11,7 @@ from specialist.agent.environment import SEARCH, dump, open_database
 from specialist.agent.grammar import turn_grammar
 from specialist.agent.loop import Agent
 from specialist.agent.policies import Model, Policy, Random, Scripted, Turn
+from specialist.agent.together import together
 from specialist.core.errors import UserError
 from specialist.core.prompt import Chat, system_message
 from specialist.data.simulation import Spec, tasks
@@ -213,6 +214,32 @@ def test_episodes_do_not_depend_on_those_before(model, episode, suite):
     assert (alone.messages, alone.steps) == (again.messages, again.steps)
 
 
+def test_traces_of_a_batch_are_those_of_one_episode_at_a_time(model, suite, chat_model, tools):
+    found, script = suite
+    agent = Agent(model, "system", [SEARCH, *tools], 8, lambda query: [PASSAGE], rules=False)
+    original = open_database(script)
+    before = dump(original)
+    alone = [agent.run(task, original.copy(), before) for task in found[:7]]
+    with Runtime(chat_model / "f16.gguf", sequences=4) as runtime:
+        same = Model(runtime, "system", model.grammar, model.max_new_tokens)
+        agent.policy = same
+        episodes = (agent.episode(task, 0, original.copy(), before) for task in found[:7])
+        batched = list(together(episodes, same, 3))
+    assert [run.lines()[0] for run in batched] == [run.lines()[0] for run in alone]
+    assert len({run.messages[-1]["content"] for run in alone}) > 1
+
+
+def test_episodes_that_overflow_leave_their_slot(model, suite, chat_model, tools):
+    found, script = suite
+    original = open_database(script)
+    with Runtime(chat_model / "f16.gguf", 64, sequences=3) as runtime:
+        small = Model(runtime, "You help. " * 10, model.grammar, 60)
+        agent = Agent(small, "You help. " * 10, [SEARCH, *tools], 8, rules=False)
+        runs = (agent.episode(task, 0, original.copy(), dump(original)) for task in found[:5])
+        ended = [run.ended for run in together(runs, small, 2)]
+    assert ended == ["context_overflow"] * 5
+
+
 def test_a_turn_is_cut_at_its_limit(model, runtime):
     turn = Model(runtime, "system", ENDLESS, 7)
     turn.begin({})
@@ -275,6 +302,7 @@ def run(suite, resources, chat_model, tmp_path):
             policy=policy,
             **{"rules": True, "trials": 1, "max_steps": 8, "max_messages": 12, "context": 1024},
             customer=None,
+            parallel=1,
             top_k=1,
             seed=1,
             threads=1,

@@ -22,6 +22,7 @@ def run_agent(
     max_steps,
     max_messages,
     customer,
+    parallel,
     context,
     max_new_tokens,
     top_k,
@@ -53,6 +54,8 @@ def run_agent(
         max_messages: most messages of the customer in a conversation.
         customer: {"url", "model"} of a language model that plays the customers of conversations
             (not for the scripted policies), or None; see `specialist.agent.played`.
+        parallel: conversations that a model handles in one batch; traces may differ between values
+            by rounding.
         context: most tokens of a prompt and its turn.
         max_new_tokens: most tokens in a turn.
         top_k: passages that a search brings.
@@ -62,7 +65,8 @@ def run_agent(
     import yaml
 
     from specialist.agent.environment import SEARCH, dump, open_database
-    from specialist.agent.loop import Agent
+    from specialist.agent.loop import Agent, drive
+    from specialist.agent.together import together
     from specialist.core.progress import Progress
     from specialist.core.prompt import system_message
     from specialist.core.text import read_rows
@@ -83,19 +87,31 @@ def run_agent(
             search, offered = opened.enter_context(searcher).search, [SEARCH, *offered]
         system = system_message(prompt, offered)
         chosen = _policy(
-            policy, gguf, offered, system, context, max_new_tokens, seed, threads, opened
+            policy, gguf, offered, system, context, max_new_tokens, seed, threads, parallel, opened
         )
         customers = _customers(customer if policy in ("model", "random") else None)
         agent = Agent(
             chosen, system, offered, max_steps, search,
             rules=rules, max_messages=max_messages, customer=customers,
         )  # fmt: skip
+
+        def episode(task, trial):
+            with contextlib.closing(original.copy()) as copy:
+                return (yield from agent.episode(task, trial, copy, before))
+
+        def one_by_one():
+            for task, trial in todo:
+                chosen.begin(task, trial)
+                yield drive(episode(task, trial), chosen.turn)
+
+        batched = gguf and parallel > 1
+        runs = (
+            together((episode(*job) for job in todo), chosen, parallel) if batched else one_by_one()
+        )
         files = [opened.enter_context(path.open("w", encoding="utf-8")) for path in (traces, times)]
         progress = Progress("agent", len(todo))
-        for number, (task, trial) in enumerate(todo, 1):
-            with contextlib.closing(original.copy()) as copy:
-                lines = agent.run(task, copy, before, trial).lines()
-            for file, line in zip(files, lines, strict=True):
+        for number, run in enumerate(runs, 1):
+            for file, line in zip(files, run.lines(), strict=True):
                 file.write(line + "\n")
             progress(number)
 
@@ -109,7 +125,7 @@ def _customers(played):
     return functools.partial(Played, **played) if played else Customer
 
 
-def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, opened):
+def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, parallel, opened):
     from specialist.agent import policies
 
     if name == "scripted":
@@ -120,7 +136,8 @@ def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, o
         return policies.Random(tools, seed)
     from specialist.gguf.runtime import Runtime
 
-    runtime = opened.enter_context(Runtime(gguf, context, threads))
+    sequences = parallel + 1 if parallel > 1 else 1
+    runtime = opened.enter_context(Runtime(gguf, context, threads, sequences=sequences))
     return policies.Model.with_tools(runtime, system, tools, max_new_tokens)
 
 

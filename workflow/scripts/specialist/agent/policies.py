@@ -104,10 +104,20 @@ class Model(Policy):
                         self.said(self.runtime.detokenize(new).lstrip(" "))
         except ContextOverflow:
             return Turn("", cut="context_overflow")
+        return self.written(new, len(prompt), usage)
+
+    def written(self, new, prompt, usage):
+        """A generated turn as a `Turn`.
+
+        Args:
+            new: its ids, with the token that ended it, if one did.
+            prompt: number of ids before it.
+            usage: `specialist.gguf.runtime.Usage` of the turn.
+        """
         cut = None
         if self._ends(new[-1]):
-            new.pop()
-        elif len(prompt) + len(new) >= self.runtime.context:
+            new = new[:-1]
+        elif prompt + len(new) >= self.runtime.context:
             cut = "context_overflow"
         else:
             cut = "token_limit"

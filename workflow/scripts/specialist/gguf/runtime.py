@@ -42,13 +42,15 @@ class Runtime(Tokens):
         path: the GGUF file.
         context: most tokens in a sequence; None takes what the model was trained for.
         threads: CPU threads that one evaluation uses.
-        weights: False for a file of tokens alone, or of which no more is wanted.
+        weights: False for a file of tokens alone, or if only its tokens are needed.
+        sequences: conversations that the cache holds at the same time, each with `context`
+            tokens. `specialist.gguf.batch` uses more than one.
 
     Raises:
         UserError: the file cannot be loaded, or the context is longer than trained for.
     """
 
-    def __init__(self, path, context=None, threads=1, weights=True):
+    def __init__(self, path, context=None, threads=1, weights=True, sequences=1):
         self._lib, self._path = library(), path
         lib = self._lib
         self._model = self._context = None
@@ -74,7 +76,8 @@ class Runtime(Tokens):
                 f"trained for {trained}; set the context to at most {trained}"
             )
         params = lib.llama_context_default_params()
-        params.n_ctx = self.context
+        self.sequences = params.n_seq_max = sequences
+        params.n_ctx = self.context * sequences
         params.n_batch = params.n_ubatch = min(BATCH, self.context)
         params.n_threads = params.n_threads_batch = threads
         self._batch_size = params.n_batch
@@ -227,9 +230,16 @@ class Runtime(Tokens):
         logits = np.ctypeslib.as_array(
             self._lib.llama_get_logits_ith(self._context, -1), (self.vocabulary,)
         )
-        best = logits.argmax()
-        # A trained model nearly always follows the grammar: asking for its first choice
-        # alone spares a pass over the vocabulary.
+        return self.allowed(sampler, logits, int(logits.argmax()))
+
+    def allowed(self, sampler, logits, best):
+        """The likeliest token that a grammar's sampler allows, `best` being the likeliest of all.
+
+        A trained model nearly always follows the grammar: asking for its first choice alone
+        spares a pass over the vocabulary.
+        """
+        import numpy as np
+
         if sampler and not np.isfinite(self._constrained(sampler, logits, [best])):
             best = self._constrained(sampler, logits, np.arange(self.vocabulary)).argmax()
         return int(best)

@@ -224,8 +224,10 @@ def _measure(model, names, config, machine):
 
 
 def _agent(model, names, config, machine):
-    kind = config["systems"][names["system"]]["quantization"]
-    return needs.generation(model, needs.bits_of(kind), config["agent"]["context"])
+    kind, agent = config["systems"][names["system"]]["quantization"], config["agent"]
+    parallel = agent["parallel"]
+    cached = agent["context"] * (parallel + 1 if parallel > 1 else 1)
+    return needs.generation(model, needs.bits_of(kind), cached)
 
 
 def _fetch(model, names, config, machine):

@@ -92,6 +92,13 @@ class AgentLimits(Generation):
     max_messages: int = Field(
         12, ge=1, description="Most messages of the customer in one conversation."
     )
+    parallel: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Conversations that the evaluation decodes in one batch. Each needs memory for "
+        "`context` tokens. Another number may change replies by rounding.",
+    )
     rules: bool = Field(
         True,
         description="Whether the rules in tools.yaml hold (`confirm`, `said`, `claims`, "
