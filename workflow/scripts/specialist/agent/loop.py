@@ -88,11 +88,11 @@ class Agent:
     """
 
     def __init__(self, policy, system, tools, max_steps, search=None, acted=None):
-        from jsonschema import Draft202012Validator
+        from specialist.core.json_schema import Validator
 
         self.policy, self.system, self.tools = policy, system, tools
         self.max_steps, self.search, self.acted = max_steps, search, acted
-        self._schemas = {tool["name"]: Draft202012Validator(tool["parameters"]) for tool in tools}
+        self._schemas = {tool["name"]: Validator(tool["parameters"]) for tool in tools}
 
     def run(self, task, connection, before):
         """One episode.

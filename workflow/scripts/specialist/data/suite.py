@@ -3,9 +3,8 @@
 import json
 import math
 
-import jsonschema
-
 from specialist.agent.environment import SEARCH
+from specialist.core.json_schema import Validator
 from specialist.core.schema_errors import near
 from specialist.data.formats import check_text
 from specialist.data.json_rows import read_jsonl
@@ -103,6 +102,6 @@ def _check_solution(steps, tools, mistakes, place):
             mistakes.add(place, *path, "call", text=text)
         elif not last:
             form = {**known[step["call"]]["parameters"], "additionalProperties": False}
-            for error in jsonschema.Draft202012Validator(form).iter_errors(step["arguments"]):
+            for error in Validator(form).iter_errors(step["arguments"]):
                 text = f"{error.message}; the tool {step['call']} cannot take it"
                 mistakes.add(place, *path, "arguments", *error.absolute_path, text=text)
