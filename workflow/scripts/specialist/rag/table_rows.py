@@ -20,10 +20,10 @@ def one_row_a_line(lines, code):
     """
     found = []
     for number, line in enumerate(lines):
-        several = len(TAG.findall(line)) > 1
-        found += (
-            INSIDE_TABLE.sub("\n", line).split("\n") if several and number not in code else [line]
-        )
+        if number in code or line.lower().count("<tr") < 2:
+            found.append(line)
+        else:
+            found += INSIDE_TABLE.sub("\n", line).split("\n")
     return found
 
 

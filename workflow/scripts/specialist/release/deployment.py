@@ -136,7 +136,7 @@ class Specialist:
                 self.model.begin(None)
                 self.agent.answer(trace, self.database, self.session)
             except BaseException:
-                before.backup(self.database)
+                self.database.restore(before)
                 raise
             trace.changes = changes(dump(before), dump(self.database))
         return trace, trace.messages[start:]
@@ -171,7 +171,7 @@ class Specialist:
 
     def reset(self):
         """Make the database again."""
-        self._original.backup(self.database)
+        self.database.restore(self._original)
 
     def close(self):
         """Free the models and forget the copy of the database."""
