@@ -17,6 +17,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
         UserError: what is wrong with the files, place by place.
     """
     from specialist.core.text import write_rows
+    from specialist.data.constant import check_suite
     from specialist.data.formats import Mistakes
     from specialist.data.rehearsal import Stage, rehearse
     from specialist.data.suite import check_tasks, read_tasks
@@ -27,11 +28,13 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
         world = read_database(database, mistakes)
         session_keys = {name for _, task in found for name in task["session"]}
         offered = read_tools(tools, world, session_keys, mistakes)
-        stage = Stage(world, offered, max_steps, context)
+        stage = Stage(world, offered, max_steps, context, bool(articles))
         check_tasks(found, offered, list(stage.columns), articles, mistakes)
         mistakes.stop()  # only what fits can be played
         for place, task in found:
             rehearse(task, stage, mistakes, place)
+        mistakes.stop()
+        check_suite([task for _, task in found], stage, mistakes, suite)
     write_rows(tasks, (task for _, task in found))
     print(f"{len(found)} tasks")
 
