@@ -220,12 +220,12 @@ def test_label_may_stand_in_the_message_but_not_in_all(prepare):
 
 def test_suite_with_one_answer_for_all_is_refused(prepare):
     tasks = labels(("One?", "9"), ("Two?", "9"), ("Three?", "9"))
-    told = prepare(tasks, "", articles=["a.md"])
+    told = prepare(tasks, "", "[]", articles=["a.md"])
     assert 's.jsonl: the answer "9" solves all 3 tasks; add tasks with another answer' in told
-    assert prepare([*tasks[:2], {**tasks[2], "expect": {"answer": ["8"]}}], "") is None
+    assert prepare([*tasks[:2], {**tasks[2], "expect": {"answer": ["8"]}}], "", "[]") is None
     solved = {"solution": [{"thought": "t", "answer": "It is 8 or 9."}]}
     both = labels(("One?", "9"), ("Two?", "8"))
-    assert 'answer "It is 8 or 9."' in prepare([both[0] | solved, both[1]], "")
+    assert 'answer "It is 8 or 9."' in prepare([both[0] | solved, both[1]], "", "[]")
 
 
 def test_suite_with_the_same_calls_for_all_is_refused(prepare):
