@@ -40,6 +40,21 @@ def test_one_byte_of_a_model_is_found_and_mended(tiny, fresh_copy):
     assert project.planned() == set()
 
 
+def test_truncated_file_is_made_again_though_all_times_fit(tiny, fresh_copy):
+    project = fresh_copy(tiny)
+    path = project.folder / QUANTIZED
+    time, data = path.stat().st_mtime, path.read_bytes()
+    path.unlink()  # it may be shared with other folders
+    path.write_bytes(data[:-1])
+    os.utime(path, (time, time))
+    assert f"{QUANTIZED}: found {len(data) - 1} bytes, expected {len(data)}" in project.plan()
+    written = project.written()
+    project.run()
+    assert "quantize" in {record["rule"] for record in project.since(written)}
+    assert path.read_bytes() == data
+    assert project.planned() == set()
+
+
 def test_edited_spec_has_changed_since(tiny, fresh_copy):
     project = fresh_copy(tiny)
     project.edit(f"{SPEC}/figures.yaml", "minutes: 35, percent: 20", "minutes: 40, percent: 25")

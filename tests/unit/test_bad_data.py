@@ -241,8 +241,12 @@ TOOL_MISTAKES = [
     (
         "title: {type: string}, weeks",
         "title: {type: string, enum: [9:30, Emma]}, weeks",
-        "tool renew, parameters.properties.title.enum[0]: found 9:30, which YAML reads as 570, "
-        "expected text; put quotes around it",
+        "tools.yaml:16: found 9:30, which YAML reads as 570; write 570, or put quotes around it",
+    ),
+    (
+        "weeks: {type: integer}",
+        "weeks: {type: integer, maximum: 9:30}",
+        "tools.yaml:16: found 9:30, which YAML reads as 570; write 570, or put quotes around it",
     ),
     (
         "title: {type: string}, weeks",
@@ -267,17 +271,28 @@ TOOL_MISTAKES = [
     (
         "title: {type: string}, weeks",
         "title: {type: string, pattern: '('}, weeks",
-        "properties.title.pattern: found '(', expected a regular expression (missing )",
+        "title.pattern: found '(', expected a regular expression that RE2 reads (missing )",
     ),
-    (  # a task calls the tool with it
+    (
         "title: {type: string}, weeks",
-        r"title: {type: string, pattern: '^\p{L}+$'}, weeks",
-        r"properties.title.pattern: found '^\\p{L}+$', expected a regular expression (bad escape",
+        r"title: {type: string, pattern: '^\p{Lu}{2}$', default: Emma}, weeks",
+        r"'Emma' does not match '^\\p{Lu}{2}$', as its own schema demands",
+    ),
+    (
+        "title: {type: string}, weeks",
+        r"title: {type: string, pattern: '^(?=E)(a|a)*\1$'}, weeks",
+        "expected a regular expression that RE2 reads (invalid perl operator: (?=); write it "
+        "without look-around and back-references",
+    ),
+    (
+        "title: {type: string}, weeks",
+        "title: {type: object, properties: {}, patternProperties: {'(': {}}}, weeks",
+        "properties.title.patternProperties: found patternProperties, but the agent writes only",
     ),
     (
         "weeks: {type: integer}",
         "weeks: {type: integer, enum: [010, 4]}",
-        "properties.weeks.enum[0]: found 010, which YAML reads as 8; write that number",
+        "tools.yaml:16: found 010, which YAML reads as 8; write 8, or put quotes around it",
     ),
     (
         "title: {type: string}, weeks",

@@ -71,6 +71,22 @@ def test_damaged_entry_is_reported_and_dropped(cache, outputs, tmp_path, capsys,
     assert not list(cache.folder.glob("??/*"))
 
 
+@pytest.mark.parametrize("name", [KEY[:2], f"{KEY[:2]}/{KEY}", NAME, "unfinished"])
+@pytest.mark.parametrize("kind", ["link to itself", "file", "pipe"])
+def test_something_else_in_place_of_a_folder_or_the_index_is_removed(cache, outputs, name, kind):
+    path = cache.folder / name
+    path.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "file":
+        path.write_text("x")
+    else:
+        path.symlink_to(path.name)
+    cache.store(KEY, outputs, MADE)
+    assert cache.restore(KEY, list(outputs)) == MADE
+    assert [row[0] for row in cache.rows()] == [KEY]
+
+
 NO_RECORD = {"sha256": [64 * "0", 64 * "0"]}
 FOREIGN = {
     "empty": "",

@@ -57,6 +57,50 @@ def test_rows_of_html_tables_stay_whole_below_a_repeated_header(tmp_path):
     assert len(texts(tmp_path, line, 30, 256)) > 5
 
 
+GRID = "+-----+-----+\n| A   | B   |\n+=====+=====+\n"
+
+
+@pytest.mark.parametrize("name", ["a.md", "a.txt"])
+@pytest.mark.parametrize(
+    ("header", "row", "last"),
+    [
+        (GRID, "| item {} | one {}\n|  | more |\n+-----+-----+\n", ""),
+        ("", "| item {} | no header {} |\n", ""),
+        ("<table><tr><th>A</th></tr>\n", "<TR><td>item {}<td>{}</tr>\n", "</table>"),
+        (
+            "<div><table>\n\n<tr><th>A</th></tr>\n\n",
+            "<tr>\n\n<td>item {}<td>{}</tr>\n\n",
+            "</table>",
+        ),
+    ],
+)
+def test_rows_of_other_tables_stay_whole(tmp_path, name, header, row, last):
+    rows = [row.format(i, "word " * (i % 7)) for i in range(40)]
+    text = f"Before it.\n\n{header}{''.join(rows)}{last}\n\nAfter it.\n"
+    found = texts(tmp_path, text, 50, overlap=4, name=name)
+    assert len(found) > 3
+    read = "\n".join(found)
+    for each in rows:
+        assert sum(each.strip() in part for part in found) == 1
+    assert all(header.strip() in part for part in found[:-1])
+    assert read.startswith("Before it.") and read.endswith("After it.")
+
+
+def test_rows_of_an_html_table_in_one_line_stay_whole(tmp_path):
+    rows = [f"<tr><td>item {i}</td><td>{'word ' * (i % 7)}</td></tr>" for i in range(40)]
+    table = f"<table><tr><th>A</th><th>B</th></tr>{''.join(rows)}</table>"
+    found = texts(tmp_path, f"Prices: {table} with tax.\n", 50)
+    assert len(found) > 3
+    for each in rows:
+        assert sum(each in part for part in found) == 1
+    assert all("<tr><th>A</th><th>B</th></tr>" in part for part in found[:-1])
+    assert found[0].startswith("Prices: <table>") and found[-1].endswith("</table>\n with tax.")
+    found = texts(tmp_path, table.replace("</table>", "\n</table>"), 50)
+    assert [row for part in found for row in rows if row in part] == rows and len(found) > 3
+    code = f"```\n{table}\n```\n\nThe `<table>` and `</table>` tags."
+    assert "\n".join(texts(tmp_path, code, 20)).count("\n<tr>") == 0
+
+
 def test_tables_inside_lists_and_without_rows(tmp_path):
     rows = "".join(f"  | {i} | {i} euros |\n" for i in range(40))
     text = f"- Prices:\n\n  | A | B |\n  | - | - |\n{rows}- Done.\n\n| C | D |\n| - | - |\n"
@@ -163,6 +207,12 @@ def test_front_matter_is_metadata(tmp_path):
     ]
     assert front(tmp_path, "---\nTitle: T\n---\nText.").title == "T"
     assert chunks(tmp_path, "---\n---\nText.") == [("a", "Text.")]
+    article = front(
+        tmp_path, '{\n "title": "T", "weight": 1.50,\n "tags": ["a"]\n}\n# H\n\nText.\n'
+    )
+    assert (article.title, article.metadata) == ("T", {"weight": "1.50", "tags": ["a"]})
+    assert article.lines == ["", "# H", "", "Text."]
+    assert front(tmp_path, '{"title": "T"}\nText.').title == "T"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +223,8 @@ def test_front_matter_is_metadata(tmp_path):
         "---\n# Heading\nText: with a colon\n",
         "---\nname: never closed\n",
         "Text.\n---\na: b\n---\n",
+        "{{< note >}}\nText.",
+        "{% include a %}\nText.",
     ],
 )
 def test_rules_are_no_front_matter(tmp_path, text):
@@ -198,6 +250,11 @@ BOMB = "---\na: &a [x, x]\nb: &b [*a, *a]\n---\nText."
         ("+++\na = \n+++\nText.", "page.md, front matter: this is not TOML"),
         ("+++\na = " + "[" * 5000 + "\n+++\nText.", "this is not TOML"),
         ("---\na: " + "x" * 20_000 + "\n---\nText.", "expected at most 16384"),
+        ('{\n"a": 1, "a": 2}\nText.', "page.md, front matter: this is not JSON: the key a stands"),
+        ('{\n"a": \n}\nText.', "this is not JSON: Expecting value: line 3 column 1"),
+        ('{"a": ' + "[" * 5000, "this is not JSON"),
+        ('{"a": "' + "x" * 20_000 + '"}\nText.', "expected at most 16384"),
+        ('{"a": 1}', "page.md: the article is empty below its front matter"),
         ("---\na: b\n---\n\n", "page.md: the article is empty below its front matter"),
     ],
 )

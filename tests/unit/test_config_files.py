@@ -23,6 +23,7 @@ REFUSED = {
     "in a list": ("a: [{c: 1, c: 2}]\n", ":1: a.0.c: is given twice"),
     "JSON": ('{"a": {"b": 1, "b": 2}}', ": b: is given twice"),
     "aliases": (BOMB, ":1: its aliases expand to more than 1000000 values"),
+    "base 60": ("a: 1\nb: {c: 1:00}\n", ":2: found 1:00, which YAML reads as 60; write 60, or put"),
     "cycle": ("a: &a {b: *a}\n", ":1: an alias refers to itself"),
     "brackets": ("a: " + "[" * 100_000, ":1: is nested more than 100 levels deep"),
     "dashes": ("a:\n" + "- " * 5000 + "1\n", ":2: is nested more than 100 levels deep"),

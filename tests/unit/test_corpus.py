@@ -219,13 +219,16 @@ def test_every_kind_of_file_is_read(tmp_path):
 
 
 def test_keys_that_nothing_reads_are_counted(tmp_path):
-    weighted = [CHAT[0], CHAT[1] | {"weight": 0}]
-    rows = [{"text": "a", "url": "x"}, {"text": "b", "url": "y", "id": 1}, {"messages": weighted}]
+    rows = [{"text": "a", "url": "x"}, {"text": "b", "url": "y", "id": 1}, {"messages": CHAT}]
     (tmp_path / "a.jsonl").write_text(jsonl(*rows))
     notes = prepare(tmp_path, [tmp_path / "a.jsonl"])[2]["notes"]
     assert notes.pop("the key url is not used") == 2
     assert notes.pop("the key id is not used") == 1
-    assert list(notes.values()) == [1] and "weight 0" in list(notes)[0]
+    assert not notes
+    weighted = [CHAT[0], CHAT[1] | {"train": False}]
+    (tmp_path / "a.jsonl").write_text(jsonl({"messages": weighted}))
+    with pytest.raises(UserError, match=r"a.jsonl:1, messages\[1\]: found a message without loss"):
+        prepare(tmp_path, [tmp_path / "a.jsonl"])
     (tmp_path / "a.jsonl").write_text(jsonl({"text": "a", "messages": CHAT}))
     with pytest.raises(UserError, match="a.jsonl:1: found text and messages, expected one of the"):
         prepare(tmp_path, [tmp_path / "a.jsonl"])

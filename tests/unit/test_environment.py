@@ -148,6 +148,39 @@ def test_a_copy_behaves_as_if_the_script_had_run_on_it(script, bikes):
         assert copy.execute("SELECT id FROM gone").fetchall() == [(1,)]
 
 
+def test_rows_of_temporary_tables_are_copied_and_restored():
+    original = open_database(
+        OWNERS
+        + "CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY AUTOINCREMENT, note, up AS (id + 1));"
+        "CREATE TEMP TABLE pairs (a, b, PRIMARY KEY (a, b)) WITHOUT ROWID;"
+        "CREATE TEMP TABLE log (_rowid_, x);"
+        "INSERT INTO gone (note) VALUES ('first'), (x'ff');"
+        "CREATE TEMP TRIGGER noted AFTER DELETE ON gone"
+        " BEGIN INSERT INTO log VALUES (1, old.id); END;"
+    )
+    tables = ("gone", "pairs", "log", "sqlite_sequence")
+
+    def rows(database):
+        found = [database.execute(f"SELECT * FROM temp.{name}").fetchall() for name in tables]
+        return [*found, dump(database)]
+
+    used = original.copy()
+    assert rows(used) == rows(original)
+    used.execute("INSERT INTO gone (note) VALUES ('second')")
+    used.execute("DELETE FROM gone WHERE id = 2")
+    used.execute("INSERT INTO pairs VALUES (1, 2)")
+    before, kept = used.copy(), rows(used)
+    assert rows(before) == kept and kept[2] == [(1, 2)]
+    used.execute("DELETE FROM gone")
+    used.execute("DELETE FROM owners")
+    used.restore(before)
+    assert rows(used) == kept and state(used) == state(original)
+    used.execute("DELETE FROM gone WHERE id = 1")  # the trigger is there again
+    assert used.execute("SELECT x FROM log").fetchall() == [(2,), (1,)]
+    used.restore(original)
+    assert rows(used) == rows(original)
+
+
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 
 

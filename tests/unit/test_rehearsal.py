@@ -1,7 +1,5 @@
 """Tasks are played at preparation: what the database makes of them is what is expected."""
 
-import json
-
 import pytest
 from prepare_tasks import prepare_tasks
 
@@ -60,17 +58,20 @@ def suite(added, text="b", removed=(), solved=True):
 def prepare(tmp_path):
     """Function that prepares one task and gives nothing, or the message it is refused with."""
 
-    def prepared(task, database, tools=ADD):
-        for name, text in (("s.jsonl", jsonl(task)), ("t.yaml", tools), ("d.sql", database)):
+    def prepared(task, database, tools=ADD, articles=()):
+        tasks = task if isinstance(task, list) else [task]
+        for name, text in (("s.jsonl", jsonl(*tasks)), ("t.yaml", tools), ("d.sql", database)):
             (tmp_path / name).write_text(text)
         paths = [tmp_path / name for name in ("s.jsonl", "t.yaml", "d.sql", "out.jsonl")]
         paths[3].unlink(missing_ok=True)
         try:
-            prepare_tasks(*paths, articles=[], max_steps=8, context=1024, max_messages=12)
+            prepare_tasks(
+                *paths, articles=list(articles), max_steps=8, context=1024, max_messages=12
+            )
         except UserError as error:
             assert not paths[3].exists()
             return str(error)
-        assert json.loads(paths[3].read_text())["id"] == "a"
+        assert len(paths[3].read_text().splitlines()) == len(tasks)
         return None
 
     return prepared
@@ -200,3 +201,38 @@ def test_the_next_day_is_a_day_ahead_and_nothing_else_changes():
         next_day(open_database("CREATE TABLE dates (updated); UPDATE dates SET updated = 1"), [])
         is None
     )
+
+
+def labels(*pairs):
+    return [
+        {"id": str(number), "message": message, "expect": {"answer": [label]}}
+        for number, (message, label) in enumerate(pairs)
+    ]
+
+
+def test_label_may_stand_in_the_message_but_not_in_all(prepare):
+    tasks = labels(("I want a refund.", "refund"), ("Where is it?", "delivery"))
+    assert prepare(tasks, "", "[]") is None
+    told = prepare(tasks, "", "[]", articles=["a.md"])
+    assert "expect.answer: the message already contains all of it" in told
+    tasks = labels(("I want a refund.", "refund"), ("No delivery yet?", "delivery"))
+    assert "s.jsonl: repeating the message solves all tasks" in prepare(tasks, "", "[]")
+
+
+def test_suite_with_one_answer_for_all_is_refused(prepare):
+    tasks = labels(("One?", "9"), ("Two?", "9"), ("Three?", "9"))
+    told = prepare(tasks, "", "[]", articles=["a.md"])
+    assert 's.jsonl: the answer "9" solves all 3 tasks; add tasks with another answer' in told
+    assert prepare([*tasks[:2], {**tasks[2], "expect": {"answer": ["8"]}}], "", "[]") is None
+    solved = {"solution": [{"thought": "t", "answer": "It is 8 or 9."}]}
+    both = labels(("One?", "9"), ("Two?", "8"))
+    assert 'answer "It is 8 or 9."' in prepare([both[0] | solved, both[1]], "", "[]")
+
+
+def test_suite_with_the_same_calls_for_all_is_refused(prepare):
+    database = PLAIN.format("", "")
+    tasks = [suite([{"id": 2, "text": "b"}]) | {"id": i, "message": f"Do it {i}."} for i in "aç"]
+    told = prepare(tasks, database)
+    assert 'the answer "2" after the calls of the first solution solves all 2 tasks' in told
+    other = suite([{"id": 2, "text": "c"}], text="c") | {"id": "c", "message": "Do c."}
+    assert prepare([*tasks, other], database) is None

@@ -26,6 +26,7 @@ def write_record(job):
         inputs={path: sha256(path) for path in job.input},
         outputs={path: sha256(path) for path in job.output},
         seen=signatures(job.input),
+        bytes={path: os.path.getsize(path) for path in [*job.input, *job.output]},
     )
     with open(f"{job.output[0]}.provenance.json", "w") as file:
         json.dump(made, file)
@@ -42,6 +43,7 @@ def article(tmp_path, monkeypatch):
     os.utime("article.md", (OLD, OLD))
     for job in JOBS[:2]:
         write_record(job)
+        os.utime(f"{job.output[0]}.provenance.json", (NEW, NEW))
     return tmp_path / "article.md"
 
 
@@ -97,3 +99,21 @@ def test_damaged_record_is_no_record(article, text):
     article.write_text("other")
     os.utime(article, (OLD, OLD))
     assert outdated(JOBS) == []
+
+
+@pytest.mark.parametrize("time", [OLD, NEW, NEW + 1])
+def test_output_of_another_size_is_made_again_whatever_its_time(article, time, capsys):
+    os.truncate(CHUNKS, 3)
+    os.utime(CHUNKS, (time, time))
+    assert outdated(JOBS) == [CHUNKS]
+    told = f"{CHUNKS}: found 3 bytes, expected {len(CHUNKS)}; pretrain makes it again\n"
+    assert capsys.readouterr().err == told
+
+
+def test_newer_output_is_read_and_made_again_if_it_has_another_content(article):
+    os.utime(INDEX, (NEW + 1, NEW + 1))
+    assert outdated(JOBS) == []
+    with open(INDEX, "w") as file:
+        file.write(INDEX.upper())
+    os.utime(INDEX, (NEW + 1, NEW + 1))
+    assert outdated(JOBS) == [INDEX]

@@ -18,6 +18,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
         UserError: what is wrong with the files, place by place.
     """
     from specialist.core.text import write_rows
+    from specialist.data.constant import check_suite
     from specialist.data.customers import check_customer
     from specialist.data.formats import Mistakes
     from specialist.data.playing import rehearse_conversation
@@ -30,7 +31,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
         world = read_database(database, mistakes)
         session_keys = {name for _, task in found for name in task["session"]}
         offered = read_tools(tools, world, session_keys, mistakes)
-        stage = Stage(world, offered, max_steps, context)
+        stage = Stage(world, offered, max_steps, context, bool(articles))
         check_tasks(found, offered, written_tables(world, offered), articles, mistakes)
         spoken = [(place, task) for place, task in found if "requests" in task]
         for place, task in spoken:
@@ -39,6 +40,8 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
         for place, task in found:
             play = rehearse_conversation if "requests" in task else rehearse
             play(task, stage, mistakes, place)
+        mistakes.stop()
+        check_suite([t for _, t in found if "requests" not in t], stage, mistakes, suite)
     write_rows(tasks, (task for _, task in found))
     print(f"{len(found)} tasks, {len(spoken)} of them conversations")
 

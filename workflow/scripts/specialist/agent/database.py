@@ -11,6 +11,7 @@ import re
 import sqlite3
 from collections import Counter
 
+from specialist.agent.temporary import take_over
 from specialist.core.errors import UserError
 
 SCRIPT_STEPS = 100_000_000  # of SQLite's virtual machine in a whole script: some seconds
@@ -110,7 +111,7 @@ class Database(sqlite3.Connection):
         """A new database with the same rows, settings of the connection and TEMP objects.
 
         Rows are copied from memory, which takes less time than the script. Only TEMP objects,
-        which SQLite cannot copy, are made by the script again, as it makes them at first.
+        which SQLite cannot copy, are made by the script again; then they get the rows of now.
         """
         made = type(self)()
         if self.execute("SELECT 1 FROM sqlite_temp_master LIMIT 1").fetchone():
@@ -126,8 +127,13 @@ class Database(sqlite3.Connection):
             for schema, name, value in self._settings:
                 quoted = value.replace("'", "''")
                 made.execute(f"PRAGMA {schema}{name} = '{quoted}'")
-        self.backup(made)
+        made.restore(self)
         return made
+
+    def restore(self, copy):
+        """Take over the rows of a copy, those of TEMP tables too."""
+        copy.backup(self)
+        take_over(copy, self)
 
     def _authorize(self, action, name, value, schema, _):
         if action == sqlite3.SQLITE_PRAGMA and value is not None:

@@ -16,10 +16,13 @@ NO_BLANKS = (
 BETWEEN = r".,:/'’_·٫٬\-\u2013"
 HAN_DIGITS = "〇零一二三四五六七八九十百千万萬億亿兩两"
 LETTER = rf"[^\W{NO_BLANKS}]"
-# What a fact must not cut in two: a word, a number with its sign, a Chinese numeral.
+# What a fact must not cut in two: a word, C++, a number with its sign, a Chinese numeral.
+SIGN = r"[-\u2013](?=[$€£¥]?\d)[$€£¥]?|± ?(?=\d)|(?<![^\s(])\.(?=\d)"
+THOUSANDS = r"\d{1,3}(?: \d{3})+(?!\d)"
+PLUS = rf"(?<=[^\W\d_{NO_BLANKS}])(?:\+\+|[+#](?!\w))"
 WHOLE = re.compile(
-    rf"(?:[-\u2013](?=\d)|(?<![^\s(])\.(?=\d))?"
-    rf"(?:{LETTER}|\d)(?:{LETTER}|\d|(?<=\d)[{BETWEEN}](?=\d))*"
+    rf"(?:{SIGN})?(?:{THOUSANDS}|{LETTER}|\d)"
+    rf"(?:{LETTER}|\d|(?<=\d)[{BETWEEN}](?=\d)|{PLUS})*"
     rf"|[{HAN_DIGITS}]{{2,}}"
 )
 
@@ -28,7 +31,8 @@ def holds(answer, fact):
     """Whether an answer contains a fact as whole words, ignoring case and Unicode form.
 
     A word is not part of a longer one, and a number not part of another: 5 is neither in 15 nor
-    in -5, 5.5, 1,500, 9:05 or 2026-05-05. In scripts without blanks words may touch.
+    in -5, ±5, 5.5, 1,500, 5 000, 9:05 or 2026-05-05, and C is not in C++ or C#. In scripts
+    without blanks words may touch.
     """
     if answer is None or not (wanted := _plain(fact)):
         return False

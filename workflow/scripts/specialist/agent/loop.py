@@ -93,13 +93,13 @@ class Agent:
         self, policy, system, tools, max_steps, search=None, acted=None, *,
         rules=True, max_messages=12, customer=Customer,
     ):  # fmt: skip
-        from jsonschema import Draft202012Validator
+        from specialist.core.json_schema import Validator
 
         self.policy, self.system, self.tools = policy, system, tools
         self.max_steps, self.search, self.acted = max_steps, search, acted
         self.rules, self.max_messages = Rules(tools) if rules else None, max_messages
         self.customer = customer
-        self._schemas = {tool["name"]: Draft202012Validator(tool["parameters"]) for tool in tools}
+        self._schemas = {tool["name"]: Validator(tool["parameters"]) for tool in tools}
 
     def run(self, task, connection, before, trial=0):
         """One episode with the agent's own policy, as a `Trace`; see `episode`."""

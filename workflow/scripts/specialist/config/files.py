@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from specialist.core.errors import UserError
+from specialist.core.yaml_words import misread
 
 LARGEST = 20_000_000  # bytes of a file
 MOST, DEEPEST = 1_000_000, 100  # values of a file with its aliases expanded, and their nesting
@@ -25,7 +26,8 @@ def read(source):
 
     Raises:
         UserError: the file cannot be read, is no YAML, asks for code to be run, gives a key
-            twice, or grows without bounds when its aliases are expanded.
+            twice, holds a number that YAML reads as another one, or grows without bounds when its
+            aliases are expanded.
     """
     opened = hasattr(source, "read")
     path = source.name if opened else source
@@ -132,6 +134,7 @@ def _mistakes(root, aliased):
             yield 1, f"its aliases expand to more than {MOST} values; write the values out"
             return
     yield from _keys(root, (), set())
+    yield from misread(root)
 
 
 class _EndlessError(Exception):

@@ -10,17 +10,17 @@ import re2
 
 
 @functools.lru_cache(1000)
-def _compiled(pattern):
+def _compiled(pattern, case=False):
     options = re2.Options()
     options.log_errors = False  # RE2 writes to stderr by itself
-    options.case_sensitive = False
+    options.case_sensitive = case
     return re2.compile(pattern, options)
 
 
-def found(pattern, text):
-    """Whether a pattern matches anywhere in a text, ignoring case."""
+def found(pattern, text, case=False):
+    """Whether a pattern matches anywhere in a text; `case` distinguishes upper and lower case."""
     # RE2 reads UTF-8, which has no halves of surrogate pairs.
-    return _compiled(pattern).search(text.encode("utf-8", "replace").decode()) is not None
+    return _compiled(pattern, case).search(text.encode("utf-8", "replace").decode()) is not None
 
 
 def problem(pattern):

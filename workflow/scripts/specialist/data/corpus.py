@@ -80,10 +80,12 @@ class Documents:
                 self.mistakes.note(f"the key {key} is not used")
         if found == ["messages"]:
             turns = message_turns(row["messages"], self.mistakes, place)
+            for turn in turns or ():
+                if not turn.weight:
+                    text = "found a message without loss, but pretraining learns every token of the"
+                    text += " corpus; remove its weight, or the row"
+                    self.mistakes.add(place, *turn.path[:-1], text=text)
             if messages := turns and check_messages(turns, self.mistakes, place):
-                if any("weight" in turn for turn in messages):
-                    text = "weight 0 of a message: pretraining learns every token of the corpus"
-                    self.mistakes.note(text)
                 yield {"messages": messages}
             return
         text = check_text(row["text"], self.mistakes, place, "text")

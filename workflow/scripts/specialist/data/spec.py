@@ -9,6 +9,7 @@ import jinja2.sandbox
 import yaml
 
 from specialist.core.errors import UserError
+from specialist.core.yaml_words import misread
 
 PARTS = ("world", "figures", "procedures", "kinds", "conversations", "corpus", "labels", "tools")
 
@@ -49,11 +50,19 @@ class Spec:
         return value
 
     def _load(self, name):
+        # The C parser: phrasings are many, and the pure one takes seconds for them.
+        loader = yaml.CSafeLoader(self._read(name))
         try:
-            # The C parser: phrasings are many, and the pure one takes seconds for them.
-            return yaml.load(self._read(name), yaml.CSafeLoader)
+            root = loader.get_single_node()
+            if root is None:
+                return None
+            if wrong := [*misread(root, text=True)]:
+                raise UserError("\n".join(f"{self.folder / name}:{n}: {text}" for n, text in wrong))
+            return loader.construct_document(root)
         except yaml.YAMLError as error:
             raise UserError(f"{self.folder / name}: this is not YAML: {error}") from error
+        finally:
+            loader.dispose()
 
     def sayings(self, split):
         """How customers say things, by topic, on one side of the split: "train" or "heldout".

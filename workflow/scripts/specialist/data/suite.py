@@ -3,10 +3,9 @@
 import json
 import math
 
-import jsonschema
-
 from specialist.agent.customer import requests
 from specialist.agent.environment import SEARCH
+from specialist.core.json_schema import Validator
 from specialist.core.schema_errors import describe, near
 from specialist.data.customers import check_texts
 from specialist.data.json_rows import read_jsonl
@@ -158,6 +157,6 @@ def _check_solution(steps, tools, several, mistakes, place):
             mistakes.add(place, *path, "call", text=text)
         elif kinds == ["call"]:
             form = {**known[step["call"]]["parameters"], "additionalProperties": False}
-            for error in jsonschema.Draft202012Validator(form).iter_errors(step["arguments"]):
+            for error in Validator(form).iter_errors(step["arguments"]):
                 text = f"{error.message}; the tool {step['call']} cannot take it"
                 mistakes.add(place, *path, "arguments", *error.absolute_path, text=text)

@@ -4,6 +4,7 @@ import math
 
 import yaml
 
+from specialist.core.yaml_words import misread
 from specialist.data.files import read_text
 
 MOST_VALUES = 100_000  # in the file when its aliases are written out
@@ -29,6 +30,8 @@ def read_yaml(path, mistakes):
             mistakes.add(path, text=problem)
             mistakes.stop()
         _check_keys(node, mistakes, path, set())
+        for line, problem in misread(node):
+            mistakes.add(f"{path}:{line}", text=problem)
         mistakes.stop()
         value = loader.construct_document(node)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:

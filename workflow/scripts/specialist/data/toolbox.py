@@ -11,13 +11,13 @@ import yaml
 
 from specialist.agent.database import BadScript, dump, open_database, reason, statements
 from specialist.agent.environment import SEARCH
+from specialist.core.json_schema import Validator, check_schema, pattern_problems
 from specialist.core.schema_errors import explain, near
 from specialist.data.files import read_text
 from specialist.data.tool_rules import check_rules
 from specialist.data.tool_yaml import read_yaml, written
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
-OTHERWISE = re.compile(r"[-+]?(0[0-7_]+|[0-9_]+(:[0-5]?[0-9])+(\.[0-9_]*)?)")  # octal, base 60
 COMBINED = ("allOf", "anyOf", "oneOf")
 READING = {
     sqlite3.SQLITE_SELECT,
@@ -108,10 +108,12 @@ def _check_parameters(parameters, session_keys, mistakes, place, text_at):
     Args:
         text_at: function from a path in the tool to the text that stands there in the file.
     """
-    if not _check_patterns(parameters, mistakes, place, "parameters"):
+    if wrong := [*pattern_problems(parameters)]:
+        for path, text in wrong:
+            mistakes.add(place, "parameters", *path, text=text)
         return False
     try:
-        jsonschema.Draft202012Validator.check_schema(parameters)
+        check_schema(parameters)
     except jsonschema.SchemaError as error:
         where = ("parameters", *error.absolute_path)
         mistakes.add(place, *where, text=f"this is not a JSON schema: {error.message}")
@@ -132,22 +134,6 @@ def _check_parameters(parameters, session_keys, mistakes, place, text_at):
     return True
 
 
-def _check_patterns(part, mistakes, place, *path):
-    """Note regular expressions that cannot be read; True if there are none."""
-    right = True
-    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
-        if key == "pattern" and isinstance(value, str):
-            try:
-                re.compile(value)
-            except (re.error, RecursionError, OverflowError) as error:
-                text = f"found {value!r}, expected a regular expression ({error}); fix it"
-                mistakes.add(place, *path, key, text=text)
-                right = False
-        elif isinstance(value, (dict, list)):
-            right = _check_patterns(value, mistakes, place, *path, key) and right
-    return right
-
-
 def _check_values(part, text_at, mistakes, place, *path):
     """Note values in a JSON schema that do not fit the schema that they stand in."""
     listed = [(("const",), part["const"])] if "const" in part else []
@@ -162,17 +148,13 @@ def _check_values(part, text_at, mistakes, place, *path):
     ):
         rest = {key: value for key, value in part.items() if key not in left_out}
         for where, value in values:
-            for error in jsonschema.Draft202012Validator(rest).iter_errors(value):
+            for error in Validator(rest).iter_errors(value):
                 text = f"{error.message}, as its own schema demands; choose another value"
                 if error.validator == "type" and error.validator_value == "string":
                     raw = text_at((*path, *where))
                     found = f"{raw}, which YAML reads as {json.dumps(value)}" if raw else value
                     text = f"found {found}, expected text; put quotes around it"
                 mistakes.add(place, *path, *where, *error.absolute_path, text=text)
-            raw = text_at((*path, *where))
-            if part.get("type") in ("integer", "number") and raw and OTHERWISE.fullmatch(raw):
-                text = f"found {raw}, which YAML reads as {json.dumps(value)}; write that number"
-                mistakes.add(place, *path, *where, text=text)
     inner = [((key, at), child) for key in COMBINED for at, child in enumerate(part.get(key, []))]
     for where, child in [*inner, (("not",), part.get("not"))]:
         if isinstance(child, dict):  # it holds beside the type of the schema that it stands in

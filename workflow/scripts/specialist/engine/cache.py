@@ -156,6 +156,8 @@ class Cache:
         if wrong := problem(json.loads(text)):
             raise ValueError(f"this is not a record: {wrong}")
         for folder in (entry.parent, waiting):
+            if not folder.is_dir():
+                remove(folder)  # a file, or a link that leads nowhere
             folder.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=waiting))
         try:

@@ -5,10 +5,11 @@ and when it could not be written once. So it may be deleted at any time.
 """
 
 import contextlib
-import shutil
 import sqlite3
 import time
 from pathlib import Path
+
+from specialist.engine.cache_entry import remove
 
 NAME, STALE = "index.sqlite", "index.stale"
 WAIT = 10  # seconds, for another process that writes
@@ -87,8 +88,8 @@ class Index:
 
     def _open(self):
         """A connection to the index, which is created if needed."""
-        if self.path.is_dir():
-            shutil.rmtree(self.path)
+        if not self.path.is_file():
+            remove(self.path)  # a folder, a pipe, or a link that leads nowhere
         try:
             return self._connect()
         except sqlite3.OperationalError:  # locked, or the folder cannot be written

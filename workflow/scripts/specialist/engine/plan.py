@@ -13,6 +13,7 @@ from specialist.engine import changes, records, sizes
 from specialist.engine.digest import parts
 from specialist.engine.forced import is_forced
 from specialist.engine.keys import cache_key, paths
+from specialist.engine.sources import altered
 
 FATES = COMPUTED, PERHAPS, RESTORED = "computed", "perhaps restored", "restored"
 IN_SHORT = FORCED, NEW, GONE = "forced", "never ran here", "its output is missing"
@@ -133,6 +134,7 @@ class Planner:
             *changes.files(record["inputs"], given),
             *changes.code(record["code"], parts(*_asked(job.params))),
             *([GONE] if gone else [f"{path} is missing" for path in missing]),
+            *altered(job.output[0], record),
         ]
         return found or ([] if job.after else [_in_short(job.reason)])
 

@@ -1,16 +1,20 @@
-"""Inputs that changed though they are older than what was made of them.
+"""Files whose content changed where Snakemake does not see it.
 
 Snakemake compares the content of those inputs alone that are newer than the outputs. But what is
 moved, unpacked from an archive or copied with its times is often older. So is a file that was
-edited while a step read it, and every edited file where the outputs are dated in the future.
+edited while a step read it, and every edited file where the outputs are dated in the future. A
+truncated output looks complete to Snakemake whatever its time.
 
-This compares contents, and changes no time. It looks at the jobs of the run alone, by the records
-beside their outputs, and reads only those files whose size and times are not those of the record.
-So it may happen at each start, and at each dry run.
+This module compares contents and changes no time. It looks at the jobs of the run alone, by the
+records beside their outputs. It reads a source only if its size or times are not those of the
+record, and an output only if it has the size of the record and is newer. So it may run at each
+start, and at each dry run.
 """
 
+import contextlib
 import functools
 import os
+import sys
 
 from specialist.core.files import sha256
 from specialist.engine import records
@@ -18,7 +22,10 @@ from specialist.engine.keys import signature
 
 
 def outdated(jobs):
-    """Outputs of jobs that read another content than there is now, which Snakemake cannot see.
+    """Outputs of jobs that must run again for a reason that Snakemake cannot see.
+
+    An input has another content than the job read, or an output another than the job wrote. The
+    second is reported on stderr, because the new content of the output is lost.
 
     Args:
         jobs: of the whole run, also those that need not run; each with the paths `input` and
@@ -35,8 +42,38 @@ def outdated(jobs):
     found = []
     for job in jobs:
         record = made.get(str(job.output[0]))
-        if record and _is_outdated(job, record, made, content):
+        if not record:
+            continue
+        changed = altered(job.output[0], record, content)
+        for text in changed:
+            print(f"{text}; {record['rule']} makes it again", file=sys.stderr)
+        if changed or _is_outdated(job, record, made, content):
             found.append(str(job.output[0]))
+    return found
+
+
+def altered(output, record, content=sha256):
+    """Texts about outputs of a job that have another content than the job wrote.
+
+    A missing file is none of them. Content of the same size is found only if the file is newer
+    than the record.
+
+    Args:
+        output: path of the job's first output.
+        record: the job's record.
+        content: function from a path to its SHA-256.
+    """
+    found, expected = [], record.get("bytes", {})
+    with contextlib.suppress(OSError):
+        written = os.path.getmtime(f"{output}{records.SUFFIX}")
+        for path, digest in record["outputs"].items():
+            if not os.path.isfile(path):
+                continue
+            size, now = expected.get(path), os.path.getsize(path)
+            if size is not None and now != size:
+                found.append(f"{path}: found {now} bytes, expected {size}")
+            elif os.path.getmtime(path) > written and content(path) != digest:
+                found.append(f"{path}: found another content than its step wrote")
     return found
 
 

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from specialist.rag.structure import Structure, line_starts
+from specialist.rag.table_rows import one_row_a_line
 
 # How good it is to cut before a word; the best cut wins, then the latest.
 INSIDE, WORD, SENTENCE, LINE, PART, NESTED_ITEM, ITEM, BLOCK, PARAGRAPH = range(9)
@@ -46,12 +47,20 @@ class _Cut:
     """One article that is being cut. Positions are characters of `text`."""
 
     def __init__(self, cutter, article):
-        self.cutter, self.article, self.lines = cutter, article, article.lines
+        self.cutter, self.article = cutter, article
+        self.structure = self.parsed(article.lines)
+        self.lines = one_row_a_line(article.lines, self.structure.code)
+        if len(self.lines) > len(article.lines):
+            self.structure = self.parsed(self.lines)
         self.text = "\n".join(self.lines)
         self.begins = line_starts(self.lines)
         self.tokens = cutter.counter.starts(self.text)
         self.words = [0, *accumulate(len(line.split()) for line in self.lines)]
-        self.structure = Structure.of(self.text) if article.markdown else Structure()
+
+    def parsed(self, lines):
+        if self.article.markdown:
+            return Structure.of("\n".join(lines))
+        return Structure().with_tables(lines)
 
     def chunks(self):
         headings, count = self.structure.headings, len(self.lines)

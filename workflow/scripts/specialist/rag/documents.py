@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,9 +76,11 @@ def _split_front_matter(path, lines):
 
     A `---` is also a thematic break in Markdown. It opens front matter if another one follows
     and a line `key:` comes directly below it, perhaps after comments, as in the exports of
-    Jekyll, Hugo, Docusaurus and Obsidian.
+    Jekyll, Hugo, Docusaurus and Obsidian. Hugo also writes an object of JSON there.
     """
     fence = lines[0].rstrip() if lines else ""
+    if fence == "{" or fence.startswith('{"'):
+        return _split_json(path, lines)
     closing = {"---": ("---", "..."), "+++": ("+++",)}.get(fence, ())
     stop = next((i for i, line in enumerate(lines[1:], 1) if line.rstrip() in closing), None)
     if stop is None:
@@ -88,14 +91,43 @@ def _split_front_matter(path, lines):
     if inside and not (lines[1].strip() and (KEY.match(first) or section)):
         return {}, lines
     text = "\n".join(lines[1:stop])
-    if len(text) > MOST_CHARACTERS:
-        raise UserError(
-            f"{path}, front matter: found {len(text)} characters, expected at most "
-            f"{MOST_CHARACTERS}; move text below it"
-        )
+    _check_size(path, len(text))
     # The first line of the file is the fence.
     found = _toml(path, text) if fence == "+++" else _yaml(path, "\n" + text)
     return found, lines[stop + 1 :]
+
+
+def _split_json(path, lines):
+    """The same for an article that begins with an object of JSON."""
+
+    def unique(pairs):
+        for name, count in Counter(name for name, _ in pairs).items():
+            if count > 1:
+                raise ValueError(f"the key {name} stands there twice; remove one")
+        return dict(pairs)
+
+    text = "\n".join(lines)
+    # Numbers stay text, as in YAML.
+    decoder = json.JSONDecoder(
+        object_pairs_hook=unique, parse_float=str, parse_int=str, parse_constant=str
+    )
+    try:
+        found, end = decoder.raw_decode(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}, front matter: this is not JSON: {error}; correct it, or put a blank line "
+            "above a { that belongs to the text"
+        ) from None
+    _check_size(path, end)
+    return found, text[end:].split("\n") if text[end:].strip() else []
+
+
+def _check_size(path, characters):
+    if characters > MOST_CHARACTERS:
+        raise UserError(
+            f"{path}, front matter: found {characters} characters, expected at most "
+            f"{MOST_CHARACTERS}; move text below it"
+        )
 
 
 def _toml(path, text):

@@ -1,9 +1,10 @@
 """Where the headings, tables, lists and code blocks of an article are."""
 
 import functools
-import re
 from dataclasses import dataclass, field
 from itertools import accumulate
+
+from specialist.rag.table_rows import rows
 
 
 @dataclass(frozen=True)
@@ -61,30 +62,18 @@ class Structure:
                 found.items.setdefault(start, depth)
             elif token.type in ("fence", "code_block"):
                 found.code.update(range(start, stop))
-            elif token.type == "html_block":
-                found.rows.update(_html_rows(token.content, start, stop))
             elif token.type == "table_open":
                 header = (start, start + 2)  # the names of the columns, and the dashes
                 found.rows[start] = (min(start + 3, stop), None)
             elif token.type == "tr_open" and start > header[1]:
                 found.rows[start] = (stop, header)
-        return found
+        return found.with_tables(text.split("\n"))
 
-
-def _html_rows(text, start, stop):
-    """`Structure.rows` of an HTML table whose rows begin on lines of their own; else nothing."""
-    lines = text.lower().splitlines()
-    begins = [start + number for number, line in enumerate(lines) if "<tr" in line]
-    if not begins or "<table" not in lines[0] or any(line.count("<tr") > 1 for line in lines):
-        return {}
-    header = None
-    if len(begins) > 1 and re.search(r"<th[ >]", "\n".join(lines[: begins[1] - start])):
-        header, begins = (start, begins[1]), begins[1:]
-    ends = [*begins[1:], stop]
-    rows = {begin: (end, header) for begin, end in zip(begins, ends, strict=True)}
-    # The first row has what stands above it.
-    del rows[begins[0]]
-    return {start: (ends[0], None), **rows}
+    def with_tables(self, lines):
+        """The same with the rows of tables that are not Markdown's."""
+        known = {line for start, (stop, _) in self.rows.items() for line in range(start, stop)}
+        self.rows.update(rows(lines, self.code | known))
+        return self
 
 
 @functools.cache

@@ -110,13 +110,16 @@ def read_tools(path):
         UserError: it is damaged.
     """
     import yaml
-    from jsonschema import Draft202012Validator
+
+    from specialist.core.json_schema import check_schema, pattern_problems
 
     with reading(path):
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         _check(path, found, TOOLS_SCHEMA)
         for tool in found:
-            Draft202012Validator.check_schema(tool["parameters"])
+            check_schema(tool["parameters"])
+            for _, text in pattern_problems(tool["parameters"]):
+                raise ValueError(text)
     return found
 
 
