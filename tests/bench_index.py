@@ -204,16 +204,18 @@ def step(name, folder):
     print(json.dumps([time.perf_counter() - start, peak_memory_mb()]))
 
 
-def bench(folder, count, embedded):
+def bench(folder, count, embedded, compare=True):
     """Yield a row for each step: name, chunks, and speed and memory of ours and the bare library.
 
     Speed is in chunks/s and MB/s, memory is the peak in MB.
+
+    Args:
+        compare: whether to measure the libraries too.
     """
     at = files(folder)
     generate(at, count)
     for name, bare in STEPS.items():
-        ours = measured(name, folder)
-        theirs = measured(bare.__name__, folder)
+        found = [measured(each, folder) for each in (name, bare.__name__)[: 1 + compare]]
         total = sum(1 for _ in (at.some if name == "embed" else at.chunks).open())
         done = QUERIES if name == "search" else total
         size = sum(path.stat().st_size for path in articles(at)) * total / count / 1e6
@@ -221,7 +223,7 @@ def bench(folder, count, embedded):
         yield (
             name,
             done,
-            *(figure for s, mb in (ours, theirs) for figure in (done / s, size / s, mb)),
+            *(figure for s, mb in found for figure in (done / s, size / s, mb)),
         )
         if name == "chunk":
             with at.chunks.open() as rows, at.some.open("w") as some:
@@ -234,15 +236,17 @@ def main():
     parser.add_argument("--chunks", type=int, default=1_000_000)
     parser.add_argument("--embed", type=int, default=20_000)
     parser.add_argument("--folder", type=Path, help="for the files; needs 10 kB a chunk")
+    parser.add_argument("--alone", action="store_true", help="leave out the bare libraries")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
         return step(given.step, given.folder)
     folder = Path(tempfile.mkdtemp(prefix="bench-index-", dir=given.folder))
     try:
-        print("| step | chunks | chunks/s | MB/s | MB | bare chunks/s | bare MB/s | bare MB |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        for name, *figures in bench(folder, given.chunks, given.embed):
+        heads = ["step", "chunks", "chunks/s", "MB/s", "MB"]
+        heads += [] if given.alone else [f"bare {head}" for head in heads[2:]]
+        print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}", flush=True)
+        for name, *figures in bench(folder, given.chunks, given.embed, not given.alone):
             cells = [f"{figure:,.0f}" if figure > 10 else f"{figure:.2f}" for figure in figures]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
     finally:

@@ -40,7 +40,7 @@ class Says(Policy):
 @pytest.fixture(scope="module")
 def suite(resources):
     """Tasks of all kinds, and the script of their database."""
-    return tasks(Spec(resources / "datasets/food-delivery"), 130, 1)
+    return tasks(Spec(resources / "datasets/food-delivery"), 130, 0, 1)
 
 
 @pytest.fixture

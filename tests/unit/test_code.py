@@ -39,6 +39,13 @@ def unpack(text):
 '''
 
 
+def forget():
+    """Let the digests be computed again from the files."""
+    for function in vars(code).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A function that writes a file of a project of two modules and one concern."""
@@ -46,10 +53,7 @@ def project(tmp_path, monkeypatch):
     def write(name, text):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-        code._imported.cache_clear()
-        code._read.cache_clear()
-        code._stems.cache_clear()
-        code._pins.cache_clear()
+        forget()
 
     monkeypatch.setattr(code, "SCRIPTS", tmp_path / "scripts")
     monkeypatch.setattr(code, "ENVS", tmp_path / "envs")
@@ -57,10 +61,7 @@ def project(tmp_path, monkeypatch):
     write("scripts/specialist/core/text.py", SHARED)
     write("envs/train.txt", "torch==2.12.0  # tensors\nnumpy==2.0\n")
     yield write
-    code._imported.cache_clear()
-    code._read.cache_clear()
-    code._stems.cache_clear()
-    code._pins.cache_clear()
+    forget()
 
 
 def change(project, name, text):

@@ -342,3 +342,18 @@ def test_sample_of_text_without_blanks_is_smaller(tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "WORD_BYTES", 20_000)
     chosen = sampling.sample(tmp_path / "corpus.jsonl", tmp_path)
     assert 5_000 < sampling._word_bytes(chosen) <= 20_000
+
+
+@given(text=st.text(st.sampled_from("ab\n"), max_size=60), size=st.integers(1, 12))
+@settings(deadline=None)
+def test_pieces_are_filled_with_whole_paragraphs(text, size):
+    found = list(reading.pieces(iter(text), size))
+    assert found == list(reading.pieces([text], size)) and "".join(found) == text
+    paragraphs = [paragraph + "\n\n" for paragraph in text.split("\n\n")]
+    expected = [""]
+    for paragraph in paragraphs:
+        if expected[-1] and len(expected[-1] + paragraph) - 2 > size:
+            expected.append("")
+        expected[-1] += paragraph
+    expected[-1] = expected[-1][:-2]  # the last paragraph has no border after it
+    assert found == expected

@@ -159,7 +159,7 @@ LARGE = {"model": {"weights": 135_000_000}, "conversations": {"bytes": 200_000, 
 @pytest.mark.parametrize(
     ("rule", "job", "other", "times"),
     [
-        ("train_lora", (LARGE, {"epochs": 1}), (TRAINED, {"epochs": 1}), 33.75 * 2),
+        ("train_lora", (LARGE, {"epochs": 1}), (TRAINED, {"epochs": 1}), 138.3 / 7.3 * 2),
         ("train_lora", (TRAINED, {"epochs": 3}), (TRAINED, {"epochs": 1}), 3),
         ("train_lora", (TRAINED, {"examples": 100}), (TRAINED, {}), 0.25),
         ("train_lora", (TRAINED | {"conversations": {"rows": 800}}, {}), (TRAINED, {}), 2),

@@ -17,7 +17,7 @@ from specialist.data.simulation import Spec, tasks
 @pytest.fixture(scope="module")
 def solved(resources, tools):
     """Tasks of all kinds with the traces of their solutions."""
-    found, script = tasks(Spec(resources / "datasets/food-delivery"), 130, 1)
+    found, script = tasks(Spec(resources / "datasets/food-delivery"), 130, 0, 1)
     traces = []
     for task in found:
         database = open_database(script)

@@ -1,5 +1,7 @@
 """Splits a text into a training part and a held-out part."""
 
+BLOCK = 1 << 20  # characters that are written at a time
+
 
 def split_corpus(corpus, train, validation, *, validation_share):
     """Cut a text once, by characters, without changing it.
@@ -18,20 +20,23 @@ def split_corpus(corpus, train, validation, *, validation_share):
     from specialist.core.scratch import scratch
     from specialist.core.text import write_rows
     from specialist.data.corpus import LONGEST, blocks, pieces
-    from specialist.data.formats import Mistakes, check_text
+    from specialist.data.formats import Mistakes, has_marks
 
     length = 0
     with Mistakes() as mistakes:
         for block in blocks(corpus, mistakes):
-            check_text(block, mistakes, corpus)
+            has_marks(block, mistakes, corpus)
             length += len(block)
     cut, written = int(length * (1 - validation_share)), []
-    with scratch(train) as folder:
-        for path, part in zip(
-            (train, validation), _halves(blocks(corpus, mistakes), cut), strict=True
-        ):
+    with (
+        scratch(train) as folder,
+        # The text is checked now. The place of the cut needed its length, so it is read again.
+        open(corpus, encoding="utf-8-sig", newline="") as text,
+    ):
+        for path, count in ((train, cut), (validation, length - cut)):
             written.append(folder / path.name)
-            write_rows(written[-1], ({"text": piece} for piece in pieces(part, LONGEST)))
+            rows = ({"text": piece} for piece in pieces(_read(text, count), LONGEST))
+            write_rows(written[-1], rows)
         if any(_blank(made) for made in written):
             raise UserError(f"{corpus}: found {length} characters, too few to split; add text")
         for made, path in zip(written, (train, validation), strict=True):
@@ -39,22 +44,11 @@ def split_corpus(corpus, train, validation, *, validation_share):
     print(f"{corpus}: {cut} characters for training, {length - cut} held out")
 
 
-def _halves(blocks, cut):
-    """Two iterators over a text in blocks, before and after a character; read them in order."""
-    from itertools import chain
-
-    rest = []
-
-    def first():
-        left = cut
-        for block in blocks:
-            yield block[:left]
-            if left < len(block):
-                rest.append(block[left:])
-                return
-            left -= len(block)
-
-    return first(), chain(rest, blocks)
+def _read(text, count):
+    """Yield the next characters of a file, about a megabyte at a time."""
+    while count > 0 and (part := text.read(min(count, BLOCK))):
+        yield part
+        count -= len(part)
 
 
 def _blank(path):

@@ -1,6 +1,7 @@
 """Documents of a corpus, read one after the other: files of any size, in bounded memory."""
 
 import json
+from itertools import chain
 
 from specialist.core.schema_errors import near
 from specialist.data.files import OPENERS, decoded, is_file, kind, opened
@@ -120,40 +121,35 @@ def pieces(blocks, size):
     Args:
         blocks: the text in parts, cut anywhere.
     """
-    piece, length = [], 0
-    for paragraph in _paragraphs(blocks):
-        if piece and length + len(paragraph.removesuffix("\n\n")) > size:
-            yield "".join(piece)
-            piece, length = [], 0
-        piece.append(paragraph)
-        length += len(paragraph)
-    yield "".join(piece)
-
-
-def _paragraphs(blocks):
-    """Paragraphs with their empty lines; a long one is cut."""
     rest = ""
-    for block in blocks:
-        *whole, rest = (rest + block).split("\n\n")
-        for paragraph in whole:
-            yield from _bounded(paragraph + "\n\n")
-        if len(rest) > LONGEST:
-            *whole, rest = _bounded(rest)
-            yield from whole
-    yield from _bounded(rest)
+    for block in chain(blocks, [None]):  # None: the text has ended
+        begin, rest = 0, rest + (block or "")
+        # What follows the two newlines of a border decides about the next piece, not this one.
+        while len(rest) - begin > size + (block is not None):
+            end = _piece_end(rest, begin, size)
+            if end is None:
+                break
+            yield rest[begin:end]
+            begin = end
+        rest = rest[begin:]
+    yield rest
 
 
-def _bounded(text):
-    """Parts of up to `LONGEST` characters, each but the last ending at a border."""
-    begin = 0
-    while len(text) - begin > LONGEST:
-        limit = begin + LONGEST
-        found = (text.rfind(border, begin, limit) + len(border) for border in BORDERS)
-        # A border in the first half would leave a small part.
-        end = next((end for end in found if end > begin + LONGEST // 2), limit)
-        yield text[begin:end]
-        begin = end
-    yield text[begin:]
+def _piece_end(text, begin, size):
+    """Where a piece that begins at a position ends; None if the text does not reach that far."""
+    border = text.rfind("\n\n", begin, begin + size + 2)
+    if border >= 0:
+        # Newlines in a row are borders of two each, counted from the first of them.
+        newlines = border - begin - len(text[begin:border].rstrip("\n"))
+        return border + 2 - newlines % 2
+    border = text.find("\n\n", begin + size + 1)
+    end = border + 2 if border >= 0 else None
+    if (end or len(text)) - begin <= LONGEST:
+        return end
+    limit = begin + LONGEST
+    ends = (text.rfind(border, begin, limit) + len(border) for border in BORDERS)
+    # A border in the first half would leave a small part.
+    return next((end for end in ends if end > begin + LONGEST // 2), limit)
 
 
 def _line_end(data):

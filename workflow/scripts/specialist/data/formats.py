@@ -78,19 +78,25 @@ def clean(text):
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def check_text(value, mistakes, place, *path):
-    """The clean text of a value, or None if a tokenizer cannot encode it."""
-    if not isinstance(value, str):
-        found = "nothing" if value is None else json.dumps(value, default=str)[:80]
-        mistakes.add(place, *path, text=f"found {found}, expected text; write it or remove the row")
-        return None
-    if mark := MARK.search(value):
+def has_marks(text, mistakes, place, *path):
+    """Whether a text holds a mark of the chat template, which is a mistake."""
+    if mark := MARK.search(text):
         mistakes.add(
             place,
             *path,
             text=f"found {mark[0]}, expected text without the marks of the chat template; "
             "remove it or write it otherwise",
         )
+    return mark is not None
+
+
+def check_text(value, mistakes, place, *path):
+    """The clean text of a value, or None if a tokenizer cannot encode it."""
+    if not isinstance(value, str):
+        found = "nothing" if value is None else json.dumps(value, default=str)[:80]
+        mistakes.add(place, *path, text=f"found {found}, expected text; write it or remove the row")
+        return None
+    if has_marks(value, mistakes, place, *path):
         return None
     try:
         value.encode()

@@ -17,6 +17,7 @@ import os
 import shutil
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from specialist.core.files import flush, sha256
@@ -35,6 +36,7 @@ from specialist.engine.cache_entry import (
 from specialist.engine.cache_index import Index
 
 UNFINISHED = "unfinished"
+REMOVERS = 8  # threads that remove entries
 AGE = 60  # seconds from which an unfinished entry that nobody holds is removed
 
 
@@ -219,9 +221,11 @@ class Cache:
             for key, size in oldest:
                 if left <= limit:
                     break
-                remove(self._entry(key))
                 gone.append(key)
                 left, removed = left - size, removed + size
+            # The file system lets a thread wait for each folder that it removes.
+            with ThreadPoolExecutor(REMOVERS) as pool:
+                list(pool.map(remove, map(self._entry, gone)))
             self.index.drop(*gone)
         return removed
 

@@ -63,33 +63,38 @@ def _imported(script):
     found, waiting = set(), [start]
     while waiting:
         path = waiting.pop()
-        if path in found or path.is_relative_to(ENGINE):
-            continue
-        found.add(path)
-        for name in _read(path)[1]:
-            waiting += _files_of(name, start.parent)
+        if path not in found:
+            found.add(path)
+            waiting += _imports(path, start.parent)
     return sorted(found)
 
 
-def _files_of(name, beside):
-    """Files that an import of a dotted name runs: packages on the way, and the module.
+@functools.cache
+def _imports(path, beside):
+    """Files that the imports of a module run, without the engine.
 
     Args:
         beside: folder of the script, which Python searches first.
     """
-    for base in dict.fromkeys([beside, Path()]):
-        if name.partition(".")[0] not in _stems(base):
-            continue
-        path, found = base, []
-        for part in name.split("."):
-            path = path / part
-            candidates = (path / "__init__.py", path.with_suffix(".py"))
-            found += [file for file in candidates if (SCRIPTS / file).is_file()][:1]
-            if not (SCRIPTS / path).is_dir():
-                break
-        if found:
-            return found
-    return []
+    found = set()
+    for name in _read(path)[1]:
+        found.update(_files_of(name, beside) or _files_of(name, Path()))
+    return [file for file in found if not file.is_relative_to(ENGINE)]
+
+
+@functools.cache
+def _files_of(name, base):
+    """Files below a folder that an import of a dotted name runs: packages, and the module."""
+    if name.partition(".")[0] not in _stems(base):
+        return []
+    path, found = base, []
+    for part in name.split("."):
+        path = path / part
+        candidates = (path / "__init__.py", path.with_suffix(".py"))
+        found += [file for file in candidates if (SCRIPTS / file).is_file()][:1]
+        if not (SCRIPTS / path).is_dir():
+            break
+    return found
 
 
 @functools.cache
