@@ -14,9 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulate_kb import simulate_kb
 
-from specialist.agent.environment import Environment, dump, open_database
+from specialist.agent.environment import SEARCH, Environment, dump, open_database
+from specialist.agent.facts import holds
+from specialist.agent.loop import Agent
+from specialist.agent.policies import Scripted
 from specialist.agent.react import parse
+from specialist.agent.states import compared, together
 from specialist.core.errors import UserError
+from specialist.data.dialogues import WORDINGS
 from specialist.data.simulation import Spec, episodes, knowledge_base, tasks
 from toy_dataset import SPEC, SPECS, read, simulate, spec_files
 
@@ -31,12 +36,36 @@ each_spec = pytest.mark.parametrize(
 @pytest.fixture(scope="module", params=SPECS, ids=lambda path: path.name)
 def dataset(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / request.param.name
-    return simulate(folder, request.param, documents=4000, episodes=400, tasks=320)
+    return simulate(
+        folder, request.param, documents=4000, episodes=400, tasks=320, conversations=200
+    )
 
 
 @pytest.fixture(scope="module")
-def suite(dataset):
-    return read(dataset / "tasks.jsonl")
+def tasks_of_both(dataset):
+    rows = read(dataset / "tasks.jsonl")
+    return [[row for row in rows if key in row] for key in ("message", "requests")]
+
+
+@pytest.fixture(scope="module")
+def suite(tasks_of_both):
+    return tasks_of_both[0]
+
+
+@pytest.fixture(scope="module")
+def conversations(tasks_of_both):
+    return tasks_of_both[1]
+
+
+def said(task):
+    """Every text that the customer of a conversation may say."""
+    rules = [*task["customer"]["replies"], *(r for q in task["requests"] for r in q["replies"])]
+    return [text for part in (*task["requests"], *rules) for text in part["says"]]
+
+
+@pytest.fixture(scope="module")
+def spec_of(dataset):
+    return Spec(SPEC.parent / dataset.name)
 
 
 @pytest.fixture
@@ -109,29 +138,32 @@ def test_undeclared_files_are_not_read():
 @given(count=st.integers(1, 400), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=5, deadline=None)
 def test_any_number_of_tasks_and_episodes(spec, count, seed):
-    found, script = tasks(spec, count, seed)
-    assert len(found) == count == len({task["id"] for task in found})
+    found, script = tasks(spec, count, count // 9, seed)
+    total = count + count // 9
+    assert len(found) == total == len({task["id"] for task in found})
     identifiers = {task["entities"][0] for task in found}
-    assert len(identifiers) == count
+    assert len(identifiers) == total
     assert all(script.count(f"'{identifier}'") > 1 for identifier in identifiers)
-    assert sum(1 for _ in episodes(spec, count // 4, seed)) == count // 4
+    assert sum(1 for _ in episodes(spec, count // 4, 0, seed)) == count // 4
 
 
 @each_spec
 def test_parts_of_a_spec_speak_of_the_same_topics(spec):
     topics = {kind["topic"] for kind in spec.kinds.values()}
-    assert topics == spec.procedures.keys() == set(spec.topics) == spec.labels["replies"].keys()
-    train, others = spec.sayings("train"), {"opening", "closing", "attack", "note"}
+    assert topics == set(spec.topics) == spec.labels["replies"].keys()
+    assert topics < spec.procedures.keys()
+    train = spec.sayings("train")
     for path in (spec.folder / "sayings").iterdir():
         if path.stem != "train":
             heldout = Spec(spec.folder, heldout=path.stem).sayings("heldout")
-            assert train.keys() == heldout.keys() == topics | others
+            assert train.keys() == heldout.keys() > topics
             for topic in train.keys() - {"opening", "closing"}:  # which may both be empty
                 assert not set(train[topic]) & set(heldout[topic])
     assert {f"{page}.md" for page in spec.figures} == {
         page for page, text in spec.articles.items() if "figures." in text
     }
-    for topic, steps in spec.procedures.items():
+    for topic in topics:
+        steps = spec.procedures[topic]
         pages = {step["finds"] for step in steps if "finds" in step}
         assert pages <= spec.articles.keys()
         if any(kind.get("note") for kind in spec.kinds.values() if kind["topic"] == topic):
@@ -140,9 +172,31 @@ def test_parts_of_a_spec_speak_of_the_same_topics(spec):
 
 @each_spec
 def test_every_procedure_ends_whatever_is_drawn(spec):
-    shown, _ = tasks(spec, 600, 5)
+    shown, _ = tasks(spec, 600, 0, 5)
     assert {task["kind"] for task in shown} == spec.kinds.keys()
     assert all("answer" in task["solution"][-1] for task in shown)
+
+
+@each_spec
+def test_every_part_of_a_conversation_exists(spec):
+    """Each topic has phrasings on both sides, each situation and procedure is there."""
+    entries = [part for kind in spec.conversations["kinds"].values() for part in kind["requests"]]
+    entries += [part["also"] for part in entries if "also" in part]
+    used = {topic for entry in entries for topic in listed(entry.get("says", "{topic}"))}
+    replies = [rule for entry in entries for rule in entry.get("replies", [])]
+    replies += spec.conversations["customer"]["replies"]
+    used |= {topic for rule in replies for topic in listed(rule["says"])}
+    assert {name for entry in entries for name in entry.get("of", [])} <= spec.kinds.keys()
+    about = {entry["topic"] for entry in entries if "topic" in entry}
+    about |= {spec.kinds[name]["topic"] for entry in entries for name in entry.get("of", [])}
+    topics = {topic for topic in used if "{" not in topic} | about
+    assert all(spec.phrasings(split, topic) for split in ("train", "heldout") for topic in topics)
+    does = {name for entry in entries for name in listed(entry.get("does", []))}
+    assert {name for name in does if "{" not in name} | about <= spec.procedures.keys()
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
 
 
 def test_shipped_suite_is_varied(suite):
@@ -161,6 +215,85 @@ def test_nothing_of_the_tasks_occurs_in_training(dataset, suite):
     words = set(re.findall(r"\w+", training))
     assert not [e for e in entities if (e in training if " " in e else e in words)]
     assert not [task["id"] for task in suite if task["message"] in training]
+
+
+def test_conversations_are_varied(conversations, spec_of):
+    assert len(conversations) == 200
+    assert {task["kind"] for task in conversations} == spec_of.conversations["kinds"].keys()
+    assert len(spec_of.conversations["kinds"]) >= 12
+    lengths = Counter(
+        sum("answer" in step for request in task["requests"] for step in request["solution"])
+        for task in conversations
+    )
+    assert min(lengths) == 2
+    assert 5 <= max(lengths) <= 6
+    assert all(
+        len(set(part["says"])) == WORDINGS
+        for task in conversations
+        for request in task["requests"]
+        for part in (request, *request["replies"])
+    )
+
+
+def test_identifiers_of_conversations_are_their_own(suite, conversations):
+    pattern = re.compile(r"\b[A-Z]{2}\d{5}\b")
+    owned = Counter(task["entities"][0] for task in suite)
+    for task in conversations:
+        own = {entity for entity in task["entities"] if pattern.fullmatch(entity)}
+        assert set(pattern.findall("\n".join(said(task)))) <= own, task["id"]
+        owned.update(own)
+    assert set(owned.values()) == {1}
+
+
+def test_nothing_of_the_conversations_occurs_in_training(dataset, conversations):
+    training = "\n".join((dataset / name).read_text() for name in PARTS[:2])
+    words = set(re.findall(r"\w+", training))
+    entities = {entity for task in conversations for entity in task["entities"]}
+    assert not [e for e in entities if (e in training if " " in e else e in words)]
+    long = {text for task in conversations for text in said(task) if len(text.split()) > 7}
+    assert not [text for text in long if text in training]
+
+
+@pytest.mark.parametrize("trial", range(WORDINGS))
+def test_oracle_leads_every_conversation_as_planned(dataset, conversations, trial):
+    """With the rules of the tools, each wording and each reply of the customer."""
+    original = open_database((dataset / "database.sql").read_text())
+    tools = yaml.safe_load((dataset / "tools.yaml").read_text())
+    before = dump(original)
+    agent = Agent(Scripted(), "", [SEARCH, *tools], 8, search=lambda query: [])
+    for task in conversations:
+        trace = agent.run(task, original.copy(), before, trial)
+        answers = [
+            step["answer"]
+            for request in task["requests"]
+            for step in request["solution"]
+            if "answer" in step
+        ]
+        assert [each.reply for each in trace.exchanges] == answers, task["id"]
+        for number, request in enumerate(task["requests"]):
+            replies = " ".join(e.reply for e in trace.exchanges if e.request == number)
+            assert all(holds(replies, fact) for fact in request["expect"]["answer"]), task["id"]
+        wanted = together(*(request["expect"]["database"] for request in task["requests"]))
+        assert compared(wanted, trace.changes)[0] == compared(wanted, trace.changes)[1], task["id"]
+
+
+def test_training_conversations_carry_loss_in_the_last_exchange_alone(dataset):
+    rows = [row["messages"] for row in read(dataset / "sft.jsonl")][400:]
+    assert len(rows) > 120
+    for messages in rows:
+        last = max(n for n, turn in enumerate(messages) if turn["role"] == "user")
+        assert all(turn["weight"] == 0 for turn in messages[:last] if turn["role"] == "assistant")
+        assert not any("weight" in turn for turn in messages[last:])
+        assert not [turn for turn in messages[:last] if turn["role"] == "tool"]
+        assert "answer" in parse(messages[-1]["content"])
+
+
+def test_a_topic_without_phrasings_is_named(tmp_path, own_spec):
+    sayings = yaml.safe_load((own_spec / "sayings/heldout.yaml").read_text())
+    del sayings["never-mind"]
+    (own_spec / "sayings/heldout.yaml").write_text(json.dumps(sayings))
+    with pytest.raises(UserError, match=r"heldout\.yaml: found no phrasings of never-mind"):
+        tasks(Spec(own_spec), 1, 200, 1)
 
 
 def test_sentences_start_with_a_capital_letter(dataset, suite):
@@ -200,7 +333,7 @@ def test_new_figures_change_the_right_outcomes(own_spec):
     assert knowledge_base(new, 1)["lost.md"] == knowledge_base(old, 1)["lost.md"]
     changed = {
         b["kind"]
-        for a, b in zip(tasks(old, 320, 1)[0], tasks(new, 320, 1)[0], strict=True)
+        for a, b in zip(tasks(old, 320, 0, 1)[0], tasks(new, 320, 0, 1)[0], strict=True)
         if a["expect"] != b["expect"]
     }
     assert changed == {"late-credit", "late-attacked", "question-late"}
@@ -233,7 +366,7 @@ def test_mistake_in_the_figures_is_named(tmp_path, own_spec, old, new, parts):
 
 # What a model might write, or somebody through it: anything at all for any argument, and
 # often enough what gets a call far.
-SMALL, SCRIPT = tasks(Spec(SPEC), 29, 3)
+SMALL, SCRIPT = tasks(Spec(SPEC), 29, 0, 3)
 ORIGINAL = open_database(SCRIPT)
 BEFORE = dump(ORIGINAL)
 TOOLS = yaml.safe_load((SPEC / "tools.yaml").read_text())
@@ -318,7 +451,7 @@ def test_guards_hold_whatever_a_model_writes(data):
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_nobody_reaches_what_is_others(spec, data):
-    original = open_database(tasks(spec, 29, 3)[1])
+    original = open_database(tasks(spec, 29, 0, 3)[1])
     before = dump(original)
     tables = before.values()
     owned = [(row["id"], row["customer_id"]) for t in tables for row in t if "customer_id" in row]

@@ -18,24 +18,41 @@ SPEC = SPECS[0].parent / "food-delivery"
 
 def spec_files(part, folder=SPEC):
     """The files of a spec that the rule of one part gives to its step."""
-    config = {"datasets": {"own": {"simulate": str(folder), "sayings": "heldout"}}}
+    own = {"simulate": str(folder), "sayings": "heldout", "dialogues": 1, "conversations": 1}
+    config = {"datasets": {"own": own}}
     return [Path(path) for path in Paths(config).datasets.spec("own", part)]
 
 
-def simulate(target, spec=SPEC, documents=600, episodes=116, tasks=116, seed=1):
+def simulate(
+    target,
+    spec=SPEC,
+    documents=600,
+    episodes=116,
+    tasks=116,
+    dialogues=60,
+    conversations=40,
+    seed=1,
+):
     """Simulate a whole dataset folder."""
     (target / "corpus").mkdir(parents=True)
     (target / "kb").mkdir()
     simulate_corpus(
         spec_files("corpus", spec), target / "corpus/corpus.jsonl", documents=documents, seed=seed
     )
-    simulate_sft(spec_files("sft", spec), target / "sft.jsonl", episodes=episodes, seed=seed)
+    simulate_sft(
+        spec_files("sft", spec),
+        target / "sft.jsonl",
+        episodes=episodes,
+        dialogues=dialogues,
+        seed=seed,
+    )
     pages = [target / "kb" / path.name for path in sorted((spec / "handbook").iterdir())]
     simulate_kb(spec_files("kb", spec), pages, seed=seed)
     simulate_tasks(
         spec_files("tasks", spec),
         *(target / name for name in ("tasks.jsonl", "database.sql")),
         tasks=tasks,
+        conversations=conversations,
         seed=seed,
     )
     simulate_tools(spec / "tools.yaml", target / "tools.yaml")

@@ -5,13 +5,13 @@ it, what the agent does in each exchange, and how the customer replies to what t
 """
 
 import random
-import re
 from dataclasses import dataclass
 from itertools import pairwise
 
 from specialist.agent import react
 from specialist.agent.memory import remembered
 from specialist.core.errors import UserError
+from specialist.core.patterns import found
 from specialist.data.oracle import play, world
 from specialist.data.scenario import Scenario, capitalised
 
@@ -73,11 +73,10 @@ class Request:
 
         The rule is the one that the customer's message follows from; None for the first.
         """
-        rule, left = None, list(self.replies)
+        rule, left, heard = None, list(self.replies), ""
         for number in range(len(self.parts[0].does)):
             if number:
-                heard = steps[-1]["answer"]
-                rule = next((r for r in left if re.search(r["hears"], heard, re.IGNORECASE)), None)
+                rule = next((r for r in left if found(r["hears"], heard)), None)
                 if rule is None:
                     raise ValueError(f"no reply of the customer hears: {heard}")
                 left.remove(rule)
@@ -92,6 +91,7 @@ class Request:
                 )
                 for part in self.parts
             )
+            heard = steps[-1]["answer"]
             yield rule, steps, facts
 
 
@@ -119,7 +119,8 @@ class Conversation:
         """Values of some fields in all cases, those that the customer gives wrongly among them."""
         cases = [scenario.case for scenario in self.scenarios]
         cases += [part.values for request in self.requests for part in request.parts]
-        return list(dict.fromkeys(case[field] for case in cases for field in fields if field in case))
+        names = (case[field] for case in cases for field in fields if field in case)
+        return list(dict.fromkeys(names))
 
 
 def draw(spec, name, split, key, figures=None, taken=()):
@@ -133,9 +134,9 @@ def draw(spec, name, split, key, figures=None, taken=()):
     for before, entry in pairwise(entries):
         entry.setdefault("topic", before["topic"])
     cases = {}
-    for entry in (part for entry in entries for part in entry["parts"]):
-        case = cases.setdefault(entry.get("order", 0), {})
-        case |= entry["case"]
+    for part in (part for entry in entries for part in entry["parts"]):
+        case = cases.setdefault(part.get("order", 0), {})
+        case |= part["case"]
     scenarios = []
     for number in range(max(cases) + 1):
         case = cases.get(number, {})
@@ -258,12 +259,12 @@ def shown(steps):
 
 def _wordings(write, *arguments):
     """Different texts that a function writes, as many as there are trials."""
-    found = {}
+    texts = {}
     for _ in range(TRIES):
-        found[write(*arguments)] = None
-        if len(found) == WORDINGS:
-            return list(found)
+        texts[write(*arguments)] = None
+        if len(texts) == WORDINGS:
+            return list(texts)
     raise UserError(
-        f"found {len(found)} wordings such as {next(iter(found))!r}, expected {WORDINGS} in the "
+        f"found {len(texts)} wordings such as {next(iter(texts))!r}, expected {WORDINGS} in the "
         "held-out sayings; add phrasings of this topic"
     )

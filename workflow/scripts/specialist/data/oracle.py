@@ -46,6 +46,8 @@ def play(spec, scenario, procedure, environment, topic="", note=False, values=()
 
 def draw_kinds(kinds, count, seed):
     """`count` names of kinds, each within one of its exact share, shuffled."""
+    if not count:
+        return []
     shares = [kind["share"] for kind in kinds.values()]
     ends = [round(count * share / sum(shares)) for share in accumulate(shares, initial=0)]
     names = []

@@ -11,7 +11,8 @@ from specialist.agent import react
 from specialist.agent.environment import SEARCH
 from specialist.data import dialogues as conversations
 from specialist.data.oracle import draw_kinds, play, world
-from specialist.data.scenario import Scenario, Spec
+from specialist.data.scenario import Scenario
+from specialist.data.spec import Spec
 
 __all__ = ["Scenario", "Spec", "corpus", "episodes", "knowledge_base", "play", "tasks"]
 
@@ -54,10 +55,9 @@ def episodes(spec, count, dialogues, seed):
         )
         message = scenario.message(kind["topic"], kind.get("attack", False))
         yield {"messages": react.messages(message, steps)}
-    if dialogues:
-        kinds = spec.conversations["kinds"]
-        for number, name in enumerate(draw_kinds(kinds, dialogues, f"{seed}/dialogues")):
-            yield from conversations.episodes(spec, name, (seed, "dialogue", number))
+    kinds = spec.conversations["kinds"] if dialogues else {}
+    for number, name in enumerate(draw_kinds(kinds, dialogues, f"{seed}/dialogues")):
+        yield from conversations.episodes(spec, name, (seed, "dialogue", number))
 
 
 def knowledge_base(spec, seed):

@@ -214,7 +214,7 @@ def _train(model, names, config, machine):
     if not adapter["packing"] and (longest := lengths.longest(config, adapter, adapter["base"])):
         adapter = adapter | {"max_length": min(adapter["max_length"], longest)}
     dataset = config["datasets"][adapter["dataset"]]
-    rows = adapter.get("examples") or ("simulate" in dataset and dataset["episodes"])
+    rows = adapter.get("examples") or ("simulate" in dataset and lengths.simulated_rows(dataset))
     return needs.finetuning(model, adapter, bool(machine.vram), _bf16(base, machine), rows)
 
 

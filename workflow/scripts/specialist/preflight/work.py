@@ -9,6 +9,7 @@ of 4 and one of 135 million weights it may be wrong by a factor of two.
 
 from specialist.core.shape import shape
 from specialist.preflight import architecture
+from specialist.preflight.lengths import simulated_rows
 
 WEIGHTS, SIZE, ROWS = ("weights",), ("bytes",), ("bytes", "rows")
 
@@ -119,9 +120,11 @@ class Expected:
     def size(self, rule, wildcards, path):
         """Sizes of an output of a job, in the form of sizes.py; {} if unknown."""
         entry = self.preflight.config["datasets"].get(wildcards.get("dataset"), {})
-        rows = {"prepare_sft": "episodes", "prepare_tasks": "tasks"}.get(rule)
-        if rows and "simulate" in entry and path.endswith((".train.jsonl", "tasks.jsonl")):
-            return {"rows": entry[rows]}
+        if "simulate" in entry and path.endswith((".train.jsonl", "tasks.jsonl")):
+            if rule == "prepare_sft":
+                return {"rows": simulated_rows(entry)}
+            if rule == "prepare_tasks":
+                return {"rows": entry["tasks"] + entry["conversations"]}
         if not path.endswith((".safetensors", ".gguf")):
             return {}
         found = {}
