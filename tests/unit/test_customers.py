@@ -351,6 +351,18 @@ def test_the_customer_stops_within_the_limit(prepare):
     assert "may write 8 messages" in prepare(task, max_messages=6)[0]
 
 
+def test_one_answer_must_not_solve_many_conversations(prepare):
+    asked = {"says": "May I?", "expect": {"answer": ["no"]}, "solution": [says("No, sorry.")]}
+    easy = {"session": {"reader": 1}, "requests": [asked, TASK["requests"][3]]}
+    suite = [{**TASK, "id": f"hard-{number}"} for number in range(8)]
+    suite += [{**easy, "id": f"easy-{number}"} for number in range(3)]
+    assert prepare(*suite[:-1])[0]["id"] == "hard-0"  # two of ten
+    assert prepare(*suite) == [
+        "s.jsonl: the answer 'No, sorry.' alone solves 3 of 11 conversations, expected at most "
+        "25%; add facts or changes of the database to them"
+    ]
+
+
 RULED = TOOLS.replace("sql: UPDATE", "said: [title]\n  claims: [due in]\n  sql: UPDATE").replace(
     "sql: DELETE", "confirm: true\n  sql: DELETE"
 )

@@ -352,6 +352,6 @@ def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
     )
     assert read(tmp_path / "tasks.jsonl") == read(folder / "tasks.jsonl")
     leakage = json.loads((tmp_path / "leakage.json").read_text())
-    assert (leakage["n_tasks"], leakage["n_leaking"]) == (320, 0)
+    assert (leakage["n_tasks"], leakage["n_leaking"]) == (360, 0)  # 40 conversations
     rows = sum(json.loads(path.read_text())["train"] for path in (out[2], out[5]))
     assert leakage["training_texts"] > rows > 2500

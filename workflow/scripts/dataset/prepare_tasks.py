@@ -21,6 +21,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
     from specialist.data.constant import check_suite
     from specialist.data.customers import check_customer
     from specialist.data.formats import Mistakes
+    from specialist.data.idle import check_constant
     from specialist.data.playing import rehearse_conversation
     from specialist.data.rehearsal import Stage, rehearse
     from specialist.data.suite import check_tasks, read_tasks
@@ -42,6 +43,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
             play(task, stage, mistakes, place)
         mistakes.stop()
         check_suite([t for _, t in found if "requests" not in t], stage, mistakes, suite)
+        check_constant([task for _, task in found], mistakes, suite)
     write_rows(tasks, (task for _, task in found))
     print(f"{len(found)} tasks, {len(spoken)} of them conversations")
 
