@@ -15,7 +15,8 @@ failure belongs to the first of these classes that fits. Those with a star are o
 
 Of a conversation, the first request that failed decides the rest:
 
-    retrieval_miss     no search brought an article that the request needs
+    retrieval_miss     no search brought an article that the request needs; a conversation
+                       without any search belongs to the next three classes, if one fits
     asked_in_vain*     it asked for what the request had said, or a question without an answer,
                        instead of the next call
     forgot_context*    the same for what was said before the request; or a call with an
@@ -98,11 +99,13 @@ def _of_part(found, number, talked, tools):
     part = found[number]
     if not part.exchanges:
         return "stopped_too_early"
-    sources = {source for step in part.steps for source in step["sources"]}
-    if set(part.request.get("kb", [])) - sources:
-        return "retrieval_miss"
     wanted, made = _first_difference(part)
-    if talked and (kind := _of_conversation(found, number, wanted, made, tools)):
+    kind = _of_conversation(found, number, wanted, made, tools) if talked else None
+    searched = any(step["call"] == SEARCH["name"] for step in part.steps)
+    sources = {source for step in part.steps for source in step["sources"]}
+    if set(part.request.get("kb", [])) - sources and (searched or not kind):
+        return "retrieval_miss"
+    if kind:
         return kind
     if wanted or made:
         same_tool = wanted and made and wanted[0] == made[0]
