@@ -91,9 +91,14 @@ def test_conversation():
         {"role": "user", "content": parts},
     )  # fmt: skip
     assert found.message == "Is\nit?"
-    (exchange,) = found.history
-    assert exchange[0] == {"role": "user", "content": "Hi\nThere"}
-    assert exchange[1]["content"].endswith("Answer: Yes, it is.")
+    assert found.history == [("Hi\nThere", "Yes,\n\nit is.")]
+
+
+def test_a_session_is_chosen_only_where_the_server_allows_it():
+    body = {"messages": [ASK], "metadata": {"customer": "8", "label": "x"}}
+    data = json.dumps(body).encode()
+    assert parse(data, "shop").session == {}
+    assert parse(data, "shop", ["customer"]).session == {"customer": "8"}
 
 
 @pytest.mark.parametrize(

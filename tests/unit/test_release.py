@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import tiny_release
+from specialist.agent import react
 from specialist.core.errors import UserError
 
 
@@ -190,13 +192,14 @@ def test_model_cannot_steer_the_terminal(specialist, capsys):
     assert printable("a\x1b[2J\r\u2028\u202e\x9b\ud800b\n\té🍕") == (
         "a\\x1b[2J\\r\\u2028\\u202e\\x9b\\ud800b\n\té🍕"
     )
-    specialist.database.execute("UPDATE orders SET state = '\x1b[2J\u2028'")
+    conversation = specialist.converse()
+    conversation.connection.execute("UPDATE orders SET state = '\x1b[2J\u2028'")
     tool = specialist.agent.tools[0]
     tool.pop("sql")
     screen = Screen(sys.stdout)
     specialist.model.said, specialist.agent.acted = screen.said, screen.acted
     screen.said("Thought: \x1b]0;title\x07")
-    screen.reply(specialist, [], "Hi")
+    screen.reply(specialist, conversation, "Hi")
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\u2028" not in shown and "\\u2028" in shown
 
@@ -204,7 +207,7 @@ def test_model_cannot_steer_the_terminal(specialist, capsys):
 def test_message_that_is_not_text_is_refused(specialist, capsys):
     from specialist.release.terminal import Screen
 
-    assert Screen(sys.stdout).reply(specialist, [], "\udcff") is None
+    assert Screen(sys.stdout).reply(specialist, specialist.converse(), "\udcff") is None
     assert "not UTF-8" in capsys.readouterr().out
 
 
@@ -282,54 +285,96 @@ def test_folder_that_is_no_release_is_refused(tmp_path):
         Specialist(tmp_path)
 
 
-def test_history_is_told_and_old_parts_left_out(specialist):
-    from specialist.release.deployment import ContextFull, told
-
-    _, exchange = specialist.reply([], "Hi")
-    trace, _ = specialist.reply([exchange], "Is it?")
-    assert trace.messages[1:5] == exchange and trace.messages[5]["content"] == "Is it?"
-    assert trace.answer == tiny_release.ANSWER
-    many = [told(f"question {number}", "yes " * 20) for number in range(9)]
-    trace, _ = specialist.reply(many, "Hi")
-    kept = [turn["content"] for turn in trace.messages if turn["role"] == "user"]
-    assert 1 < len(kept) < 9 and kept[-2:] == ["question 8", "Hi"]
-    with pytest.raises(ContextFull, match="expected at most 448"):
-        specialist.reply([], "word " * 500)
+def kept(conversation):
+    return [turn["content"] for turn in conversation.trace.messages]
 
 
-def test_as_much_of_a_history_is_told_as_there_is_room_for(specialist):
-    """The most exchanges from its end, found without looking at all of it."""
-    from specialist.release.deployment import told
+def test_a_conversation_goes_on_and_the_old_state_stays(specialist):
+    begin = specialist.converse()
+    first = specialist.reply(begin, "Hi")
+    second = specialist.reply(first.conversation, "Is it?")
+    assert (first.text, second.text) == (tiny_release.ANSWER, tiny_release.ANSWER)
+    states = [reply.conversation.changes() for reply in (first, second)]
+    assert begin.changes() == {} and states[0] == states[1] != {}
+    assert [step.call for step in first.steps] == ["cancel", None]
+    # What neither the model nor a rule reads again is dropped.
+    assert len(kept(begin)) == 1 and len(kept(first.conversation)) == 5
+    assert kept(second.conversation)[1] == "Hi" and len(kept(second.conversation)) == 3 + 4
+    assert react.answer(kept(second.conversation)[2]) == tiny_release.ANSWER
+    again = specialist.reply(first.conversation, "Is it?")
+    assert kept(again.conversation) == kept(second.conversation)
+
+
+def test_a_conversation_that_outgrows_the_context_loses_old_answers_first(specialist):
+    """The same memory as in the evaluation; a message that is too long alone is refused."""
+    from specialist.agent.memory import LEFT_OUT, remembered
+    from specialist.release.deployment import ContextFull
 
     count, asked = specialist.model.chat.ids, []
 
     def counted(messages):
-        asked.append(len(messages))
+        asked.append(messages)
         return count(messages)
 
+    history = [(f"question {number}", "yes " * 9) for number in range(20_000)]
+    conversation = specialist.converse(history)
     specialist.model.chat.ids = counted
-    for length in (0, 1, 2, 3, 7, 20, 20_000):
-        history = [told(f"{number}?", "yes " * (number % 5)) for number in range(length)]
-        asked.clear()
-        found = specialist._told(history, "Hi")
-        assert sum(asked) < 500
+    reply = specialist.reply(conversation, "Hi")
+    assert reply.text == tiny_release.ANSWER
+    assert sum(map(len, asked)) < 1000  # the work does not grow with the conversation
+    specialist.model.chat.ids = count
+    record = [*conversation.trace.messages, {"role": "user", "content": "Hi"}]
+    read = remembered(record, specialist.model.count, specialist.model.room)
+    assert read in asked and specialist.model.count(read) <= specialist.model.room
+    answers = [turn["content"] for turn in read if turn["role"] == "assistant"]
+    assert set(answers) == {LEFT_OUT} and read[-3]["content"] == "question 19999"
+    few = specialist.converse(history[-8:])
+    read = remembered(few.trace.messages, specialist.model.count, specialist.model.room)
+    answers = [turn["content"] == LEFT_OUT for turn in read if turn["role"] == "assistant"]
+    assert answers == sorted(answers, reverse=True)
+    with pytest.raises(ContextFull, match="expected at most 448"):
+        specialist.reply(conversation, "word " * 500)
 
-        parts = [
-            [found[0], *sum(history[length - kept :], []), found[-1]]
-            for kept in range(min(length, 50) + 1)
-        ]
-        assert found == [part for part in parts if len(count(part)) <= 256][-1]
+
+def test_rules_of_the_tools_hold_in_a_release(moved, capsys):
+    """The model claims without a call, and the loop hands over."""
+    from specialist.release.deployment import Specialist
+    from specialist.release.terminal import Screen
+
+    tools = yaml.safe_load((moved / "tools.yaml").read_text())
+    fallback = {"arguments": {"order": ""}, "answer": "A person will write."}
+    tools[0] |= {"confirm": True, "claims": ["is cancelled"]}
+    tools.append({**tools[0], "name": "ask", "claims": ["a person"], "fallback": fallback})
+    del tools[1]["confirm"]
+    (moved / "tools.yaml").write_text(yaml.safe_dump(tools))
+    with Specialist(moved) as specialist:
+        screen = Screen(sys.stdout)
+        specialist.agent.acted = screen.acted
+        reply = screen.reply(specialist, specialist.converse(), "Hi")
+        assert [step.call for step in reply.steps] == ["cancel", None, "ask", None]
+        assert reply.steps[0].error == "ask the customer to confirm first"
+    assert (reply.text, reply.exchange.said) == ("A person will write.", tiny_release.ANSWER)
+    shown = capsys.readouterr().out
+    assert "(rule claim) A person will write." in shown and '(rule) ask {"order": ""}' in shown
+    settings = json.loads((moved / "release.json").read_text())
+    (moved / "release.json").write_text(json.dumps(settings | {"rules": False}))
+    with Specialist(moved) as specialist:
+        assert specialist.reply(specialist.converse(), "Hi").text == tiny_release.ANSWER
+    tools[0]["claims"] = ["(?=x)"]
+    (moved / "tools.yaml").write_text(yaml.safe_dump(tools))
+    with pytest.raises(UserError, match="tools.yaml: 0.claims.0"):
+        Specialist(moved)
 
 
 def test_limit_of_tokens_holds_over_turns(specialist):
-    trace, _ = specialist.reply([], "Hi")
-    made = [step.generated_tokens for step in trace.steps]
-    specialist.reset()
+    """It is the client's, so no rule answers in its place."""
+    begin = specialist.converse()
+    made = [step.generated_tokens for step in specialist.reply(begin, "Hi").steps]
     for limit in (1, made[0], made[0] + 3):
-        trace, _ = specialist.reply([], "Hi", limit)
-        assert sum(step.generated_tokens for step in trace.steps) == limit
-        assert trace.ended == "token_limit" and trace.answer is None
-    assert specialist.reply([], "Hi")[0].answer == tiny_release.ANSWER
+        reply = specialist.reply(begin, "Hi", limit)
+        assert sum(step.generated_tokens for step in reply.steps) == limit
+        assert (reply.exchange.ended, reply.exchange.reply) == ("client_limit", None)
+    assert specialist.reply(begin, "Hi").text == tiny_release.ANSWER
 
 
 def test_interrupt_leaves_all_as_it_was(specialist, capfd):
@@ -344,12 +389,13 @@ def test_interrupt_leaves_all_as_it_was(specialist, capfd):
             if "->" in text:
                 signal.raise_signal(signal.SIGINT)
 
-    before, screen = dump(specialist.database), Impatient(sys.stdout)
+    conversation, screen = specialist.converse(), Impatient(sys.stdout)
+    before = dump(conversation.connection)
     specialist.model.said, specialist.agent.acted = screen.said, screen.acted
-    assert screen.reply(specialist, [], "Hi") is None
+    assert screen.reply(specialist, conversation, "Hi") is None
     assert "(stopped" in capfd.readouterr().out
-    assert dump(specialist.database) == before
+    assert dump(conversation.connection) == before and len(kept(conversation)) == 1
     calm = Screen(sys.stdout)
     specialist.model.said, specialist.agent.acted = calm.said, calm.acted
-    trace, _ = calm.reply(specialist, [], "Hi")
-    assert trace.answer == tiny_release.ANSWER and trace.changes
+    reply = calm.reply(specialist, conversation, "Hi")
+    assert reply.text == tiny_release.ANSWER and reply.conversation.changes()

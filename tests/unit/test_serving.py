@@ -10,10 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 import tiny_release
+from specialist.core.errors import UserError
+from specialist.release.conversations import Conversations
 
 ASK = [{"role": "user", "content": "Hi"}]
 
@@ -89,7 +92,7 @@ def said(chunks):
 def test_stream(client):
     chunks = list(ask(client, stream=True, stream_options={"include_usage": True}))
     parts = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
-    assert "".join(parts) == tiny_release.ANSWER and len([part for part in parts if part]) > 3
+    assert "".join(parts) == tiny_release.ANSWER
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
     assert chunks[-1].usage.completion_tokens > 20
 
@@ -167,7 +170,7 @@ def test_requests_that_no_client_sends(address, method, path, headers, content, 
 
 
 @contextlib.contextmanager
-def served(release, **limits):
+def served(release, options=None, **limits):
     """A server in a thread of this process: (port, `Server`)."""
     import uvicorn
 
@@ -177,7 +180,7 @@ def served(release, **limits):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in limits.items():
             patch.setattr(guard, name, value)
-        server = Server(release)
+        server = Server(release, **options or {})
         app = application(server, guard.LOOPBACK)
         config = uvicorn.Config(app, port=0, log_config=None, **guard.options())
         web = uvicorn.Server(config)
@@ -215,10 +218,17 @@ def request(body):
 
 
 def state(server):
-    """The state of the order in the server's database, after all work that was submitted."""
-    database = server.specialist.database
-    query = "SELECT state FROM orders"
-    return server.thread.submit(lambda: database.execute(query).fetchone()[0]).result()
+    """The changes of the conversations that the server remembers, after all submitted work."""
+
+    def changes():
+        states = server.conversations.states.values()
+        return [state.conversation.changes() for state in states]
+
+    return server.thread.submit(changes).result()
+
+
+ROW = {"id": tiny_release.ORDER, "customer": 7, "state": "open"}
+CANCELLED = {"orders": {"removed": [ROW], "added": [ROW | {"state": "cancelled"}]}}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -237,7 +247,7 @@ def test_what_was_begun_is_kept_when_the_client_leaves(release, stream, caplog):
         client.close()
         wait(lambda: not server.open)
         left.set()
-        assert state(server) == "cancelled"
+        assert state(server) == [CANCELLED]
         assert not server.here
     assert "Traceback" not in caplog.text
 
@@ -253,7 +263,7 @@ def test_what_waits_is_dropped_when_the_client_leaves(release, caplog):
             wait(lambda: not server.open)
         time.sleep(0.1)  # the handlers notice it
         busy.set()
-        assert state(server) == "open"
+        assert state(server) == []
     assert "Traceback" not in caplog.text
 
 
@@ -344,3 +354,168 @@ def test_answer_that_failed_in_its_middle_is_told_in_the_stream(release):
     finally:
         server.close()
     assert json.loads(events[-1])["error"]["type"] == "server_error"
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def talk(port, texts, **more):
+    """The replies to a client's messages, one after the other, and the last response."""
+    import openai
+
+    messages, found = [], []
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none") as client:
+        for text in texts:
+            messages.append(user(text))
+            reply = ask(client, messages, **more)
+            found.append(reply.choices[0].message.content)
+            messages.append({"role": "assistant", "content": found[-1]})
+    return found
+
+
+def newest(server):
+    """The record of the conversation that the server used last."""
+    states = server.conversations.states
+    return server.thread.submit(lambda: list(states.values())[-1].conversation.trace).result()
+
+
+def test_a_conversation_is_that_of_the_evaluation(release):
+    """The same task, played by the loop of the evaluation and by a client: the same actions."""
+    from specialist.agent.environment import dump, open_database
+    from specialist.agent.loop import Agent
+    from specialist.agent.policies import Model
+    from specialist.gguf.runtime import Runtime
+
+    texts = [f"Cancel {tiny_release.ORDER}!", "Where is my order?", "Is it?", "Hi"]
+    requests = [{"says": text} for text in texts]
+    task = {"id": "a", "kind": "b", "session": {"customer": 7}, "requests": requests}
+    limits, tools = tiny_release.SETTINGS, [tiny_release.CANCEL]
+    with (
+        served(release) as (port, server),
+        Runtime(release / "model.gguf", limits["context"]) as runtime,
+    ):
+        system = server.specialist.system
+        model = Model.with_tools(runtime, system, tools, limits["max_new_tokens"])
+        database = open_database(tiny_release.DATABASE)
+        expected = Agent(model, system, tools, limits["max_steps"]).run(
+            task, database, dump(database)
+        )
+        database.close()
+        assert talk(port, texts) == [exchange.reply for exchange in expected.exchanges]
+        found = newest(server)
+    assert [e.ended for e in expected.exchanges] == 4 * ["answer"]
+    assert found.exchanges == [replace(e, request=0) for e in expected.exchanges]
+
+    def actions(trace):
+        return [(s.thought, s.call, s.arguments, s.error, s.wrote, s.exchange) for s in trace.steps]
+
+    assert actions(found) == actions(expected) and len(found.steps) >= 6
+    assert found.changes == expected.changes == CANCELLED
+
+
+def test_each_conversation_has_its_own_database(release):
+    """A second client finds the order open, whatever the first one did; so does a repetition."""
+    with served(release) as (port, server):
+        talk(port, ["Hi", "Is it?"])
+        assert len(server.conversations.states) == 2
+        talk(port, ["Cancel FD-12!"])
+        assert newest(server).changes == CANCELLED and newest(server).steps[0].wrote
+        begin = [(state.heads, len(state.conversation.trace.exchanges))
+                 for state in server.conversations.states.values()]  # fmt: skip
+        assert begin == [(0, 1), (1, 2), (1, 1)]
+        # The same request again works on the state before it.
+        talk(port, ["Hi", "Is it?"])
+        assert len(server.conversations.states) == 3
+        assert state(server) == 3 * [CANCELLED]
+
+
+def test_clients_choose_sessions_where_they_may(release):
+    import openai
+
+    other = {"metadata": {"customer": "8"}}
+    with served(release) as (port, server):
+        talk(port, ["Hi"], **other)
+        assert state(server) == [CANCELLED]  # a label, nothing more
+    with served(release, {"choose_session": True}) as (port, server):
+        talk(port, ["Hi"], **other)
+        talk(port, ["Hi"])
+        assert state(server) == [{}, CANCELLED]
+        with pytest.raises(openai.BadRequestError, match="session customer: found 'x', expected a"):
+            talk(port, ["Hi"], metadata={"customer": "x"})
+
+
+def test_without_rules_an_answer_is_sent_as_it_is_written(moved):
+    import openai
+
+    settings = json.loads((moved / "release.json").read_text())
+    (moved / "release.json").write_text(json.dumps(settings | {"rules": False}))
+    url = "http://127.0.0.1:{}/v1"
+    with (
+        served(moved) as (port, _),
+        openai.OpenAI(base_url=url.format(port), api_key="none") as client,
+    ):
+        parts = [chunk.choices[0].delta.content or "" for chunk in ask(client, stream=True)]
+    assert "".join(parts) == tiny_release.ANSWER and len([part for part in parts if part]) > 3
+
+
+class Thing:
+    """Stands for a conversation: the store only closes it."""
+
+    open = True
+
+    def close(self):
+        self.open = False
+
+
+def test_so_many_conversations_are_remembered_for_so_long():
+    now = [0.0]
+    store = Conversations(2, 100, lambda: now[0])
+    hello, more = [("Hi", "Hello")], [("Hi", "Hello"), ("And?", "Well.")]
+    first, second = Thing(), Thing()
+    store.keep({}, hello, first)
+    assert store.find({}, [(" Hi\n", "Hello ")]) is first
+    assert store.find({"customer": "8"}, hello) is None and store.find({}, more) is None
+    now[0] = 90
+    assert store.find({}, hello) is first
+    store.keep({}, more, second)
+    others = [Thing() for _ in range(2)]
+    for number, thing in enumerate(others):
+        store.keep({}, [("Hi", str(number))], thing)
+    # Three clients: the least recently used one is forgotten, not the state that it left behind.
+    assert [first.open, second.open, *(thing.open for thing in others)] == [True, False, True, True]
+    now[0] = 191
+    store.forget()
+    assert not store.states and not first.open
+    store.keep({}, hello, third := Thing())
+    store.keep({}, hello, fourth := Thing())  # two clients have said the same
+    assert not third.open and store.states.popitem()[1].heads == 2
+    store.keep({}, hello, fourth)
+    store.close()
+    assert not fourth.open and store.find({}, hello) is None
+
+
+def test_old_conversations_are_forgotten_without_a_request(release):
+    with served(release, {"seconds": 0.2}) as (port, server):
+        talk(port, ["Hi"])
+        wait(lambda: not server.conversations.states)
+
+
+def test_the_project_plays_its_own_customers(release, monkeypatch):
+    """A customer played by a language model, which is this project's own server."""
+    from specialist.agent import played
+
+    monkeypatch.setattr(played, "INSTRUCTIONS", "{goal}")
+    requests = [{"says": "Hi"}, {"says": "Is it?", "goal": "Hi"}]
+    task = {"id": "a", "requests": requests, "customer": {"patience": 1}}
+    with served(release) as (port, _):
+        url = f"http://127.0.0.1:{port}/v1"
+        customer = played.Played(task, url=url, model=tiny_release.NAME)
+        message, found = customer.opening(), []
+        while message:
+            assert message.text
+            found.append((message.request, message.source))
+            message = customer.hear("Well?")
+        with pytest.raises(UserError, match="404: .*expected shop-tiny"):
+            played.Played(task, url=url, model="other").opening()
+    assert found == [(n, source) for n in (0, 1) for source in ("request", "reply")]

@@ -88,7 +88,7 @@ def write_texts(path, texts=TEXTS):
 
 
 def teach(folder, conversations, steps=120):
-    """Train the model in a folder until it says the assistant's turns of some conversations.
+    """Train the model in a folder until it answers the last message of some conversations.
 
     Args:
         folder: what `save_model` wrote, with chat_template.jinja.
@@ -109,6 +109,8 @@ def teach(folder, conversations, steps=120):
             turns, return_dict=True, return_assistant_tokens_mask=True
         )
         ids, mask = (torch.tensor([made[key]]) for key in ("input_ids", "assistant_masks"))
+        last = max(place for place, turn in enumerate(turns) if turn["role"] == "user")
+        mask[:, : len(tokenizer.apply_chat_template(turns[:last], return_dict=True).input_ids)] = 0
         batches.append((ids, ids.masked_fill(mask == 0, -100)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for step in range(steps):

@@ -11,7 +11,7 @@ import tiny_models
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 ORDER, NAME, ANSWER = "FD-12", "shop-tiny", "Order FD-12 is cancelled."
-SETTINGS = {"max_steps": 4, "context": 512, "max_new_tokens": 64, "top_k": 1}
+SETTINGS = {"max_steps": 4, "context": 512, "max_new_tokens": 64, "top_k": 1, "rules": True}
 DATABASE = f"""CREATE TABLE orders (id TEXT, customer INTEGER, state TEXT);
 INSERT INTO orders VALUES ('{ORDER}', 7, 'open');
 """
@@ -35,6 +35,7 @@ def write(folder):
     from make_release import make_release
 
     from specialist.agent import react
+    from specialist.agent.memory import remembered
     from specialist.core.prompt import system_message
     from specialist.engine.digest import sources
     from specialist.gguf.converter import convert
@@ -49,7 +50,12 @@ def write(folder):
     system = {"role": "system", "content": system_message(prompt, [CANCEL])}
     asked = [f"Cancel {ORDER}!", "Hi", "Where is my order?", "Is it?"]
     episodes = [react.messages(text, steps) for text in asked]
-    taught = [[system, *first, *second] for first in episodes[:2] for second in episodes[2:]]
+    # What the loop gives to the model: earlier exchanges are condensed.
+    taught = [
+        remembered([system, *sum(episodes[start : start + count], [])])
+        for count in (1, 2, 4, 3)
+        for start in range(5 - count)
+    ]
     tiny_models.teach(model, taught)
     convert(model, model / "model.gguf", "tiny")
     files = {

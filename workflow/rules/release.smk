@@ -100,11 +100,12 @@ rule make_release:
     params:
         settings=settings(
             name=lambda w: f"{config['dataset']}-{w.system}",
-            limits={
+            limits=lambda w: {
                 "max_steps": config["agent"]["max_steps"],
                 "context": config["agent"]["context"],
                 "max_new_tokens": config["agent"]["max_new_tokens"],
                 "top_k": config["retrieval"]["top_k"],
+                "rules": files.systems.rules(w.system),
             },
             examples=5,
             sources=lambda w: files.releases.parts(w.system)["sources"],

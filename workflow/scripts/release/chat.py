@@ -32,7 +32,7 @@ def converse(specialist, screen):
     for example in settings["examples"]:
         whose = "".join(f" --session {key}={value}" for key, value in example["session"].items())
         print(printable(f"  for example{whose}: {example['message']}"))
-    history = []
+    conversation = specialist.converse()
     while True:
         try:
             message = input("> ").strip()
@@ -44,28 +44,27 @@ def converse(specialist, screen):
         if message == "/quit":
             return
         if message == "/new":
-            history = []
-            specialist.reset()
-        elif message and (done := screen.reply(specialist, history, message)):
-            trace, exchange = done
-            if trace.answer is not None:
-                # No more exchanges than the context has tokens can ever be read again.
-                history = [*history, exchange][-settings["context"] :]
-            else:
-                print(f"(no answer: {trace.ended})")
-            if trace.changes:
-                changes = printable(json.dumps(trace.changes, ensure_ascii=False))
+            conversation.close()
+            conversation = specialist.converse()
+        elif message and (reply := screen.reply(specialist, conversation, message)):
+            before, after = conversation.changes(), reply.conversation.changes()
+            conversation.close()
+            conversation = reply.conversation
+            if reply.exchange.reply is None:
+                print(f"(no answer: {reply.exchange.ended})")
+            if after != before:
+                changes = printable(json.dumps(after, ensure_ascii=False))
                 print(f"{screen.dim}  changed in the copy: {changes}{screen.plain}")
 
 
 def once(specialist, screen, message):
     """Print the answer to one message; exit status 1 without one."""
     warn(specialist.settings, sys.stderr)
-    done = screen.reply(specialist, [], message)
-    if done is None or done[0].answer is None:
-        print(f"no answer: {done[0].ended if done else 'see above'}", file=sys.stderr)
+    reply = screen.reply(specialist, specialist.converse(), message)
+    if reply is None or reply.exchange.reply is None:
+        print(f"no answer: {reply.exchange.ended if reply else 'see above'}", file=sys.stderr)
         return 1
-    print(printable(done[0].answer))
+    print(printable(reply.text))
     return 0
 
 

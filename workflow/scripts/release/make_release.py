@@ -29,7 +29,8 @@ def make_release(
         requirements: pins of what the programs need.
         release: folder to write.
         name: the model's name.
-        limits: dict of the agent's limits: max_steps, context, max_new_tokens, top_k.
+        limits: dict of the agent's limits (max_steps, context, max_new_tokens, top_k), and `rules`:
+            whether those of the tools hold.
         sources: paths of the articles below kb/.
         examples: most tasks to show to who opens the chat, with their sessions.
 
@@ -38,6 +39,7 @@ def make_release(
     """
     from verify_release import SUMS, sha256, walk
 
+    from specialist.agent.customer import requests
     from specialist.core.text import read_rows
     from specialist.release.contents import DATABASE, INDEX, SETTINGS, TOOLS
     from specialist.release.standing import notice
@@ -59,7 +61,7 @@ def make_release(
         _copy(path, release / _place(path))
     asked = {}
     for row in read_rows(tasks):
-        shown = {"message": row["message"], "session": row.get("session", {})}
+        shown = {"message": requests(row)[0]["says"][0], "session": row.get("session", {})}
         asked.setdefault(row["kind"], shown)
     # One of each kind; the account of the first is the one that a chat opens by itself.
     shown = list(asked.values())[:examples]

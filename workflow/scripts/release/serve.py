@@ -1,7 +1,7 @@
 """Serves a released specialist to any client of OpenAI's chat completions, on this machine.
 
-The address for clients is http://127.0.0.1:8000/v1. The database is a copy in memory, the same for
-all requests until the server ends.
+The address for clients is http://127.0.0.1:8000/v1. Each conversation has its own copy of the
+database, in memory.
 """
 
 import sys
@@ -9,7 +9,7 @@ import sys
 if __name__ == "__main__":
     sys.dont_write_bytecode = True  # a release holds what it was released with
 
-from chat import arguments, session
+from chat import arguments, count, session
 
 from specialist.core.errors import UserError
 from specialist.release.terminal import warn
@@ -19,6 +19,13 @@ def main():
     parser = arguments(__doc__)
     parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1")
     parser.add_argument("--waiting", type=int, default=8, help="most requests that wait")
+    parser.add_argument("--conversations", type=count, default=64,
+                        help="conversations to remember; more forget the oldest")  # fmt: skip
+    parser.add_argument("--minutes", type=count, default=30,
+                        help="forget a conversation so long after its last message")  # fmt: skip
+    parser.add_argument("--choose-session", action="store_true",
+                        help="let clients choose their session by metadata; only for clients "
+                        "that check who their customer is")  # fmt: skip
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                         help="another name in the address that clients use")  # fmt: skip
     given = parser.parse_args()
@@ -31,7 +38,13 @@ def main():
 
     try:
         server = Server(
-            given.folder, session(given.session), threads=given.threads, waiting=given.waiting
+            given.folder,
+            session(given.session),
+            threads=given.threads,
+            waiting=given.waiting,
+            conversations=given.conversations,
+            seconds=60 * given.minutes,
+            choose_session=given.choose_session,
         )
     except UserError as error:
         sys.exit(f"Error: {error}")

@@ -33,9 +33,25 @@ class Conversation:
     """
 
     def __init__(self, trace, connection, before, tools, session, search=None):
-        self.trace, self.connection, self.before, self.search = trace, connection, before, search
+        self.trace, self.connection, self.before = trace, connection, before
+        self.tools, self.session, self.search = tools, session, search
         self.environment = Environment(connection, tools, session, search and self._passages)
         self.found, self._seen = [], connection.total_changes
+
+    def copy(self):
+        """The conversation with a record and a copy of the database of its own."""
+        trace, connection = self.trace.copy(), self.connection.copy()
+        return Conversation(trace, connection, self.before, self.tools, self.session, self.search)
+
+    def condense(self):
+        """Drop from the record what neither model nor rules read again."""
+        self.trace.messages = remembered(self.trace.messages)
+        for step in self.trace.steps:
+            step.observation = None
+
+    def close(self):
+        """Forget the copy of the database."""
+        self.connection.close()
 
     def call(self, step):
         """Make a step's call and store its result."""
@@ -196,8 +212,12 @@ class Agent:
             return None
         if reply is None:
             return ended if ended in FAILED else None
+        return CLAIM if self.is_false(trace, reply) else None
+
+    def is_false(self, trace, reply):
+        """Whether a reply claims what was not done, if the rules hold."""
         done = [step.call for step in trace.steps if step.call and step.valid and not step.error]
-        return CLAIM if self.rules.false_claim(reply, done) else None
+        return self.rules is not None and self.rules.false_claim(reply, done)
 
     def _fall_back(self, conversation, number):
         """Make the fallback's call, once in a conversation, and record its turns; the reply."""

@@ -1,7 +1,7 @@
 """The record of an episode: its turns, its exchanges, and what came of them."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 
 @dataclass
@@ -98,6 +98,12 @@ class Trace:
     times: dict = field(
         default_factory=lambda: {"steps": [], "prompt": 0.0, "generated": 0.0, "total": 0.0}
     )
+
+    def copy(self):
+        """A trace that can be added to and leaves this one as it is."""
+        times = {**self.times, "steps": list(self.times["steps"])}
+        lists = {name: list(getattr(self, name)) for name in ("messages", "exchanges", "steps")}
+        return replace(self, times=times, **lists)
 
     def lines(self):
         """A line of traces.jsonl, which is the same in each run, and a line of times.jsonl."""

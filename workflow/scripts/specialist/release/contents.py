@@ -4,6 +4,7 @@ import contextlib
 import json
 
 from specialist.core.errors import UserError
+from specialist.core.patterns import problem
 from specialist.core.schema_errors import explain
 
 SETTINGS = "release.json"
@@ -17,6 +18,8 @@ _GUARD = {
     "required": ["sql", "otherwise"],
     "properties": {"sql": _TEXT, "otherwise": _TEXT},
 }
+_PATTERN = {"type": "string", "format": "re2"}
+_YES = {"type": "object", "required": ["yes"], "properties": {"yes": _PATTERN}}
 TOOLS_SCHEMA = {
     "type": "array",
     "items": {
@@ -28,13 +31,22 @@ TOOLS_SCHEMA = {
             "parameters": {"type": "object"},
             "returns": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
             "require": {"type": "array", "items": _GUARD},
+            "confirm": {"anyOf": [{"const": True}, _YES]},
+            "said": {"type": "array", "items": _TEXT},
+            "claims": {"type": "array", "items": _PATTERN},
+            "fallback": {
+                "type": "object",
+                "required": ["arguments", "answer"],
+                "properties": {"arguments": {"type": "object"}, "answer": _TEXT},
+            },
         },
     },
 }
 SETTINGS_SCHEMA = {
     "type": "object",
     "required": [
-        "name", "max_steps", "context", "max_new_tokens", "top_k", "parts", "session", "examples"
+        "name", "max_steps", "context", "max_new_tokens", "top_k", "rules", "parts", "session",
+        "examples",
     ],
     "properties": {
         "name": _TEXT,
@@ -42,6 +54,7 @@ SETTINGS_SCHEMA = {
         "context": _COUNT,
         "max_new_tokens": _COUNT,
         "top_k": _COUNT,
+        "rules": {"type": "boolean"},
         "parts": {"type": "array", "items": {"type": "string", "enum": [TOOLS, DATABASE, INDEX]}},
         "notice": _TEXT,
         "session": {"type": "object"},
@@ -108,9 +121,11 @@ def read_tools(path):
 
 
 def _check(path, value, schema):
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator, FormatChecker
 
-    for error in Draft202012Validator(schema).iter_errors(value):
+    formats = FormatChecker(())
+    formats.checks("re2")(lambda text: not isinstance(text, str) or problem(text) is None)
+    for error in Draft202012Validator(schema, format_checker=formats).iter_errors(value):
         place, text = next(iter(explain(error)))
         where = ".".join(map(str, place))
         raise UserError(f"{path}: {where + ': ' if where else ''}{text[:300]}; {REMEDY}")

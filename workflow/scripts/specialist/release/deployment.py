@@ -1,16 +1,19 @@
 """A released specialist, opened from its folder: model, handbook, tools and database.
 
-Chat and server talk to the customer through this one class, and its loop is that of the
-evaluation.
+Chat and server talk to the customer through this one class. Loop, memory and rules are those of
+the evaluation.
 """
 
-import bisect
 import contextlib
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from specialist.agent import react
+from specialist.agent.customer import Message
+from specialist.agent.loop import Agent, Conversation, drive
 from specialist.agent.policies import Model, Turn
+from specialist.agent.record import Exchange, Trace
 from specialist.core.errors import UserError
 from specialist.release.contents import (
     DATABASE,
@@ -22,6 +25,7 @@ from specialist.release.contents import (
     reading,
 )
 
+CLIENT_LIMIT = "client_limit"  # how an exchange ends that reaches the client's own limit
 SESSION_TYPES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -49,7 +53,7 @@ class Bounded(Model):
 
     def turn(self, messages):
         if self.left <= 0:
-            return Turn("", cut="token_limit")
+            return Turn("", cut=CLIENT_LIMIT)
         most = self.max_new_tokens
         self.max_new_tokens = min(most, self.left)
         try:
@@ -57,11 +61,30 @@ class Bounded(Model):
         finally:
             self.max_new_tokens = most
         self.left -= turn.generated_tokens
+        if turn.cut == "token_limit" and self.left <= 0:
+            turn.cut = CLIENT_LIMIT
         return turn
 
 
+@dataclass
+class Reply:
+    """What came of a message.
+
+    Attributes:
+        conversation: the `Conversation` with this exchange.
+        exchange: the `Exchange`.
+        steps: the `Step`s of the exchange.
+        text: what the customer reads: the reply, or as much of it as the agent has written.
+    """
+
+    conversation: Conversation
+    exchange: Exchange
+    steps: list
+    text: str
+
+
 class Specialist:
-    """An agent on its own copy of the database, for one customer.
+    """An agent that holds conversations, each on its own copy of the database.
 
     Args:
         folder: a release; see workflow/scripts/release/make_release.py.
@@ -76,7 +99,7 @@ class Specialist:
     """
 
     def __init__(self, folder, session=None, *, threads=1, said=None, acted=None):
-        from specialist.agent.loop import Agent
+        from specialist.agent.environment import dump
         from specialist.core.prompt import system_message
         from specialist.gguf.runtime import Runtime
 
@@ -89,8 +112,7 @@ class Specialist:
             self.system = system_message(folder / "prompt.jinja", offered)
         with contextlib.ExitStack() as opened:
             self._original = opened.enter_context(_database(folder, parts[DATABASE]))
-            self.database = opened.enter_context(contextlib.closing(self._original.copy()))
-            search = None
+            self._before, search = dump(self._original), None
             if parts[INDEX]:
                 found = open_index(folder / INDEX, self.settings["top_k"])
                 search = opened.enter_context(found).search
@@ -104,77 +126,66 @@ class Specialist:
                     said,
                 )
             self.agent = Agent(
-                self.model, self.system, offered, self.settings["max_steps"], search, acted
-            )
+                self.model, self.system, offered, self.settings["max_steps"], search, acted,
+                rules=self.settings["rules"],
+            )  # fmt: skip
             self._open = opened.pop_all()
 
-    def reply(self, history, message, limit=None):
-        """Let the agent act on a message and answer it.
-
-        An exception from `said` or `acted` passes through; the database is then as before.
+    def converse(self, history=(), session=None):
+        """A new `Conversation`, on a copy of the release's database.
 
         Args:
-            history: list of exchanges before it, each a list of {"role", "content"}. The oldest
-                are left out if they would take more than half of the context.
+            history: (question, answer) of earlier exchanges that are known by their texts alone.
+            session: values that differ from the specialist's own, as texts.
+
+        Raises:
+            UserError: the session has another key than the tools take, or a wrong value.
+        """
+        told_before = [turn for exchange in history for turn in told(*exchange)]
+        trace = Trace("chat", "chat", self.agent.opening() + told_before)
+        session = _session(self.session, session or {})
+        return self.agent.converse(trace, self._original.copy(), self._before, session)
+
+    def reply(self, conversation, message, limit=None):
+        """Let the agent act on a message and answer it, as a `Reply`.
+
+        The conversation that is given stays as it is, also if `said` or `acted` raises.
+
+        Args:
+            conversation: a `Conversation`.
             message: text of the customer.
             limit: most tokens of all turns together; None for the agent's own limits.
-
-        Returns:
-            (`specialist.agent.record.Trace`, messages of the new exchange)
 
         Raises:
             ContextFull: the message leaves no room for a turn.
         """
-        from specialist.agent.environment import changes, dump
-        from specialist.agent.loop import Trace
+        alone = [*self.agent.opening(), {"role": "user", "content": message}]
+        if (tokens := self.model.count(alone)) > self.model.room:
+            text = f"{tokens} tokens with the system message, expected at most {self.model.room}"
+            raise ContextFull(text)
+        after = conversation.copy()
+        try:
+            self.model.left = math.inf if limit is None else limit
+            self.model.begin(None)
+            exchange = drive(self.agent.exchange(after, Message(message)), self.model.turn)
+        except BaseException:
+            after.close()
+            raise
+        steps = after.trace.steps[len(after.trace.steps) - exchange.steps :]
+        text = self._shown(after, exchange)
+        after.condense()
+        return Reply(after, exchange, steps, text)
 
-        messages = self._told(history, message)
-        trace, start = Trace("chat", "chat", messages), len(messages) - 1
-        with contextlib.closing(self.database.copy()) as before:
-            try:
-                self.model.left = math.inf if limit is None else limit
-                self.model.begin(None)
-                self.agent.answer(trace, self.database, self.session)
-            except BaseException:
-                before.backup(self.database)
-                raise
-            trace.changes = changes(dump(before), dump(self.database))
-        return trace, trace.messages[start:]
-
-    def _told(self, history, message):
-        """The conversation that the agent reads: as much of it, from its end, as there is room for.
-
-        The work depends on what fits and not on how long the history is.
-        """
-        system, asked = (
-            {"role": role, "content": text}
-            for role, text in (("system", self.system), ("user", message))
-        )
-
-        def told(count):
-            exchanges = history[len(history) - count :]
-            return [system, *(turn for exchange in exchanges for turn in exchange), asked]
-
-        context = self.settings["context"]
-        room = context - self.settings["max_new_tokens"]
-        if (tokens := len(self.model.chat.ids([system, asked]))) > room:
-            raise ContextFull(f"{tokens} tokens with the system message, expected at most {room}")
-
-        def too_long(count):
-            return len(self.model.chat.ids(told(count))) > context // 2
-
-        most = 1
-        while most <= len(history) and not too_long(most):
-            most *= 2
-        counts = range(most // 2 + 1, min(most, len(history) + 1))
-        return told(most // 2 + bisect.bisect_left(counts, True, key=too_long))
-
-    def reset(self):
-        """Make the database again."""
-        self._original.backup(self.database)
+    def _shown(self, conversation, exchange):
+        """The reply, or the part of an answer that is no false claim."""
+        if exchange.reply is not None:
+            return exchange.reply
+        last = conversation.trace.messages[-1]
+        part = react.answer(last["content"]) if last["role"] == "assistant" else ""
+        return "" if self.agent.is_false(conversation.trace, part) else part
 
     def close(self):
-        """Free the models and forget the copy of the database."""
+        """Free the models and the database."""
         self._open.close()
 
     def __enter__(self):

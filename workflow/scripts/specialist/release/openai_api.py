@@ -7,9 +7,10 @@ is refused, and never ignored.
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from specialist.release.deployment import ContextFull, told
+from specialist.core.errors import UserError
+from specialist.release.deployment import ContextFull
 
 LARGEST = 1_000_000  # bytes of a request
 GREEDY = "the agent decodes greedily"
@@ -73,12 +74,13 @@ class Request:
     """The request of a client.
 
     Attributes:
-        history: list of exchanges before the message, as `Specialist.reply` takes them.
+        history: list of (message, answer) before the message.
         message: the customer's last message.
         stream: whether the answer is sent as it is written.
         usage: whether a stream ends with the numbers of tokens.
         limit: most tokens that the agent may write, thoughts and calls included; None for its own.
         stops: texts at which the answer ends.
+        session: values of the session that the client chooses.
     """
 
     history: list
@@ -87,14 +89,16 @@ class Request:
     usage: bool = False
     limit: int | None = None
     stops: tuple = ()
+    session: dict = field(default_factory=dict)
 
 
-def parse(data, name):
+def parse(data, name, sessions=()):
     """The request in a body.
 
     Args:
         data: bytes of the body.
         name: the model's.
+        sessions: names of the session's values that the client may choose.
 
     Raises:
         Refused: the request is malformed, or asks for what the agent cannot do.
@@ -116,7 +120,9 @@ def parse(data, name):
         raise Refused(404, text, param="model", code="model_not_found")
     stream = _typed(body, "stream", bool, "true or false") or False
     history, message = conversation(body.get("messages"))
-    return Request(history, message, stream, _usage(body, stream), _limit(body), _stops(body))
+    session = {key: value for key, value in body.get("metadata", {}).items() if key in sessions}
+    limit, stops = _limit(body), _stops(body)
+    return Request(history, message, stream, _usage(body, stream), limit, stops, session)
 
 
 def _json(data):
@@ -223,7 +229,7 @@ def conversation(messages):
     if turns[0][0] == "assistant":  # a greeting
         turns.pop(0)
     texts = ["\n".join(contents) for _, contents in turns]
-    return [told(*pair) for pair in zip(texts[:-1:2], texts[1::2], strict=True)], texts[-1]
+    return list(zip(texts[:-1:2], texts[1::2], strict=True)), texts[-1]
 
 
 def _message(place, message):
@@ -273,4 +279,6 @@ def failure(error):
     if isinstance(error, ContextFull):
         code = "context_length_exceeded"
         return Refused(400, f"messages: {error}", param="messages", code=code)
+    if isinstance(error, UserError):  # a session that the tools cannot take
+        return Refused(400, f"metadata: {error}", param="metadata", code="invalid_value")
     return Refused(500, f"{type(error).__name__}: {error}")

@@ -1,10 +1,10 @@
 """A specialist behind OpenAI's chat completions, so that any chat client can talk to it.
 
-One model answers one request at a time. Others wait, up to a number, and more are refused.
+One model answers one request at a time. Others wait, up to a number, and more are refused. Each
+conversation has its own copy of the database; see `specialist.release.conversations`.
 
 A request that the agent has begun is carried to its end, whether its client stays or leaves, and
-streamed or not: what the tools changed in the copy of the database stays changed. A request that
-still waits when its client leaves is dropped, and changes nothing.
+streamed or not. A request that still waits when its client leaves is dropped.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from specialist.agent import react
+from specialist.release.conversations import Conversations
 from specialist.release.deployment import Specialist
 from specialist.release.guard import Guard, response
 from specialist.release.openai_api import LARGEST, Refused, failure, parse
@@ -32,7 +33,7 @@ class Work:
     """One request in the agent's thread.
 
     What happens is put in a queue of the server's: ("part", text of the answer that is new), and
-    at the end ("done", trace), or ("failed", exception).
+    at the end ("done", `specialist.release.deployment.Reply`), or ("failed", exception).
     """
 
     def __init__(self, loop, request):
@@ -45,17 +46,17 @@ class Work:
 
     def said(self, turn):
         """Store the text of a turn so far."""
-        answer = before_stop(react.answer(turn), self.request.stops)
+        self.show(before_stop(react.answer(turn), self.request.stops))
+
+    def finish(self, reply):
+        """Store the end of the agent's work, and the part of the answer held back so far."""
+        self.show(reply.text)
+        self.put("done", reply)
+
+    def show(self, answer):
         if len(answer) > self.sent:
             self.put("part", answer[self.sent :])
             self.sent = len(answer)
-
-    def finish(self, trace):
-        """Store the end of the agent's work, and the part of the answer held back so far."""
-        answer = whole_answer(trace, self.request.stops)
-        if len(answer) > self.sent:
-            self.put("part", answer[self.sent :])
-        self.put("done", trace)
 
 
 class Server:
@@ -64,9 +65,14 @@ class Server:
     Args:
         folder, session, threads: see `specialist.release.deployment.Specialist`.
         waiting: most requests that wait for the one at work.
+        conversations, seconds: how many to remember, and for how long after their last message.
+        choose_session: whether a client chooses its session, by `metadata` of its requests.
     """
 
-    def __init__(self, folder, session=None, *, threads=1, waiting=8):
+    def __init__(
+        self, folder, session=None, *,
+        threads=1, waiting=8, conversations=64, seconds=1800, choose_session=False,
+    ):  # fmt: skip
         # SQLite wants the thread that opened it, and llama.cpp one caller at a time.
         self.thread, self.waiting, self.here = ThreadPoolExecutor(1), waiting, 0
         self.lock, self.closing, self.work = threading.Lock(), False, None
@@ -78,17 +84,22 @@ class Server:
             self.thread.shutdown(wait=False)
             raise
         self.name, self.started = self.specialist.settings["name"], int(time.time())
+        self.conversations = Conversations(conversations, seconds)
+        self.sessions = self.specialist.session.keys() if choose_session else ()
 
     def close(self):
         """Stop the current work, drop waiting requests, and free the specialist."""
         self.closing = True
+        self.thread.submit(self.conversations.close).result()
         self.thread.submit(self.specialist.close).result()
         self.thread.shutdown()
 
     def said(self, turn):
         if self.closing:
             raise Refused(503, "the server ends")
-        self.work.said(turn)
+        # A rule may replace a reply, so none is shown before the rules have seen it whole.
+        if not self.specialist.settings["rules"]:
+            self.work.said(turn)
 
     def answer(self, work):
         """Do a request's work, in the agent's thread."""
@@ -96,10 +107,28 @@ class Server:
         try:
             if self.closing or work.gone.is_set():
                 raise Refused(503, "the server ends, or the client has left")
-            trace, _ = self.specialist.reply(request.history, request.message, request.limit)
-            work.finish(trace)
+            work.finish(self.reply(request))
         except Exception as error:
             work.put("failed", error)
+
+    def reply(self, request):
+        """The `Reply` to a request, in the agent's thread; it is remembered."""
+        session, history = request.session, request.history
+        if found := self.conversations.find(session, history):
+            reply = self.specialist.reply(found, request.message, request.limit)
+        else:
+            with contextlib.closing(self.specialist.converse(history, session)) as new:
+                reply = self.specialist.reply(new, request.message, request.limit)
+        reply.text = before_stop(reply.text, request.stops, whole=True)
+        said = [*history, (request.message, reply.text)]
+        self.conversations.keep(session, said, reply.conversation)
+        return reply
+
+    async def forget(self):
+        """Forget old conversations, also when no request comes."""
+        while True:
+            await asyncio.sleep(min(60, self.conversations.seconds))
+            await asyncio.wrap_future(self.thread.submit(self.conversations.forget))
 
     def submit(self, request):
         """The `Work` of a request, in the queue of the agent's thread.
@@ -125,7 +154,7 @@ class Server:
         return JSONResponse({"object": "list", "data": [card | {"owned_by": "specialist"}]})
 
     async def completions(self, http):
-        request = parse(await read(http), self.name)
+        request = parse(await read(http), self.name, self.sessions)
         work = self.submit(request)
         leaving = asyncio.create_task(leave(http, work))
         try:
@@ -141,8 +170,7 @@ class Server:
                 raise failure(value)
         finally:
             leaving.cancel()
-        content = whole_answer(value, request.stops)
-        message = {"role": "assistant", "content": content}
+        message = {"role": "assistant", "content": value.text}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": ended(value)}
         head = self.head("chat.completion")
         return JSONResponse(head | {"choices": [choice], "usage": tokens(value)})
@@ -210,24 +238,15 @@ def before_stop(answer, stops, whole=False):
     return answer[:end]
 
 
-def whole_answer(trace, stops):
-    """The answer of a trace up to the first stop, or up to a limit."""
-    answer = trace.answer
-    if answer is None:
-        last = trace.messages[-1]
-        answer = react.answer(last["content"]) if last["role"] == "assistant" else ""
-    return before_stop(answer, stops, whole=True)
-
-
-def ended(trace):
+def ended(reply):
     """OpenAI's finish_reason; `length` if the agent gave no answer."""
-    return "stop" if trace.answer is not None else "length"
+    return "stop" if reply.exchange.reply is not None else "length"
 
 
-def tokens(trace):
-    """OpenAI's usage: tokens of all turns of the agent."""
-    asked = sum(step.prompt_tokens for step in trace.steps)
-    made = sum(step.generated_tokens for step in trace.steps)
+def tokens(reply):
+    """OpenAI's usage: tokens of all turns of the agent in this exchange."""
+    asked = sum(step.prompt_tokens for step in reply.steps)
+    made = sum(step.generated_tokens for step in reply.steps)
     return {"prompt_tokens": asked, "completion_tokens": made, "total_tokens": asked + made}
 
 
@@ -246,7 +265,9 @@ def application(server, hosts):
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
+        forgetting = asyncio.create_task(server.forget())
         yield
+        forgetting.cancel()
         server.close()
 
     async def refused(_, error):

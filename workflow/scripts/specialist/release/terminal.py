@@ -1,5 +1,6 @@
 """An agent at work, shown on a terminal."""
 
+import json
 import re
 import signal
 
@@ -41,6 +42,9 @@ class Screen:
 
     def acted(self, step):
         """Show the result of a turn."""
+        if step.by == "rule" and step.call:
+            call = f"{step.call} {json.dumps(step.arguments, ensure_ascii=False)}"
+            self.write(f"{self.dim}(rule) {printable(call)}")
         self.shown = ""
         self.write(f"{self.plain}\n")
         if step.observation is not None:
@@ -55,14 +59,18 @@ class Screen:
         if self.interrupted:
             raise Interrupted
 
-    def reply(self, specialist, history, message):
-        """A trace and its exchange; None if there is none, after printing why."""
+    def reply(self, specialist, conversation, message):
+        """A `specialist.release.deployment.Reply`; None if there is none, after printing why."""
         self.shown, self.interrupted = "", False
         # A flag, as an exception in the middle of llama.cpp's work would leave it half done.
         before = signal.signal(signal.SIGINT, lambda *_: setattr(self, "interrupted", True))
         try:
             message.encode()
-            return specialist.reply(history, message)
+            reply = specialist.reply(conversation, message)
+            if rule := reply.exchange.rule:
+                # The customer reads this in place of what the model wrote.
+                self.write(f"(rule {rule}) {printable(reply.text)}\n")
+            return reply
         except Interrupted:
             self.write(f"{self.plain}\n(stopped; all is as it was before this message)\n")
         except ContextFull as error:

@@ -1,0 +1,94 @@
+"""The conversations that a server remembers between requests.
+
+A client of OpenAI's chat completions sends the whole conversation each time, and no name for it. So
+a conversation is found by what was said. Each request works on a copy of the state that was reached
+there: a request that is sent again gives the same again, and two clients who have said the same so
+far go on independently.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+
+
+@dataclass
+class State:
+    """A conversation as it was after an exchange.
+
+    Attributes:
+        conversation: a `specialist.agent.loop.Conversation`.
+        used: when it was last used, in seconds of the clock.
+        heads: how many clients have this as their last state, as far as is known.
+    """
+
+    conversation: object
+    used: float
+    heads: int = 0
+
+
+class Conversations:
+    """Remembers so many states, each for so long after its last use.
+
+    Args:
+        most: conversations to remember. The states that they have left behind count as many again.
+        seconds: after which one is forgotten.
+        clock: function that gives the time in seconds.
+    """
+
+    def __init__(self, most, seconds, clock=time.monotonic):
+        self.most, self.seconds, self.clock, self.states = most, seconds, clock, {}
+
+    def find(self, session, history):
+        """The conversation in which exactly this was said, or None.
+
+        Args:
+            session: dict of the session's values.
+            history: list of (message, what the client has read).
+        """
+        self.forget()
+        if state := self.states.pop(key(session, history), None):
+            self.states[key(session, history)] = state  # the dict's order is that of use
+            state.used = self.clock()
+            return state.conversation
+        return None
+
+    def keep(self, session, history, conversation):
+        """Remember a conversation after its newest exchange, the last one of the history."""
+        before = self.states.get(key(session, history[:-1])) if len(history) > 1 else None
+        if before:
+            before.heads -= 1
+        name = key(session, history)
+        old = self.states.pop(name, None)
+        self.states[name] = State(conversation, self.clock(), 1 + (old.heads if old else 0))
+        if old:
+            old.conversation.close()
+        self._make_room()
+
+    def forget(self):
+        """Forget what was not used for too long."""
+        end = self.clock() - self.seconds
+        for name in [name for name, state in self.states.items() if state.used < end]:
+            self._drop(name)
+
+    def close(self):
+        """Forget everything."""
+        for name in list(self.states):
+            self._drop(name)
+
+    def _make_room(self):
+        """Forget the least recently used, of those left behind and of the others."""
+        for left_behind in (True, False):
+            names = [n for n, state in self.states.items() if (state.heads <= 0) == left_behind]
+            for name in names[: max(0, len(names) - self.most)]:
+                self._drop(name)
+
+    def _drop(self, name):
+        self.states.pop(name).conversation.close()
+
+
+def key(session, history):
+    """A digest of a session and of what was said, blanks aside."""
+    said = [[" ".join(text.split()) for text in exchange] for exchange in history]
+    text = json.dumps([session, said], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).digest()
