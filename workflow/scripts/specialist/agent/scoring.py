@@ -15,7 +15,8 @@ failure belongs to the first of these classes that fits. Those with a star are o
 
 Of a conversation, the first request that failed decides the rest:
 
-    retrieval_miss     no search brought an article that the request needs
+    retrieval_miss     no search brought an article that the request needs; a conversation
+                       without any search belongs to the next three classes, if one fits
     asked_in_vain*     it asked for what the request had said, or a question without an answer,
                        instead of the next call
     forgot_context*    the same for what was said before the request; or a call with an
@@ -98,13 +99,13 @@ def _of_part(found, number, talked, tools):
     part = found[number]
     if not part.exchanges:
         return "stopped_too_early"
+    wanted, made = _first_difference(part)
+    kind = _of_conversation(found, number, wanted, made, tools) if talked else None
+    searched = any(step["call"] == SEARCH["name"] for step in part.steps)
     sources = {source for step in part.steps for source in step["sources"]}
-    if set(part.request.get("kb", [])) - sources:
+    if set(part.request.get("kb", [])) - sources and (searched or not kind):
         return "retrieval_miss"
-    wanted = made = None
-    if "solution" in part.request:
-        wanted, made = _first_difference(part.request["solution"], part.steps)
-    if talked and (kind := _of_conversation(found, number, wanted, made, tools)):
+    if kind:
         return kind
     if wanted or made:
         same_tool = wanted and made and wanted[0] == made[0]
@@ -124,42 +125,34 @@ def _of_conversation(found, number, wanted, made, tools):
         return None
     if wanted and any(tool["name"] == made[0] and "fallback" in tool for tool in tools):
         return "stopped_too_early" if wanted[0] != made[0] else None
-    own = {_text(value) for _, arguments in _calls(part.request) for value in arguments.values()}
-    other = {_text(value) for value in made[1].values()} - own
-    words = _words([part])
-    return (
-        "forgot_context"
-        if any(_belongs(value, earlier) and not holds(words, value) for value in other)
-        else None
-    )
+    other = _values([made]) - _values(_needed(part))
+    if any(_belongs(value, earlier) and not holds(_words([part]), value) for value in other):
+        return "forgot_context"
+    return None
 
 
 def _said_before(part, earlier):
     """Whether an argument that a request needs was said before it, and not again."""
     own, before = _words([part]), _words(earlier)
-    needed = {_text(value) for _, given in _calls(part.request) for value in given.values()}
-    return any(holds(before, value) and not holds(own, value) for value in needed)
+    return any(holds(before, value) and not holds(own, value) for value in _values(_needed(part)))
 
 
 def _belongs(value, earlier):
     """Whether a value is of an earlier request: in its words, or an argument of its calls."""
-    given = {
-        _text(argument)
-        for part in earlier
-        for _, arguments in [*_calls(part.request), *_made(part.steps)]
-        for argument in arguments.values()
-    }
-    return value in given or holds(_words(earlier), value)
+    calls = [call for part in earlier for call in [*_needed(part), *_made(part.steps)]]
+    return value in _values(calls) or holds(_words(earlier), value)
+
+
+def _values(calls):
+    """The arguments of calls, as texts."""
+    given = [value for _, arguments in calls for value in arguments.values()]
+    return {value if isinstance(value, str) else json.dumps(value) for value in given}
 
 
 def _words(some):
     """What the customer said unasked, or as an answer to a fair question."""
     said = [each for part in some for each in part.exchanges if each["source"] != "vain"]
     return "\n".join(each["message"] for each in said)
-
-
-def _text(value):
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def mistakes(task, trace):
@@ -228,21 +221,24 @@ def _short(value):
     return text if len(text) <= 200 else text[:200] + " ..."
 
 
-def _first_difference(solution, steps):
+def _first_difference(part):
     """The first call that differs from the solution's: (call wanted, call made), None if missing.
 
-    A call is (name, arguments); searches are left out. Both are None without a difference.
+    Both are None without a difference, or without a solution.
     """
-    for wanted, made in zip_longest(_calls({"solution": solution}), _made(steps)):
-        if wanted != made:
-            return wanted, made
+    if "solution" in part.request:
+        for wanted, made in zip_longest(_needed(part), _made(part.steps)):
+            if wanted != made:
+                return wanted, made
     return None, None
 
 
-def _calls(request):
-    return _made(request.get("solution", []))
+def _needed(part):
+    """The calls of a request's solution."""
+    return _made(part.request.get("solution", []))
 
 
 def _made(steps):
+    """The calls of steps as (name, arguments), without searches."""
     calls = [(step["call"], step["arguments"]) for step in steps if step.get("call")]
     return [call for call in calls if call[0] != SEARCH["name"]]
