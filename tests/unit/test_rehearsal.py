@@ -1,6 +1,5 @@
 """Tasks are played at preparation: what the database makes of them is what is expected."""
 
-
 import pytest
 from prepare_tasks import prepare_tasks
 
