@@ -6,9 +6,8 @@ TAG = re.compile(r"<(/?table|tr)\b", re.IGNORECASE)
 INSIDE_TABLE = re.compile(
     r"(?<=\S)[ \t]*(?=<(?:tr\b|/table\s*>))|(?<=</table>)(?=.)", re.IGNORECASE
 )
-MARKUP = re.compile(r"<[^>]*>|&nbsp;")
+MARKUP = re.compile(r"<[^<>]*>|&nbsp;")
 BORDER = re.compile(r"\s*\+(?:[-=:]+\+)+\s*")  # of a grid: +---+---+
-PIPES = re.compile(r"\s*\|.*\|.*\|\s*|\s*\|.*\|\s*")
 
 
 def one_row_a_line(lines, code):
@@ -101,7 +100,8 @@ def _pipes(lines, taken):
     """Rows of two or more lines | like | this | without a header."""
     found, start = {}, None
     for number in range(len(lines) + 1):
-        inside = number < len(lines) and number not in taken and PIPES.fullmatch(lines[number])
+        line = lines[number].strip() if number < len(lines) and number not in taken else ""
+        inside = line.startswith("|") and line.endswith("|") and len(line) > 1
         if inside and start is None:
             start = number
         elif not inside and start is not None:
