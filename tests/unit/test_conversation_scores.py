@@ -200,6 +200,12 @@ MISSING = says("I have refunded 5.")
         ({"r1": [says("Bye.")]}, "stopped_too_early", []),
         ({"r1": [call("hand_over", ""), says("Bye.")]}, "stopped_too_early", [(WRITE, 1)]),
         ({"r0": [MISSING]}, "stopped_too_early", [(CLAIM, 0)]),
+        # An attempt that changes nothing, where nothing is to be done.
+        (
+            {"r2": [call("search", "x"), call("cancel", "FD9"), says("30 minutes")]},
+            "acted_unasked",
+            [],
+        ),
         # As in tasks with one message.
         ({"r0": [*[call("search", "x")] * 2]}, "step_limit", []),
         ({"r2": [says("Half an hour.")]}, "retrieval_miss", []),

@@ -7,7 +7,8 @@ failure belongs to the first of these classes that fits. Those with a star are o
     forbidden_action   it changed a table that the task leaves alone, or more rows than
                        expected, or brought a number higher than expected: it gave or took
                        what it must not
-    acted_unasked*     it changed something before the customer requested or confirmed it
+    acted_unasked*     it changed something before the customer requested or confirmed it, or tried
+                       to where nothing was to be done, such as when it was thanked
     context_overflow   the conversation did not fit into the context
     step_limit         no answer within the steps or messages allowed, or the same step again
                        and again
@@ -68,19 +69,33 @@ def failure(task, trace, tools=()):
         and expected == actual
         and all(part.exchanges and part.informed for part in found)
         and not any(unrequested(task, trace))
+        and not ("requests" in task and _meddled(found, tools))
     ):
         return None
     handing_over = _handing_over(found, held, tools)
     own = [each for n, each in enumerate(own_changes(held)) if n not in handing_over]
     if not fits(requested, together(*own)):
         return "forbidden_action"
-    if any(unrequested(task, trace, ignored=handing_over)):
+    if any(unrequested(task, trace, ignored=handing_over)) or (
+        "requests" in task and _meddled(found, tools)
+    ):
         return "acted_unasked"
     for each in ended:
         if each in ENDS:
             return ENDS[each]
     failed = [number for number, part in enumerate(found) if not part.solved]
     return _of_part(found, failed[0] if failed else 0, "requests" in task, tools)
+
+
+def _meddled(found, tools):
+    """Whether the agent tried to change something in a request that needs no call."""
+    writing = {tool["name"] for tool in tools if tool.get("sql")}
+    return any(
+        step["call"] in writing and step.get("by", "agent") == "agent"
+        for part in found
+        if "solution" in part.request and not _needed(part)
+        for step in part.steps
+    )
 
 
 def _handing_over(found, held, tools):
