@@ -27,11 +27,13 @@ YES = (
 CONSENT = (
     r"\b(yes|yeah|please do|go ahead|do it|of course|i confirm|confirmed|i agree|agreed|"
     r"that is (right|correct|fine|ok|okay)|that'?s (right|correct|fine|ok|okay)|sounds good|"
-    r"please proceed|proceed|by all means|fine by me|fine with me)\b"
+    r"please proceed|proceed|by all means|fine by me|fine with me|"
+    r"be my guest|go on then|you'?d better|my blessing|alright then)\b"
 )
 HOLD = (
-    r"\b(but|wait|hold on|not yet|stop|never ?mind|changed my mind|second thoughts?|rather|"
-    r"(absolutely|certainly|of course|definitely) not|do nothing)\b"
+    r"\b(but|wait|hold on|not yet|stop|never ?mind|changed my mind|second thoughts?|rather|sooner|"
+    r"(absolutely|certainly|of course|definitely) not|do nothing|leave|keep|stay|instead|"
+    r"(yes|yeah|ok|okay|right|sure|well|fine)\W+no)\b"
 )
 NO = r"\b(no|nope|nah|not|never|cannot|\w+n['’]t|dont|wont|cant)\b"
 
