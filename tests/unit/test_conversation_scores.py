@@ -305,8 +305,8 @@ def folder(tmp_path_factory):
         run_agent(
             *(folder / part for part in ("tasks", "tools", "database")), [], [], [], [], [],
             folder / "prompt", folder / f"{name}.traces", folder / f"{name}.times",
-            **system, rules=name != "random", max_steps=6, max_messages=8, customer=None, parallel=4,
-            context=1024, max_new_tokens=64, top_k=1, seed=1, threads=1,
+            **system, rules=name != "random", max_steps=6, max_messages=8, customer=None,
+            parallel=4, context=1024, max_new_tokens=64, top_k=1, seed=1, threads=1,
         )  # fmt: skip
         judge(folder, name)
     return folder

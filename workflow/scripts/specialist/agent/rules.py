@@ -28,7 +28,7 @@ CONSENT = (
     r"\b(yes|yeah|please do|go ahead|do it|of course|i confirm|confirmed|i agree|agreed|"
     r"that is (right|correct|fine|ok|okay)|that'?s (right|correct|fine|ok|okay)|sounds good|"
     r"please proceed|proceed|by all means|fine by me|fine with me|"
-    r"be my guest|go on then|you'?d better|my blessing|alright then)\b"
+    r"be my guest|go on then|you'?d better|my blessing|alright then|i'?m sure|i am sure|exactly)\b"
 )
 HOLD = (
     r"\b(but|wait|hold on|not yet|stop|never ?mind|changed my mind|second thoughts?|rather|sooner|"
