@@ -319,8 +319,7 @@ def test_a_conversation_that_outgrows_the_context_loses_old_answers_first(specia
     history = [(f"question {number}", "yes " * 9) for number in range(20_000)]
     conversation = specialist.converse(history)
     specialist.model.chat.ids = counted
-    reply = specialist.reply(conversation, "Hi")
-    assert reply.text == tiny_release.ANSWER
+    specialist.reply(conversation, "Hi")
     assert sum(map(len, asked)) < 1000  # the work does not grow with the conversation
     specialist.model.chat.ids = count
     record = [*conversation.trace.messages, {"role": "user", "content": "Hi"}]
@@ -343,23 +342,26 @@ def test_rules_of_the_tools_hold_in_a_release(moved, capsys):
 
     tools = yaml.safe_load((moved / "tools.yaml").read_text())
     fallback = {"arguments": {"order": ""}, "answer": "A person will write."}
-    tools[0] |= {"confirm": True, "claims": ["is cancelled"]}
-    tools.append({**tools[0], "name": "ask", "claims": ["a person"], "fallback": fallback})
-    del tools[1]["confirm"]
+    tools.append({**tools[0], "name": "ask", "claims": ["is cancelled"], "fallback": fallback})
     (moved / "tools.yaml").write_text(yaml.safe_dump(tools))
     with Specialist(moved) as specialist:
         screen = Screen(sys.stdout)
         specialist.agent.acted = screen.acted
         reply = screen.reply(specialist, specialist.converse(), "Hi")
         assert [step.call for step in reply.steps] == ["cancel", None, "ask", None]
-        assert reply.steps[0].error == "ask the customer to confirm first"
-    assert (reply.text, reply.exchange.said) == ("A person will write.", tiny_release.ANSWER)
+        assert (reply.text, reply.exchange.said) == ("A person will write.", tiny_release.ANSWER)
     shown = capsys.readouterr().out
     assert "(rule claim) A person will write." in shown and '(rule) ask {"order": ""}' in shown
     settings = json.loads((moved / "release.json").read_text())
     (moved / "release.json").write_text(json.dumps(settings | {"rules": False}))
     with Specialist(moved) as specialist:
         assert specialist.reply(specialist.converse(), "Hi").text == tiny_release.ANSWER
+    (moved / "release.json").write_text(json.dumps(settings))
+    tools[0]["confirm"] = True
+    (moved / "tools.yaml").write_text(yaml.safe_dump(tools))
+    with Specialist(moved) as specialist:
+        step = specialist.reply(specialist.converse(), "Hi").steps[0]
+        assert (step.call, step.error) == ("cancel", "ask the customer to confirm first")
     tools[0]["claims"] = ["(?=x)"]
     (moved / "tools.yaml").write_text(yaml.safe_dump(tools))
     with pytest.raises(UserError, match="tools.yaml: 0.claims.0"):
