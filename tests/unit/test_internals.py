@@ -139,3 +139,6 @@ def test_words_of_a_failed_job_come_last(snakemake, tmp_path):
     assert said.strip().endswith(told), said
     status, said = snakemake("--config", "command=echo KeyError > {log} && exit 1")
     assert said.strip().endswith("Error in first; its log is first-a.log\nKeyError")
+    status, said = snakemake("--config", "command=kill -KILL $$")
+    told = "Error in first: SIGKILL ended its process; the system sends it when memory runs out"
+    assert status == 1 and said.strip().endswith(f"{told}\n(log: first-a.log)")

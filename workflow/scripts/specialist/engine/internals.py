@@ -163,15 +163,19 @@ class PlainErrors(logging.Filter):
     def __init__(self):
         super().__init__()
         self.failed = {}  # name of a rule and its log: what the log says
+        self.signal = None  # which ended the process of the job that is reported next
 
     def filter(self, record):
         event = getattr(getattr(record, "event", None), "name", None)
         if event == "JOB_ERROR":
             rule = getattr(record, "rule_name", None)
             for log in getattr(record, "log", None) or ():
-                self.failed[rule, log] = _told(rule, log)
+                self.failed[rule, log] = _told(rule, log, self.signal)
+            self.signal = None
         elif event == "ERROR":
             error = sys.exc_info()[1]
+            if killed := re.search(r"died with <Signals\.(\w+)", record.getMessage()):
+                self.signal = killed[1]
             if mistake := _mistake(error):
                 record.msg, record.args = f"Error: {mistake}", ()
             elif self.failed and FAILED in str(error):
@@ -204,13 +208,20 @@ def _mistake(error):
     return None
 
 
-def _told(rule, log):
-    """What a failed job says of itself in its log: the message, or where the traceback is."""
+def _told(rule, log, signal=None):
+    """What a failed job says of itself in its log: the message, or where the traceback is.
+
+    Args:
+        signal: name of the signal that ended its process, or None.
+    """
     text = ""
     path = Path(log.removesuffix(" (check log file(s) for error details)"))
     if path.is_file():
         text = path.read_text(encoding="utf-8", errors="replace")
     if found := re.search(r"^Error in \S+: (?:(?!^Error in ).)*\Z", text, re.DOTALL | re.MULTILINE):
         return f"{found[0].strip()}\n(log: {path})"
+    if signal:
+        why = "; the system sends it when memory runs out" if signal == "SIGKILL" else ""
+        return f"Error in {rule}: {signal} ended its process{why}\n(log: {path})"
     last = text.strip().splitlines()[-1:]
     return "\n".join([f"Error in {rule}; its log is {path}", *last])
