@@ -126,7 +126,8 @@ def stage(folder, name, entry, kind, threads):
     else:
         from quantize import quantize as run
 
-        own |= {"f16": folder / "f16.gguf", "gguf": folder / f"{kind}.gguf", "type": kind}
+        own |= {"f16": folder / "f16.gguf", "gguf": folder / f"{kind}.gguf", "imatrix": []}
+        own["settings"] = SimpleNamespace(type=kind, strict=False)
     given = {**entry, **files, **own}
     return lambda: run(**{key: given[key] for key in inspect.signature(run).parameters})
 

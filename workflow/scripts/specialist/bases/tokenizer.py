@@ -137,6 +137,17 @@ def choose_pad(place, tokenizer):
     )
 
 
+def differing_texts(tokenizer, runtime):
+    """Number of `talks`, as the template writes them, with other token ids in llama.cpp.
+
+    Args:
+        tokenizer, runtime: as of `differing`; the runtime's own template is not used.
+    """
+    texts = [tokenizer.apply_chat_template(talk, tokenize=False) for talk in talks()]
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return sum(runtime.tokenize(text) != own for text, own in zip(texts, ids, strict=True))
+
+
 def differing(tokenizer, runtime):
     """Number of prompts in `talks` whose token ids are not the same by Transformers and llama.cpp.
 

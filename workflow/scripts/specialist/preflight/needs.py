@@ -7,6 +7,8 @@ docs/memory.md compares the figures with measurements.
 
 from dataclasses import dataclass
 
+from specialist.config.settings.bases import imported
+
 # Bytes of a process with its libraries, before there is a model.
 PROCESS = {
     "fetch_base": 0.5e9, "pretrain": 0.75e9, "train_lora": 0.85e9, "merge_lora": 0.47e9,
@@ -49,7 +51,7 @@ def pretraining(model, base, gpu, bf16):
         gpu: whether there is one.
         bf16: whether matrix products are computed in it.
     """
-    further = "path" in base or "hub" in base
+    further = imported(base)
     others = model.parameters if further else model.parameters - model.linear
     tokens = max(base["batch_tokens"], base["sequence"])
     state = 8 * model.parameters + 4 * (not further) * model.linear + 8 * others
