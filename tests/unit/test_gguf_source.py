@@ -78,7 +78,7 @@ def test_imported_weights_are_those_that_were_converted(family, made, turns, tmp
         kept = weights.half() if weights.ndim > 1 else weights.float()
         assert torch.equal(found[name], kept), name
     gate = json.loads((base / "model/gate.json").read_text())["gguf_logits"]
-    assert gate["passed"] and 0 < gate["value"] < 0.03
+    assert gate["passed"] and 0 < gate["value"] < 0.05
     tokens = json.loads((base / "tokenizer/gate.json").read_text())
     assert tokens["source_ids"] == {"value": 0, "limit": 0, "passed": True}
     facts = json.loads((base / "model/source.json").read_text())
@@ -150,7 +150,7 @@ def unreadable_type(source, target):
 REFUSED = {
     "truncated": (truncated, "damaged, cut off or not a GGUF .*; download it again"),
     "text": (no_gguf, "damaged, cut off or not a GGUF"),
-    "split": (change(**{"split.count": 3}), "found one of 3 parts, .* llama-gguf-split --merge"),
+    "split": (change(**{"split.count": 3}), "found one of 3 parts, .*llama-gguf-split --merge"),
     "other architecture": (change(architecture="mamba"), "found 'mamba', expected one of llama"),
     "other tensors": (
         change(rename={"blk.0.ffn_up.weight": "blk.0.ffn_up_exps.weight"}),
@@ -182,7 +182,7 @@ def test_sizes_that_are_missing_or_scaled_are_refused(made, tmp_path):
     for options, message in (
         ({"drop": ["llama.block_count"]}, "llama.block_count is missing"),
         ({"llama.rope.scaling.type": "yarn"}, "found rope.scaling.type yarn"),
-        ({"rename": {"token_embd.weight": "output.weight"}}, "token_embd.weight is missing"),
+        ({"rename": {"token_embd.weight": "output_norm.bias"}}, "token_embd.weight is missing"),
     ):
         path = rewritten(source, tmp_path / "model.gguf", **options)
         with pytest.raises(UserError, match=message):
@@ -210,7 +210,7 @@ def test_wrong_order_of_rows_fails_the_gate(made, turns, tmp_path, monkeypatch):
 
     from specialist.bases import gguf_source
 
-    monkeypatch.setattr(gguf_source, "_rows", lambda tensor, _: np.arange(tensor.shape[-1]))
+    monkeypatch.setattr(gguf_source, "_rows", lambda tensor, _: np.arange(int(tensor.shape[-1])))
     with pytest.raises(UserError, match="gate failed: bases.own: .* gguf_logits is"):
         take_over(made("llama")[1], tmp_path, turns)
     assert not list((tmp_path / "model").iterdir())

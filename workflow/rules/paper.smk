@@ -79,9 +79,7 @@ rule measure_scale:
             # An importance matrix changes neither size nor speed.
             quantizations=lambda w: list(
                 dict.fromkeys(
-                    map(
-                        llama_type, config["papers"][config["paper"]]["quantizations"]
-                    )
+                    map(llama_type, config["papers"][config["paper"]]["quantizations"])
                 )
             ),
             rounds=5,

@@ -128,7 +128,7 @@ def choose_pad(place, tokenizer):
         for text in model.control_tokens
         if word in text.lower()
     ]
-    for text in filter(None, [tokenizer.pad_token, *spare]):
+    for text in filter(None, [tokenizer.pad_token, *spare, tokenizer.unk_token]):
         if tokenizer.convert_tokens_to_ids(text) not in ends:
             return text
     raise UserError(
