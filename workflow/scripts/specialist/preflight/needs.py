@@ -18,6 +18,7 @@ CUDA = 0.6e9  # of GPU memory, by CUDA itself
 NF4 = 0.516  # bytes of a weight: 4 bits, and the scales of its block, quantised in turn
 # Bytes of a logit: in bf16 and fp32, its logarithm of a probability, and the gradients of two.
 LOGIT = 14
+LOGITS = 1 << 24  # that training has at a time on a processor; see specialist.train.loss
 # On a processor, oneDNN and the allocator keep LENGTH bytes for each new length of a batch. Batches
 # have about LENGTHS different lengths per token of the longest one, and seldom more than MOST.
 LENGTH, LENGTHS, MOST = 21e6, 0.22, 105
@@ -80,7 +81,7 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
     else:
         trained = model.low_rank(adapter["rank"], adapter["target_modules"])
         frozen = _frozen(model, method)
-    stored = gpu and bf16 and method in ("lora", "dora", "rslora") and model.weight_bytes == 2
+    stored = bf16 and method in ("lora", "dora", "rslora") and model.weight_bytes == 2
     if stored:
         frozen = 2 * model.parameters
     kept = _kept(model, tokens, adapter["max_length"], bf16, gpu)
@@ -97,7 +98,8 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
         lengths = min(LENGTHS * adapter["max_length"], MOST)
         if rows:
             lengths = min(lengths, rows / adapter["batch_size"])
-        needed += LOGIT * tokens * model.vocabulary + LENGTH * lengths
+        logits = tokens * model.vocabulary
+        needed += LOGIT * (logits if method == "full" else min(logits, LOGITS)) + LENGTH * lengths
     # A base in 4 bits is quantised on the GPU piece by piece; others are read before they go there.
     loaded = 4 * (model.vocabulary * model.hidden if method == "qlora" else model.parameters)
     loaded = frozen if stored else loaded
