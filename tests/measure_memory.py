@@ -22,7 +22,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests"), str(ROOT / "tests/unit")]
+SCRIPTS = ROOT / "workflow/scripts"
+FOLDERS = (SCRIPTS, SCRIPTS / "adapt", SCRIPTS / "gguf", ROOT / "tests", ROOT / "tests/unit")
+sys.path[:0] = map(str, FOLDERS)
 
 import random_models  # noqa: E402
 from specialist.preflight import architecture, needs  # noqa: E402
