@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from specialist.preflight import needs
 from specialist.train import loss
 from specialist.train.adapters import load_base
 from specialist.train.finetuning import carried
@@ -47,6 +48,7 @@ def test_loss_in_parts_is_the_loss(bf16, close, model, monkeypatch):
 
 def test_loss_in_parts_is_for_large_vocabularies_and_plain_frozen_heads(model, monkeypatch):
     # The default base: batches of four conversations, 4,096 tokens in its vocabulary.
+    assert needs.LOGITS == loss.LOGITS
     assert not loss.in_parts(model, loss.LOGITS // SIZES["vocab_size"])
     assert loss.in_parts(model, 1 + loss.LOGITS // SIZES["vocab_size"])
     monkeypatch.setattr(model.config, "final_logit_softcapping", 30.0, raising=False)

@@ -256,6 +256,11 @@ def _collect(model, names, config, machine):
     return needs.collecting(model, adapter, bool(machine.vram), adapter["max_length"])
 
 
+def _importance(model, names, config, machine):
+    adapter, base = _entries(names, config)
+    return needs.importance(model, 8 * (adapter or base).get("max_length", base["context"]))
+
+
 def _merge(model, names, config, machine):
     adapter, _ = _entries(names, config)
     return needs.merging(model, adapter["method"], bool(machine.vram))
@@ -270,6 +275,7 @@ ESTIMATES = {
     "train_dpo": _prefer,
     "continue_pretraining": _pretrain,
     "merge_lora": _merge,
+    "measure_importance": _importance,
     "convert_gguf": lambda model, *_: needs.conversion(model),
     "quantize": lambda model, names, *_: needs.quantization(
         model, needs.bits_of(names["quantization"])

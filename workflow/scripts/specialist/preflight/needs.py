@@ -7,7 +7,7 @@ docs/memory.md compares the figures with measurements.
 
 from dataclasses import dataclass
 
-from specialist.config.settings.bases import imported
+from specialist.config.settings.bases import imported, in_gguf
 
 # Bytes of a process with its libraries, before there is a model.
 PROCESS = {
@@ -148,13 +148,26 @@ def _kept(model, tokens, sequence, bf16, gpu):
 
 
 def fetching(model, base):
-    """Need of `fetch_base`: the download, and the single file of weights.
+    """Need of `fetch_base` or `dequantize_base`: the download, and the single file of weights.
+
+    A GGUF is written in F16 too, for the gate.
 
     Args:
         base: entry of `bases` in the configuration.
     """
     weights = model.weight_bytes * model.parameters
-    return Need(PROCESS["fetch_base"], disk=weights * (1 + ("hub" in base)))
+    scratch = 2 * model.parameters if in_gguf(base) else 0.0
+    return Need(PROCESS["fetch_base"], disk=weights * (1 + ("hub" in base)), scratch=scratch)
+
+
+def importance(model, tokens):
+    """Need of `measure_importance`: a layer, or the embeddings, at a time, and what it computes.
+
+    Args:
+        tokens: that go through the model together.
+    """
+    computed = 4 * tokens * (8 * model.hidden + 4 * model.intermediate)
+    return Need(PROCESS["train_lora"] + _streamed(model, 4, 0) + computed)
 
 
 def collecting(model, adapter, gpu, tokens):

@@ -69,6 +69,8 @@ FACTORS = {
     "train_dpo": (MODEL, _of("preferences", ROWS), _param("epochs")),
     "collect_preferences": (MODEL, _of("practice", ROWS)),
     "evaluate_adapter": (MODEL, _of("held_out", ROWS)),
+    "dequantize_base": (_of("source", SIZE),),
+    "measure_importance": (MODEL,),
     "merge_lora": (MODEL,),
     "convert_gguf": (MODEL,),
     "quantize": (_of("f16", SIZE),),
