@@ -71,3 +71,24 @@ def test_loss_in_parts_is_for_large_vocabularies_and_plain_frozen_heads(model, m
 def test_frozen_base_stays_in_sixteen_bits(stored, method, precision, kept, tmp_path):
     LlamaForCausalLM(LlamaConfig(**SIZES)).to(stored).save_pretrained(tmp_path)
     assert load_base(tmp_path, method=method, precision=precision).dtype == kept
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_inputs_that_peft_does_not_cast_give_the_same_gradients(stored):
+    from peft import get_peft_model
+    from peft.helpers import disable_input_dtype_casting
+
+    from specialist.train.adapters import peft_config
+
+    torch.manual_seed(0)
+    base = LlamaForCausalLM(LlamaConfig(**SIZES)).to(stored)
+    settings = peft_config("lora", rank=4, alpha=8, dropout=0.0, target_modules="all-linear")
+    settings.init_lora_weights = False
+    model, ids, found = get_peft_model(base, settings), torch.arange(90).view(3, 30), []
+    for active in (False, True):
+        with disable_input_dtype_casting(model, active=active), torch.autocast("cpu"):
+            model(input_ids=ids, labels=ids).loss.backward()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        found.append(torch.cat([p.grad.flatten() for p in trained]))
+        model.zero_grad()
+    assert found[0].abs().sum() > 0 and torch.equal(*found)
