@@ -15,9 +15,14 @@ from specialist.config.load import load
 from specialist.config.params import resolver
 from specialist.config.paths import Paths
 from specialist.config.settings.adapters import Batches, DpoTraining, LoraTraining
-from specialist.config.settings.bases import FurtherPretraining, HubModel, Pretraining
+from specialist.config.settings.bases import (
+    FurtherPretraining,
+    HubModel,
+    Pretraining,
+    in_gguf,
+)
 from specialist.config.settings.datasets import Corpus
-from specialist.config.settings.fields import NAME
+from specialist.config.settings.fields import NAME, llama_type
 from specialist.config.settings.systems import (
     AgentLimits,
     Chunking,

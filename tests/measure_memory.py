@@ -22,7 +22,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests"), str(ROOT / "tests/unit")]
+SCRIPTS = ROOT / "workflow/scripts"
+FOLDERS = (SCRIPTS, SCRIPTS / "adapt", SCRIPTS / "gguf", ROOT / "tests", ROOT / "tests/unit")
+sys.path[:0] = map(str, FOLDERS)
 
 import random_models  # noqa: E402
 from specialist.preflight import architecture, needs  # noqa: E402
@@ -126,7 +128,8 @@ def stage(folder, name, entry, kind, threads):
     else:
         from quantize import quantize as run
 
-        own |= {"f16": folder / "f16.gguf", "gguf": folder / f"{kind}.gguf", "type": kind}
+        own |= {"f16": folder / "f16.gguf", "gguf": folder / f"{kind}.gguf", "imatrix": []}
+        own["settings"] = SimpleNamespace(type=kind, strict=False)
     given = {**entry, **files, **own}
     return lambda: run(**{key: given[key] for key in inspect.signature(run).parameters})
 

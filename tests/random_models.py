@@ -10,6 +10,7 @@ TEMPLATE = SCRIPTS.parents[1] / "resources/prompts/chat_template.jinja"
 BLOCK = 1 << 22  # random numbers that are drawn; larger matrices repeat them
 CONFIGS = {
     "0.05B": ("qwen3", 512, 12, 8, 8, 1536, 16384, True),
+    "135M": ("llama", 576, 30, 9, 3, 1536, 49152, True),  # SmolLM2-135M
     "0.5B": ("qwen2", 896, 24, 14, 2, 4864, 151936, True),  # Qwen2.5-0.5B
     "1.5B": ("qwen2", 1536, 28, 12, 2, 8960, 151936, True),  # Qwen2.5-1.5B
     "7B": ("qwen2", 3584, 28, 28, 4, 18944, 152064, False),  # Qwen2.5-7B
@@ -41,7 +42,7 @@ def config(name, layers=None):
         pad_token_id=None,
         use_cache=False,
         dtype="bfloat16",
-        architectures=[{"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}[kind]],
+        architectures=[f"{kind.capitalize()}ForCausalLM"],
     )
 
 

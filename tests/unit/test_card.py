@@ -19,6 +19,7 @@ FIGURES = {
     "measures": {
         "bytes": 1e6, "bits_per_weight": 4.5, "ratio_to_f16": 0.3, "perplexity": 5.0,
         "f16_perplexity": 4.9, "kl_mean": 0.01, "same_top_token": 0.98,
+        "stored": {"Q5_0": 12, "Q8_0": 3},
     },
     "retrieval": {"n": 9, "recall_at_1": 0.9, "recall_at_3": 1.0, "mrr": 0.95},
     "leakage": {"n_leaking": 0},
@@ -40,12 +41,15 @@ OF_AGENTS = ("tool", "handbook", "search", "database", "account", "embedding", "
 def card(tmp_path):
     """A function from parts and scores to the text of a card."""
 
-    def made(scores=SCORES, baselines=None, data_license="", **parts):
+    def made(scores=SCORES, baselines=None, data_license="", source_facts=None, **parts):
         from write_card import write_card
 
-        for name, figures in (FIGURES | {"scores": scores}).items():
+        given = FIGURES | {"source_facts": source_facts}
+        for name, figures in (given | {"scores": scores}).items():
             (tmp_path / f"{name}.json").write_text(json.dumps(figures))
-        paths = {name: tmp_path / f"{name}.json" for name in FIGURES}
+        paths = {name: tmp_path / f"{name}.json" for name in given}
+        if source_facts is None:
+            paths["source_facts"] = []
         if not parts["embedding"]:
             paths["retrieval"] = []
         others = []
@@ -69,6 +73,7 @@ def test_classifier(card):
     assert not [word for word in OF_AGENTS if word in text.lower()]
     assert "judged by facts in the answer, it solves **60.0 %**" in text
     assert "the files of the folder letters; licence: cc-by-4.0." in text
+    assert "A model from scratch of this size is a demonstration" in text
     assert "The training data: cc-by-4.0." in text and "WARNING" not in text
 
 
@@ -96,6 +101,22 @@ def test_conversations_and_harm(card):
     assert "33 of 44 requests" in text and "asked 7 times" in text and "6.2 turns" in text
     assert "conversation 3 times out of 3" in text and "with the chance 30.0 %" in text
     assert "measured on single requests" not in text
+
+
+def test_base_from_a_gguf(card):
+    facts = {
+        "file": "small.Q4_1.gguf", "sha256": "ab" * 32, "name": "Small", "license": "apache-2.0",
+        "bits_per_weight": 5.66, "types": {"Q4_1": 210, "Q8_0": 1},
+    }  # fmt: skip
+    base = {"name": "own", "package": "small_package", "dataset": "letters"}
+    text = card(source_facts=facts, base=base, tools=False, database=False, embedding=None)
+    assert (
+        "Base: own, Small from the GGUF small.Q4_1.gguf of the package small_package (SHA" in text
+    )
+    assert "with 5.66 bits per weight (210 matrices in Q4_1, 1 matrices in Q8_0)" in text
+    assert "Its licence, apache-2.0, applies to this model too." in text
+    assert "| Matrices by type | 12 in Q5_0, 3 in Q8_0 |" in text
+    assert "demonstration" not in text
 
 
 def test_search_alone(card):

@@ -18,6 +18,7 @@ WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 CONFIG = {
     "dataset": "shop",
     "headline": "agent-q4",
+    "lost_tasks": 0.15,
     "adapters": {"lora": {"base": "small"}},
     "systems": {
         "oracle": {"policy": "scripted", "index": "minilm"},
@@ -35,6 +36,8 @@ MEASURES = {
     "perplexity": 3.25,
     "f16_perplexity": 3.2,
     "kl_mean": 0.01,
+    "base_kl_mean": 2.0,
+    "stored": {"Q4_K": 12, "Q6_K": 3},
     "same_top_token": 0.98,
     "tokens": 4000,
     "speed": {"tokens_per_second": 4000.0, "speedup_over_f16": 1.25},
@@ -101,6 +104,7 @@ def collect(tmp_path):
     files = SimpleNamespace(
         scores=[write(f"{name}.json", scores_of(name)) for name in CONFIG["systems"]],
         measures=[write("q4.json", MEASURES)],
+        source_facts=[],
         retrieval=write("retrieval.json", {**retrieval, "agreement_with_exact_search": 1.0}),
         gates=[
             write("gate1.json", {"merge_logits": gate}),
@@ -153,11 +157,16 @@ def test_the_result_keeps_the_contract(collect):
         "gguf/lora/f16_logits",
         "gguf/lora/token_ids",
         "oracle/unsolved_tasks",
+        "quantize/agent-q4/lost_tasks",
+        "quantize/Q4_K_M/kl_to_f16_over_kl_to_base",
     }
+    assert result["gates"]["quantize/agent-q4/lost_tasks"]["value"] == pytest.approx(0.1)
+    assert result["gates"]["quantize/Q4_K_M/kl_to_f16_over_kl_to_base"]["value"] == 0.005
     assert all(gate["passed"] for gate in result["gates"].values())
     assert result["leakage"]["n_leaking"] == 0
     assert result["provenance"]["config"] == CONFIG
     assert result["provenance"]["packages"]["numpy"]
+    assert result["provenance"]["stored"] == {"Q4_K_M": {"Q4_K": 12, "Q6_K": 3}}
 
 
 def test_intervals_are_wilsons(collect):
@@ -182,6 +191,44 @@ def test_a_task_that_cannot_be_solved_stops_the_run(collect):
     ):
         collect.run(scores=scores)
     assert not collect.files.agent_eval.exists()
+
+
+def test_a_file_that_lost_the_adapter_is_named_with_the_cause(collect, capsys):
+    erased = MEASURES | {"kl_mean": 1.33, "base_kl_mean": 0.21, "stored": {"Q4_1": 15, "F32": 1}}
+    smaller = MEASURES | {"bytes": 2_000_000}
+    origin = collect.write("source.json", {"types": {"Q4_1": 14, "Q8_0": 1}})
+    config = copy.deepcopy(CONFIG) | {"headline": "agent-q4-1", "lost_tasks": 0.05}
+    config["systems"] |= {
+        "agent-q4-1": {"adapter": "lora", "quantization": "Q4_1", "index": "minilm"}
+    }
+    lost = scores_of("base-f16")
+    result, summary = collect.run(
+        config=config,
+        scores=[*collect.files.scores, collect.write("lost.json", lost)],
+        quantizations=["Q4_1", "Q4_K_M", "Q5_0", "IQ4_NL"],
+        measures=[
+            collect.write(f"{n}.json", m)
+            for n, m in enumerate([erased, MEASURES, MEASURES, smaller])
+        ],
+        source_facts=origin,
+    )
+    gates = result["gates"]
+    assert gates["quantize/agent-q4-1/lost_tasks"] == {"value": 0.9, "limit": 0.05, "passed": False}
+    assert not gates["quantize/Q4_1/kl_to_f16_over_kl_to_base"]["passed"]
+    advice = "of the measured types IQ4_NL, Q5_0 would do"
+    first = (
+        "agent-q4-1 loses 90.0 points of its tasks against F16, more than `lost_tasks` allows "
+        "(5.0): rounding moved it back to the base, whose own file is in Q4_1 too (KL 1.33 nats "
+        f"per token to its own F16, 0.21 to the base); {advice}"
+    )
+    second = (
+        "agent-q4 loses 10.0 points of its tasks against F16, more than `lost_tasks` allows (5.0): "
+        f"rounding moved its predictions by 0.01 nats per token; {advice}"
+    )
+    said = capsys.readouterr().out
+    for text in (first, second):
+        assert f"**Warning:** {text}" in summary and f"warning: {text}\n" in said
+    assert "- Q4_1 holds 15 matrices in Q4_1, 1 matrices in F32." in summary
 
 
 def test_a_figure_that_is_none_is_refused(collect):
@@ -237,6 +284,8 @@ def test_summary_has_the_tables(collect):
     assert "- 6 tasks with one message: 100.0 % solved, harm in 0.00 of 100.\n" in summary
     assert "- 4 conversations: 50.0 % solved, harm in 12.50 of 100.\n" in summary
     assert "- t9, false claim: I have refunded you.\n" in summary
+    assert "- Q4_K_M holds 12 matrices in Q4_K, 3 matrices in Q6_K.\n" in summary
+    assert "Warning" not in summary
     assert "| Q4_K_M | 3.00 | 4.90 | 31.0 % | 3.250 | 0.0100 | 98.0 % | 4000 | 1.25 × |" in summary
     assert "recall@1 90.0 %, recall@3 100.0 %" in summary
     assert "| oracle/unsolved_tasks | 0 | 0 | passed |" in summary

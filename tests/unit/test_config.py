@@ -13,6 +13,7 @@ from document_config import HEAD, README, SCHEMA, document, editors_schema
 from specialist.config.load import load
 from specialist.config.schema import schema
 from specialist.config.settings.bases import SMALL_BLOCKS
+from specialist.config.settings.fields import llama_type
 from specialist.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,7 +272,7 @@ def test_sizes_that_a_quantization_cannot_store_are_refused(monkeypatch):
         return {"hidden_size": 64 * depth, "intermediate_size": 192 * depth}
 
     monkeypatch.setattr(model_shape, "shape", shape)
-    found = mistakes({"bases/small/depth": 3})
+    found = mistakes({"bases/small/depth": 3, "strict_quantization": True})
     assert list(found) == ["bases.small.depth"]
     assert (
         "found 3, which gives hidden_size 192 and intermediate_size 576"
@@ -282,7 +283,13 @@ def test_sizes_that_a_quantization_cannot_store_are_refused(monkeypatch):
     changes = {f"systems/{name}": None for name in only_q8}
     load(
         changed(
-            {**changes, "bases/small/depth": 3, "quantizations": ["Q8_0"], "headline": "oracle"}
+            {
+                **changes,
+                "bases/small/depth": 3,
+                "quantizations": ["Q8_0"],
+                "headline": "oracle",
+                "strict_quantization": True,
+            }
         )
     )
 
@@ -291,8 +298,10 @@ def test_quantizations_are_those_of_llama_cpp():
     from specialist.gguf.info import quantizations
 
     known = quantizations()
-    offered = schema()["properties"]["quantizations"]["items"]["enum"]
-    assert set(offered) <= set(known)
+    names = schema()["properties"]["quantizations"]["items"]["enum"]
+    assert "Q4_K_M_IMATRIX" in names and "IQ2_XS" not in names
+    offered = set(map(llama_type, names))
+    assert offered <= set(known)
     assert {name for name in offered if known[name][1] == 32} == SMALL_BLOCKS
     assert {known[name][1] for name in offered} == {32, 256}
 

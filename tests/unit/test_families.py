@@ -66,7 +66,7 @@ def take_over(source, folder, turns, **changes):
     }
     piece = folder / "tokenizer/sentencepiece.model"
     place = {"base": "own", "hub": None, "revision": None}
-    uses = {"context": 512, "targets": {}, "quantizations": ["Q4_K_M"]}
+    uses = {"gguf": False, "context": 512, "targets": {}, "quantizations": ["Q4_K_M"]}
     settings = place | uses | changes
     gate = folder / "tokenizer/gate.json"
     fetch_tokenizer(files, turns, **tokens, sentencepiece=piece, gate=gate, **settings)
@@ -154,7 +154,7 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
         name=family, threads=1,
     )  # fmt: skip
     assert json.loads(gate.read_text())["token_ids"]["value"] == 0
-    quantize(f16, q4, type="Q4_K_M", threads=1)
+    quantize(f16, [], q4, settings=SimpleNamespace(type="Q4_K_M", strict=True), threads=1)
 
     tasks, tools, traces = (tmp_path / name for name in ("tasks.jsonl", "tools.yaml", "traces"))
     write_rows(tasks, [TASK])

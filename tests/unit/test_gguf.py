@@ -7,20 +7,27 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from convert_gguf import convert_gguf
 from measure_gguf import measure_gguf
-from quantize import quantize
+from quantize import quantize as quantize_step
 
 import tiny_models
 from specialist.core.errors import UserError
 from specialist.gguf.converter import refuse_twins
-from specialist.gguf.info import bits_per_weight, tensors
+from specialist.gguf.info import bits_per_weight, stored, tensors
 from specialist.gguf.runtime import Runtime
 from tiny_models import TEXTS, write_texts
 
 CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+
+
+def quantize(f16, gguf, *, type, threads, strict=False, imatrix=()):
+    """Run the step."""
+    settings = SimpleNamespace(type=type, strict=strict)
+    quantize_step(f16, imatrix, gguf, settings=settings, threads=threads)
 
 
 def convert(folder, out, text, **files):
@@ -149,12 +156,21 @@ def test_type_that_cannot_be_made_is_refused(kind, message, f16, tmp_path, capfd
     assert capfd.readouterr().err == ""
 
 
-def test_rows_that_a_type_cannot_take_are_refused(model, text, tmp_path):
+def test_rows_that_a_type_cannot_take_are_stored_in_a_related_type(model, text, tmp_path, capsys):
     narrow, _ = convert(model(hidden=192), tmp_path, text)
-    with pytest.raises(UserError, match="rows of 192 .*Q4_K_M, which takes multiples of 256"):
-        quantize(narrow, tmp_path / "out.gguf", type="Q4_K_M", threads=1)
-    assert not (tmp_path / "out.gguf").exists()
-    quantize(narrow, tmp_path / "out.gguf", type="Q8_0", threads=1)
+    made = tmp_path / "out.gguf"
+    with pytest.raises(UserError, match="rows of 192 .*Q4_K_M, .* multiples of 256.*`strict`"):
+        quantize(narrow, made, type="Q4_K_M", strict=True, threads=1)
+    assert not made.exists()
+    quantize(narrow, made, type="Q4_K_M", threads=1)
+    kinds = stored(tensors(made))
+    # Rows of 192 and of 384 are stored in Q5_0 and Q8_0 in place of Q4_K and Q6_K.
+    assert kinds == {"Q5_0": 12, "Q8_0": 3}
+    said = capsys.readouterr().out
+    assert "stored 15 tensors with other rows in other types" in said
+    assert "matrices: 12 Q5_0, 3 Q8_0" in said
+    quantize(narrow, made, type="Q8_0", strict=True, threads=1)
+    assert stored(tensors(made)) == {"Q8_0": 15}
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +179,8 @@ def held_out(tmp_path_factory):
     return write_texts(tmp_path_factory.mktemp("held_out") / "test.jsonl", lines)
 
 
-def measured(f16, gguf, text, out, tokens=2000):
-    measure_gguf(f16, gguf, text, out, tokens=tokens, rounds=1, threads=1)
+def measured(f16, gguf, text, out, tokens=2000, base=()):
+    measure_gguf(f16, gguf, base, text, out, tokens=tokens, rounds=1, threads=1)
     return json.loads(out.read_text())
 
 
@@ -173,9 +189,11 @@ def test_quality_falls_with_the_bits(f16, held_out, tmp_path):
     for kind in ("Q8_0", "Q4_K_M", "Q2_K"):
         gguf = tmp_path / f"{kind}.gguf"
         quantize(f16, gguf, type=kind, threads=1)
-        found[kind] = measured(f16, gguf, held_out, tmp_path / "m.json")
+        found[kind] = measured(f16, gguf, held_out, tmp_path / "m.json", base=f16)
+        assert found[kind]["base_kl_mean"] == found[kind]["kl_mean"]
+        assert sum(found[kind]["stored"].values()) == 15
     found = {"F16": measured(f16, f16, held_out, tmp_path / "m.json")} | found
-    assert found["F16"]["kl_mean"] == 0
+    assert (found["F16"]["kl_mean"], found["F16"]["base_kl_mean"]) == (0, None)
     assert found["F16"]["same_top_token"] == found["F16"]["ratio_to_f16"] == 1
     assert found["F16"]["perplexity"] == found["F16"]["f16_perplexity"]
     for better, worse in pairwise(found.values()):

@@ -53,6 +53,7 @@ rule collect_eval:
     input:
         scores=main.systems.each("scores.json"),
         measures=main.systems.measures(),
+        source_facts=main.models.source_facts(main.systems.headline_model()),
         retrieval=main.systems.retrieval(),
         gates=list(main.systems.gates().values()),
         leakage=main.datasets.prepared(evaluated["dataset"], "leakage.json"),

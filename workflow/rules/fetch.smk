@@ -25,9 +25,14 @@ rule fetch_tokenizer:
         settings=settings(
             HubModel,
             base=lambda w: w.base,
+            gguf=lambda w: in_gguf(config["bases"][w.base]),
             context=lambda w: config["bases"][w.base]["context"],
             targets=lambda w: files.models.targets(w.base),
-            quantizations=[kind for kind in config["quantizations"] if kind],
+            quantizations=[
+                llama_type(kind)
+                for kind in config["quantizations"]
+                if config["strict_quantization"]
+            ],
         ),
         code=digest("fetch/fetch_tokenizer.py", "train", "gguf"),
     script:
@@ -44,13 +49,36 @@ rule fetch_base:
     log:
         "results/logs/{dataset}/fetch_base/{base}.log",
     wildcard_constraints:
-        base=files.models.bases(imported=True),
+        base=files.models.bases(imported=True, gguf=False),
     priority: 1
     params:
         settings=settings(HubModel, base=lambda w: w.base),
         code=digest("fetch/fetch_base.py", "train"),
     script:
         "../scripts/fetch/fetch_base.py"
+
+
+rule dequantize_base:
+    input:
+        source=lambda w: files.models.source(w.base, weights=True),
+        tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
+        tokenizer_config="results/{dataset}/base/{base}/tokenizer/tokenizer_config.json",
+        chat_template="results/{dataset}/base/{base}/tokenizer/chat_template.jinja",
+    output:
+        model="results/{dataset}/base/{base}/model/model.safetensors",
+        config="results/{dataset}/base/{base}/model/config.json",
+        source_facts="results/{dataset}/base/{base}/model/source.json",
+        gate="results/{dataset}/base/{base}/model/gate.json",
+    log:
+        "results/logs/{dataset}/dequantize_base/{base}.log",
+    wildcard_constraints:
+        base=files.models.bases(imported=True, gguf=True),
+    priority: 1
+    params:
+        base=lambda w: w.base,
+        code=digest("fetch/dequantize_base.py", "train", "gguf"),
+    script:
+        "../scripts/fetch/dequantize_base.py"
 
 
 rule continue_pretraining:

@@ -18,15 +18,35 @@ rule convert_gguf:
         "../scripts/gguf/convert_gguf.py"
 
 
+rule measure_importance:
+    input:
+        unpack(lambda w: files.models.whole(w.model)),
+        conversations="results/{dataset}/prepared/sft.train.jsonl",
+        system_prompt="results/{dataset}/prepared/system_prompt.txt",
+    output:
+        imatrix="results/{dataset}/gguf/{model}/imatrix.gguf",
+    log:
+        "results/logs/{dataset}/measure_importance/{model}.log",
+    threads: workflow.cores
+    params:
+        code=digest("gguf/measure_importance.py", "train", "gguf"),
+    script:
+        "../scripts/gguf/measure_importance.py"
+
+
 rule quantize:
     input:
         f16="results/{dataset}/gguf/{model}/F16.gguf",
+        imatrix=lambda w: files.models.imatrix(w.model, w.quantization),
     output:
         gguf="results/{dataset}/gguf/{model}/{quantization}.gguf",
     log:
         "results/logs/{dataset}/quantize/{model}.{quantization}.log",
     params:
-        type="{quantization}",
+        settings=settings(
+            type=lambda w: llama_type(w.quantization),
+            strict=config["strict_quantization"],
+        ),
         code=digest("gguf/quantize.py", "gguf"),
     script:
         "../scripts/gguf/quantize.py"
@@ -36,6 +56,7 @@ rule measure_gguf:
     input:
         f16="results/{dataset}/gguf/{model}/F16.gguf",
         gguf="results/{dataset}/gguf/{model}/{quantization}.gguf",
+        base=lambda w: files.models.base_gguf(w.model, w.quantization),
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
     output:
         measures="results/{dataset}/gguf/{model}/measures/{quantization}.json",

@@ -76,7 +76,12 @@ rule measure_scale:
     params:
         settings=settings(
             shape=lambda w: config["shapes"][w.shape],
-            quantizations=lambda w: config["papers"][config["paper"]]["quantizations"],
+            # An importance matrix changes neither size nor speed.
+            quantizations=lambda w: list(
+                dict.fromkeys(
+                    map(llama_type, config["papers"][config["paper"]]["quantizations"])
+                )
+            ),
             rounds=5,
         ),
         code=digest("paper/measure_scale.py", "gguf"),

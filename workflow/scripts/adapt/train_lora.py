@@ -33,8 +33,10 @@ def train_lora(
     import json
 
     import torch
+    from peft.helpers import disable_input_dtype_casting
     from transformers import AutoTokenizer, set_seed
 
+    from specialist.core.precision import computes_bf16
     from specialist.train.adapters import check_targets, save
     from specialist.train.conversations import draw, encode, with_system_prompt
     from specialist.train.finetuning import loss_curve, show_masks
@@ -61,7 +63,9 @@ def train_lora(
     trainer = _trainer(model, processing, train, validation, settings, checkpoints)
     masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
     last = checkpoints.last()
-    trainer.train(resume_from_checkpoint=last and str(last))
+    # Autocast makes the inputs bf16 itself; peft would turn them into fp32 first.
+    with disable_input_dtype_casting(trainer.model, active=computes_bf16(settings.precision)):
+        trainer.train(resume_from_checkpoint=last and str(last))
     held_out_loss = trainer.evaluate()["eval_loss"]
     trainable, total = save(trainer.model, adapter, adapter_config)
     result = {

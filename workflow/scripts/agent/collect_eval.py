@@ -6,7 +6,8 @@ RETRIEVAL = ("recall_at_1", "recall_at_3", "mrr", "n")
 
 
 def collect_eval(
-    scores, measures, retrieval, gates, leakage, tasks, schema, template, agent_eval, summary,
+    scores, measures, source_facts, retrieval, gates, leakage, tasks, schema, template,
+    agent_eval, summary,
     *, config, quantizations, stages,
 ):  # fmt: skip
     """Write the result of a run.
@@ -14,6 +15,7 @@ def collect_eval(
     Args:
         scores: JSON of score for each system, in the order of the configuration.
         measures: JSON of measure_gguf for each of `quantizations`, of the headline's model.
+        source_facts: JSON of dequantize_base for the headline's base, or an empty list.
         retrieval: JSON of measure_retrieval, or an empty list.
         gates: JSON of gates for each of `stages`.
         leakage: JSON of prepare_tasks.
@@ -36,6 +38,7 @@ def collect_eval(
     from specialist.core.files import sha256
     from specialist.core.hardware import machine
     from specialist.core.text import read_rows
+    from specialist.report.quantization import judge
     from specialist.report.summary import render
 
     figures = dict(zip(config["systems"], map(_read, scores), strict=True))
@@ -48,6 +51,9 @@ def collect_eval(
         for stage, path in zip(stages, gates, strict=True)
         for name, gate in _read(path).items()
     }
+    sizes = dict(zip(quantizations, map(_read, measures), strict=True))
+    origin = _read(source_facts) if source_facts else None
+    kept, warnings = judge(systems, sizes, config, origin)
     result = {
         "schema_version": 2,
         "dataset": config["dataset"],
@@ -63,15 +69,17 @@ def collect_eval(
         },
         "systems": systems,
         "retrieval": {key: searched[key] for key in RETRIEVAL},
-        "quantization": dict(zip(quantizations, map(_quantization, measures), strict=True)),
-        "gates": passed | _solvable(figures, config),
+        "quantization": {kind: _quantization(found) for kind, found in sizes.items()},
+        "gates": passed | _solvable(figures, config) | kept,
         "leakage": _read(leakage),
-        "provenance": machine() | {"config": config},
+        "provenance": machine()
+        | {"config": config, "stored": {kind: found["stored"] for kind, found in sizes.items()}},
     }
     jsonschema.validate(result, _read(schema))
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
     agent_eval.write_text(text + "\n", encoding="utf-8")
-    summary.write_text(render(template, result, figures), encoding="utf-8")
+    summary.write_text(render(template, result, figures, warnings), encoding="utf-8")
+    print(*(f"warning: {text}" for text in warnings), sep="\n", end="\n" if warnings else "")
     low, high = headline["ci95"]
     print(f"{config['headline']} solves {headline['success_rate']:.3f} ({low:.3f} to {high:.3f})")
 
@@ -101,9 +109,8 @@ def _system(name, found, config):
     }
 
 
-def _quantization(path):
+def _quantization(found):
     """The entry of a quantised type."""
-    found = _read(path)
     quality = (
         "bytes",
         "bits_per_weight",

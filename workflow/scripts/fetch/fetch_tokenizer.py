@@ -3,7 +3,7 @@
 
 def fetch_tokenizer(
     source, turns, tokenizer, tokenizer_config, chat_template, sentencepiece, gate,
-    *, base, hub, revision, context, targets, quantizations,
+    *, base, hub, revision, gguf, context, targets, quantizations,
 ):  # fmt: skip
     """Write the base's tokenizer for the other steps, after checking that they can use the base.
 
@@ -11,7 +11,8 @@ def fetch_tokenizer(
     them is fetched.
 
     Args:
-        source: small files of a local folder (config.json, tokenizer.json, ...), or an empty list.
+        source: small files of a local folder (config.json, tokenizer.json, ...), a GGUF, or an
+            empty list.
         turns: what may be put before a chat template that does not know an agent's turns.
         tokenizer, tokenizer_config, chat_template: the files written, in one folder.
         sentencepiece: the base's tokenizer.model, which llama.cpp converts such a tokenizer from;
@@ -19,11 +20,14 @@ def fetch_tokenizer(
         gate: JSON of the gates "chat_ids", conversations with results of tools that do not get
             the same token ids by Transformers and by llama.cpp, "added_tokens", those that do
             not, alone or inside text, and "turns_without_end", 1 if the token that ends a turn
-            does not end generation.
+            does not end generation. For a GGUF also "source_ids", conversations that llama.cpp
+            gives other ids with the file itself.
         base: name of the base in the configuration.
         hub, revision: where the base is from if it is no local folder, or None.
+        gguf: whether the source is a GGUF.
         context: tokens that the runs use.
-        targets, quantizations: what is made of it; see `specialist.bases.uses`.
+        targets: {adapter: its `target_modules`} of the adapters on it.
+        quantizations: types that must store every row.
 
     Raises:
         UserError: the base is not available, or cannot be used; see
@@ -32,6 +36,7 @@ def fetch_tokenizer(
     import json
     import shutil
 
+    from specialist.bases.gguf_source import write_small_files
     from specialist.bases.locate import check_files, file_of, locate
     from specialist.bases.templates import adapt_template, read_turns
     from specialist.bases.tokenizer import (
@@ -42,6 +47,7 @@ def fetch_tokenizer(
     )
     from specialist.bases.uses import check_config, check_uses
     from specialist.core import model_files as names
+    from specialist.core.gguf_header import read_header
     from specialist.core.prompt import Chat
     from specialist.core.scratch import scratch
     from specialist.gguf.converter import convert
@@ -49,11 +55,16 @@ def fetch_tokenizer(
     from specialist.train.conversations import BaseTokenizer
 
     place = f"bases.{base}"
-    folder = locate(place, source, hub, revision, names.SMALL_FILES)
-    config = check_files(place, folder)
-    config.pop("auto_map", None)
-    others = [path.stem for path in folder.glob(names.OTHER_TEMPLATES)]
-    with scratch(tokenizer) as made:
+    with scratch(tokenizer) as room:
+        if gguf:
+            folder = write_small_files(place, read_header(place, source[0]), room / "source")
+        else:
+            folder = locate(place, source, hub, revision, names.SMALL_FILES)
+        config = check_files(place, folder)
+        config.pop("auto_map", None)
+        others = [path.stem for path in folder.glob(names.OTHER_TEMPLATES)]
+        made = room / "made"
+        made.mkdir()
         for name in names.SMALL_FILES:
             if path := file_of(place, folder, name):
                 shutil.copyfile(path, made / name)
@@ -75,7 +86,7 @@ def fetch_tokenizer(
         (made / names.TEMPLATE).write_text(template, encoding="utf-8")
         convert(made, made / "tokens.gguf", base, weights=False)
         check_uses(place, folder, targets, quantizations)
-        checked = _check(place, made)
+        checked = _check(place, made, source[0] if gguf else None)
         shutil.copyfile(made / names.TOKENIZER, tokenizer)
         shutil.copyfile(made / names.TOKENIZER_CONFIG, tokenizer_config)
         shutil.copyfile(made / names.TEMPLATE, chat_template)
@@ -84,13 +95,16 @@ def fetch_tokenizer(
     gate.write_text(json.dumps(checked, indent=1) + "\n")
 
 
-def _check(place, made):
+def _check(place, made, source):
     """The gates of a tokenizer and its GGUF (tokens.gguf) in a folder.
+
+    Args:
+        source: the GGUF that the tokenizer is from, or None.
 
     Raises:
         UserError: Transformers and llama.cpp do not agree.
     """
-    from specialist.bases.tokenizer import differing, load_tokenizer
+    from specialist.bases.tokenizer import differing, differing_texts, load_tokenizer
     from specialist.core import gates
     from specialist.core.prompt import Chat
     from specialist.gguf.agreement import differing_tokens, named
@@ -99,6 +113,10 @@ def _check(place, made):
 
     loaded = load_tokenizer(place, made)
     added = [token.content for token in loaded.added_tokens_decoder.values()]
+    figures = {}
+    if source:
+        with Runtime(source, weights=False) as runtime:
+            figures["source_ids"] = differing_texts(loaded, runtime), 0
     with Runtime(made / "tokens.gguf", weights=False) as runtime:
         tokens = differing_tokens(added, BaseTokenizer(loaded), runtime)
         return gates.check(
@@ -109,6 +127,7 @@ def _check(place, made):
             chat_ids=(differing(loaded, runtime), 0),
             added_tokens=(len(tokens), 0),
             turns_without_end=(int(not runtime.ends(Chat(runtime).end)), 0),
+            **figures,
         )
 
 

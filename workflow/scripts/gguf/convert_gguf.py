@@ -73,11 +73,9 @@ def convert_gguf(
 
 def _compare(folder, gguf, texts, threads):
     """(number of texts with different ids, added tokens that differ, largest logit difference)"""
-    import numpy as np
-    import torch
     from transformers import AutoTokenizer
 
-    from specialist.gguf.agreement import differing_tokens
+    from specialist.gguf.agreement import differing_tokens, logit_difference
     from specialist.gguf.runtime import Runtime
     from specialist.train.conversations import BaseTokenizer
     from specialist.train.streaming import open_model
@@ -96,10 +94,7 @@ def _compare(folder, gguf, texts, threads):
         added = [token.content for token in tokenizer.added_tokens_decoder.values()]
         tokens = differing_tokens(added, BaseTokenizer(tokenizer), runtime)
         ids = runtime.tokenize("".join(texts))[:context]
-        actual = runtime.logits(ids)
-    with torch.inference_mode():
-        logits = model(torch.tensor([ids])).logits[0].numpy()
-    return differing, tokens, float(np.abs(actual - logits).max() / logits.std())
+        return differing, tokens, logit_difference(model, runtime, ids)
 
 
 if "snakemake" in globals():

@@ -7,7 +7,7 @@ WINDOW = 512  # tokens that are predicted from one another; longer texts are cut
 PROMPT, GENERATED = 256, 128  # tokens of a round that is timed
 
 
-def measure_gguf(f16, gguf, text, measures, *, tokens, rounds, threads):
+def measure_gguf(f16, gguf, base, text, measures, *, tokens, rounds, threads):
     """Write size, quality and speed of a GGUF. `gguf` may be the F16 file itself.
 
     All but "speed" is the same in each run with the same number of threads.
@@ -15,11 +15,14 @@ def measure_gguf(f16, gguf, text, measures, *, tokens, rounds, threads):
     Args:
         f16: the F16 GGUF, taken for the truth.
         gguf: the GGUF to measure.
+        base: the F16 GGUF of the base that the model's adapter was merged into, or an empty list.
         text: JSONL with a "text" field, not seen in training.
         measures: JSON to write: bytes, bits_per_weight, ratio_to_f16 (of bytes), perplexity
             and f16_perplexity (per token), kl_mean (of F16 from this one, nats per token),
-            same_top_token (share of tokens), tokens (how many were predicted), and under
-            speed the tokens per second of both in generation and prompt, and their ratios.
+            same_top_token (share of tokens), tokens (how many were predicted), stored (type:
+            number of matrices), base_kl_mean (as kl_mean, of the base from this one; None without
+            a base), and under speed the tokens per second of both in generation and prompt, and
+            their ratios.
         tokens: how many tokens of the text to use, from its start; whole windows.
         rounds: how often speed is taken; both files in each round, medians count.
         threads: CPU threads.
@@ -28,7 +31,7 @@ def measure_gguf(f16, gguf, text, measures, *, tokens, rounds, threads):
         UserError: the text has too few tokens.
     """
     from specialist.core.errors import UserError
-    from specialist.gguf.info import bits_per_weight
+    from specialist.gguf.info import bits_per_weight, stored, tensors
     from specialist.gguf.runtime import Runtime
 
     with open(text, encoding="utf-8") as lines:
@@ -41,9 +44,14 @@ def measure_gguf(f16, gguf, text, measures, *, tokens, rounds, threads):
             "bytes": gguf.stat().st_size,
             "bits_per_weight": bits_per_weight(gguf),
             "ratio_to_f16": gguf.stat().st_size / f16.stat().st_size,
+            "stored": stored(tensors(gguf)),
             **_quality(reference, model, windows),
+            "base_kl_mean": None,
             "speed": _speed(reference, model, sum(windows, []), rounds),
         }
+        if base:
+            with Runtime(base, WINDOW, threads) as original:
+                found["base_kl_mean"] = _quality(original, model, windows)["kl_mean"]
     measures.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 

@@ -89,7 +89,8 @@ def _figures(measures=None, evaluation=None, cost=None, **_):
     """Yield (None, file, {metric: value}) for measures of a whole cell."""
     if measures:
         found = _read(measures)
-        yield None, measures, found | found.pop("speed")
+        found |= found.pop("speed")
+        yield None, measures, {k: v for k, v in found.items() if isinstance(v, int | float)}
     if evaluation:
         yield None, evaluation, _read(evaluation)
     if cost:

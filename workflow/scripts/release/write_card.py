@@ -2,12 +2,14 @@
 
 import json
 
-ROLES = ("pretraining", "training", "measures", "retrieval", "leakage", "corpus", "sft")
+ROLES = (
+    "pretraining", "training", "source_facts", "measures", "retrieval", "leakage", "corpus", "sft",
+)  # fmt: skip
 
 
 def write_card(
-    template, scores, baselines, pretraining, training, measures, retrieval, leakage, corpus, sft,
-    card, *, name, license, data_license, language, author, dataset, source, parts,
+    template, scores, baselines, pretraining, training, source_facts, measures, retrieval, leakage,
+    corpus, sft, card, *, name, license, data_license, language, author, dataset, source, parts,
 ):  # fmt: skip
     """Write `card`: Markdown with the header that model hubs read.
 
@@ -15,9 +17,9 @@ def write_card(
         template: Jinja template of the card.
         scores: JSON of score.
         baselines: the same of the systems that it should be better than.
-        pretraining, training, measures, retrieval, leakage, corpus, sft: JSON of pretrain,
-            train_lora, measure_gguf, measure_retrieval, audit_leakage, prepare_corpus and
-            prepare_sft, or an empty list for what the system has not.
+        pretraining, training, source_facts, measures, retrieval, leakage, corpus, sft: JSON of
+            pretrain, train_lora, dequantize_base, measure_gguf, measure_retrieval, audit_leakage,
+            prepare_corpus and prepare_sft, or an empty list for what the system has not.
         card: Markdown to write.
         name, license, language, author: of the model.
         data_license: licence of the data, or an empty text.

@@ -128,13 +128,24 @@ def choose_pad(place, tokenizer):
         for text in model.control_tokens
         if word in text.lower()
     ]
-    for text in filter(None, [tokenizer.pad_token, *spare]):
+    for text in filter(None, [tokenizer.pad_token, *spare, tokenizer.unk_token]):
         if tokenizer.convert_tokens_to_ids(text) not in ends:
             return text
     raise UserError(
         f"{place}: {TOKENIZER_CONFIG}: pad_token: found {tokenizer.pad_token}, which is the end "
         "of a text, and the tokenizer has no spare token; name another special token there"
     )
+
+
+def differing_texts(tokenizer, runtime):
+    """Number of `talks`, as the template writes them, with other token ids in llama.cpp.
+
+    Args:
+        tokenizer, runtime: as of `differing`; the runtime's own template is not used.
+    """
+    texts = [tokenizer.apply_chat_template(talk, tokenize=False) for talk in talks()]
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return sum(runtime.tokenize(text) != own for text, own in zip(texts, ids, strict=True))
 
 
 def differing(tokenizer, runtime):

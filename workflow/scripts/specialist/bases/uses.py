@@ -36,7 +36,7 @@ def check_uses(place, folder, targets, quantizations):
     Args:
         folder: with config.json.
         targets: {adapter: its `target_modules`} of the adapters on this base.
-        quantizations: llama.cpp's names of the types that it is to be stored in.
+        quantizations: llama.cpp's names of the types that must store every row.
 
     Raises:
         UserError: there is no such layer, or a type cannot store its rows.
@@ -54,5 +54,6 @@ def check_uses(place, folder, targets, quantizations):
                 fitting = ", ".join(k for k, (_, size) in types.items() if size == 32)
                 raise UserError(
                     f"{place}: {CONFIG}: {name} has rows of {row} weights, but {kind} of "
-                    f"`quantizations` takes multiples of {block}; use one of {fitting}"
+                    f"`quantizations` takes multiples of {block} and `strict_quantization` is on; "
+                    f"turn it off, or use one of {fitting}"
                 )

@@ -141,24 +141,46 @@ def join(shards, target):
         shards: paths of files that share no tensor.
         target: file to write.
     """
-    import shutil
-
     from specialist.train.streaming import places
 
-    header, size, bodies = {}, 0, []
+    entries, spans = {}, []
     for path in shards:
-        entries = places(path)
-        start = min(entry["data_offsets"][0] for entry in entries.values())
-        for name, entry in entries.items():
-            moved = [size + offset - start for offset in entry["data_offsets"]]
-            header[name] = entry | {"data_offsets": moved}
-        bodies.append((path, start))
-        size += path.stat().st_size - start
-    text = json.dumps({"__metadata__": {"format": "pt"}} | header).encode()
+        for name, entry in places(path).items():
+            entries[name] = entry["dtype"], entry["shape"]
+            spans.append((path, *entry["data_offsets"]))
+    write_tensors(target, entries, (part for span in spans for part in _span(*span)))
+
+
+def _span(path, begin, end):
+    """Yield the bytes of a file from `begin` to `end`, a part at a time."""
+    with open(path, "rb") as file:
+        file.seek(begin)
+        for start in range(begin, end, PART):
+            yield file.read(min(PART, end - start))
+
+
+def write_tensors(target, entries, parts):
+    """Write a safetensors file piece by piece.
+
+    Args:
+        target: file to write.
+        entries: {name of a tensor: (format, such as "F16", and shape)}, in their order.
+        parts: bytes of all tensors in that order, cut anywhere.
+    """
+    import math
+
+    import torch
+
+    from specialist.train.streaming import DTYPES
+
+    header, size = {"__metadata__": {"format": "pt"}}, 0
+    for name, (dtype, shape) in entries.items():
+        end = size + math.prod(shape) * getattr(torch, DTYPES[dtype]).itemsize
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [size, end]}
+        size = end
+    text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(target, "wb") as out:
         out.write(len(text).to_bytes(8, "little") + text)
-        for path, start in bodies:
-            with open(path, "rb") as file:
-                file.seek(start)
-                shutil.copyfileobj(file, out, 1 << 24)
+        for part in parts:
+            out.write(part)

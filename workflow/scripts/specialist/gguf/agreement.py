@@ -33,3 +33,20 @@ def named(tokens, most=5):
         return ""
     more = f" and {len(tokens) - most} more" if len(tokens) > most else ""
     return f" These added tokens differ: {', '.join(map(repr, tokens[:most]))}{more}."
+
+
+def logit_difference(model, runtime, ids):
+    """The largest difference of logits after some tokens, over the logits' standard deviation.
+
+    Args:
+        model: of Transformers.
+        runtime: an open `specialist.gguf.runtime.Runtime`.
+        ids: token ids, as many as the context of both holds.
+    """
+    import numpy as np
+    import torch
+
+    actual = runtime.logits(ids)
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids])).logits[0].numpy()
+    return float(np.abs(actual - logits).max() / logits.std())

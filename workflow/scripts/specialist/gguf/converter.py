@@ -99,6 +99,15 @@ def convert(folder, gguf, name, weights=True):
         ) from error
 
 
+def architecture(config):
+    """llama.cpp's architecture of a model, a member of `gguf.MODEL_ARCH`.
+
+    Args:
+        config: of Transformers, with `architectures`.
+    """
+    return _conversion().get_model_class(config.architectures[0]).model_arch
+
+
 def _model_class(conversion, folder):
     """The converter's class for the architecture that a config.json names."""
     hparams = conversion.ModelBase.load_hparams(folder, False)

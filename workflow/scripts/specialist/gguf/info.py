@@ -57,3 +57,10 @@ def bits_per_weight(path):
     """Bits per weight over all tensors as stored, norms and embeddings too; no metadata."""
     found = tensors(path)
     return 8 * sum(t["bytes"] for t in found) / sum(t["weights"] for t in found)
+
+
+def stored(found):
+    """{type: number of matrices} of what `tensors` returned, the most frequent first."""
+    kinds = [tensor["type"] for tensor in found if len(tensor["shape"]) > 1]
+    order = sorted({*kinds}, key=lambda kind: (-kinds.count(kind), kind))
+    return {kind: kinds.count(kind) for kind in order}

@@ -44,6 +44,7 @@ def _stopped(text):
 
 def reason():
     """llama.cpp's error messages since the last call, in one line."""
-    said = "; ".join(_errors) or "no reason given"
+    # Without the lines of equals signs around some of them.
+    said = " ".join("; ".join(_errors).replace("==", "").split()) or "no reason given"
     _errors.clear()
     return said

@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from specialist.config.settings.bases import ORIGINS, in_gguf
+from specialist.core import gguf_header, packages
 from specialist.core.errors import UserError
 from specialist.core.shape import shape
 from specialist.preflight import architecture, lengths, needs
@@ -97,7 +99,7 @@ class Preflight:
         if base not in self._sizes:
             entry = self.config["bases"][base]
             found = config_of(entry)
-            place = entry.get("path") or entry.get("hub") or base
+            place = next((entry[key] for key in ORIGINS if key in entry), base)
             self._sizes[base] = found and architecture.read(found, f"{place}: config.json")
         return self._sizes[base]
 
@@ -146,6 +148,8 @@ def config_of(base):
         with contextlib.suppress(OSError, ValueError):  # the import of the base tells what is wrong
             return json.loads(Path(base["path"], "config.json").read_text(encoding="utf-8"))
         return None
+    if in_gguf(base):
+        return _config_in_gguf(base)
     if "hub" in base:
         from huggingface_hub import hf_hub_download
 
@@ -156,6 +160,14 @@ def config_of(base):
             return None
     sizes = shape(base["depth"], base["vocab_size"])
     return {"model_type": "qwen3", "tie_word_embeddings": True, "dtype": "float32", **sizes}
+
+
+def _config_in_gguf(base):
+    """What a GGUF's header says, in the form of a config.json; None if it cannot be read."""
+    with contextlib.suppress(UserError):  # the import of the base tells what is wrong
+        path = base.get("gguf") or packages.gguf_of("", base["package"])
+        return gguf_header.transformers_config("", gguf_header.read_header("", path))
+    return None
 
 
 def total(stages):
@@ -246,6 +258,11 @@ def _collect(model, names, config, machine):
     return needs.collecting(model, adapter, bool(machine.vram), adapter["max_length"])
 
 
+def _importance(model, names, config, machine):
+    adapter, base = _entries(names, config)
+    return needs.importance(model, 8 * (adapter or base).get("max_length", base["context"]))
+
+
 def _merge(model, names, config, machine):
     adapter, _ = _entries(names, config)
     return needs.merging(model, adapter["method"], bool(machine.vram))
@@ -253,12 +270,14 @@ def _merge(model, names, config, machine):
 
 ESTIMATES = {
     "fetch_base": _fetch,
+    "dequantize_base": _fetch,
     "pretrain": _pretrain,
     "train_lora": _train,
     "collect_preferences": _collect,
     "train_dpo": _prefer,
     "continue_pretraining": _pretrain,
     "merge_lora": _merge,
+    "measure_importance": _importance,
     "convert_gguf": lambda model, *_: needs.conversion(model),
     "quantize": lambda model, names, *_: needs.quantization(
         model, needs.bits_of(names["quantization"])

@@ -7,6 +7,8 @@ docs/memory.md compares the figures with measurements.
 
 from dataclasses import dataclass
 
+from specialist.config.settings.bases import imported, in_gguf
+
 # Bytes of a process with its libraries, before there is a model.
 PROCESS = {
     "fetch_base": 0.5e9, "pretrain": 0.75e9, "train_lora": 0.85e9, "merge_lora": 0.47e9,
@@ -16,6 +18,7 @@ CUDA = 0.6e9  # of GPU memory, by CUDA itself
 NF4 = 0.516  # bytes of a weight: 4 bits, and the scales of its block, quantised in turn
 # Bytes of a logit: in bf16 and fp32, its logarithm of a probability, and the gradients of two.
 LOGIT = 14
+LOGITS = 1 << 24  # that training has at a time on a processor; see specialist.train.loss
 # On a processor, oneDNN and the allocator keep LENGTH bytes for each new length of a batch. Batches
 # have about LENGTHS different lengths per token of the longest one, and seldom more than MOST.
 LENGTH, LENGTHS, MOST = 21e6, 0.22, 105
@@ -49,7 +52,7 @@ def pretraining(model, base, gpu, bf16):
         gpu: whether there is one.
         bf16: whether matrix products are computed in it.
     """
-    further = "path" in base or "hub" in base
+    further = imported(base)
     others = model.parameters if further else model.parameters - model.linear
     tokens = max(base["batch_tokens"], base["sequence"])
     state = 8 * model.parameters + 4 * (not further) * model.linear + 8 * others
@@ -78,7 +81,7 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
     else:
         trained = model.low_rank(adapter["rank"], adapter["target_modules"])
         frozen = _frozen(model, method)
-    stored = gpu and bf16 and method in ("lora", "dora", "rslora") and model.weight_bytes == 2
+    stored = bf16 and method in ("lora", "dora", "rslora") and model.weight_bytes == 2
     if stored:
         frozen = 2 * model.parameters
     kept = _kept(model, tokens, adapter["max_length"], bf16, gpu)
@@ -95,7 +98,8 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
         lengths = min(LENGTHS * adapter["max_length"], MOST)
         if rows:
             lengths = min(lengths, rows / adapter["batch_size"])
-        needed += LOGIT * tokens * model.vocabulary + LENGTH * lengths
+        logits = tokens * model.vocabulary
+        needed += LOGIT * (logits if method == "full" else min(logits, LOGITS)) + LENGTH * lengths
     # A base in 4 bits is quantised on the GPU piece by piece; others are read before they go there.
     loaded = 4 * (model.vocabulary * model.hidden if method == "qlora" else model.parameters)
     loaded = frozen if stored else loaded
@@ -144,13 +148,26 @@ def _kept(model, tokens, sequence, bf16, gpu):
 
 
 def fetching(model, base):
-    """Need of `fetch_base`: the download, and the single file of weights.
+    """Need of `fetch_base` or `dequantize_base`: the download, and the single file of weights.
+
+    A GGUF is written in F16 too, for the gate.
 
     Args:
         base: entry of `bases` in the configuration.
     """
     weights = model.weight_bytes * model.parameters
-    return Need(PROCESS["fetch_base"], disk=weights * (1 + ("hub" in base)))
+    scratch = 2 * model.parameters if in_gguf(base) else 0.0
+    return Need(PROCESS["fetch_base"], disk=weights * (1 + ("hub" in base)), scratch=scratch)
+
+
+def importance(model, tokens):
+    """Need of `measure_importance`: a layer, or the embeddings, at a time, and what it computes.
+
+    Args:
+        tokens: that go through the model together.
+    """
+    computed = 4 * tokens * (8 * model.hidden + 4 * model.intermediate)
+    return Need(PROCESS["train_lora"] + _streamed(model, 4, 0) + computed)
 
 
 def collecting(model, adapter, gpu, tokens):

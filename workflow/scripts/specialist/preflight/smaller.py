@@ -4,6 +4,7 @@ Each function yields (section of the configuration, name of an entry or None, ot
 least change of a kind first.
 """
 
+from specialist.config.settings.bases import imported
 from specialist.preflight import needs
 
 
@@ -15,7 +16,7 @@ def _smaller_pretraining(names, config):
         size //= 2
     for length in (base["sequence"] // 2, base["sequence"] // 4):
         yield "bases", name, {"sequence": max(32, length), "batch_tokens": max(32, length)}
-    if "path" not in base and "hub" not in base:
+    if not imported(base):
         for depth in range(base["depth"] - 1, 0, -1):
             yield "bases", name, {"depth": depth}
 

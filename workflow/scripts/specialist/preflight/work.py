@@ -78,6 +78,8 @@ FACTORS = {
     "train_dpo": (PASSES, _of("preferences", ROWS), _param("epochs")),
     "collect_preferences": (PASSES, _of("practice", ROWS)),
     "evaluate_adapter": (PASSES, _of("held_out", ROWS)),
+    "dequantize_base": (_of("source", SIZE),),
+    "measure_importance": (MODEL,),
     "merge_lora": (MODEL,),
     "convert_gguf": (MODEL,),
     "quantize": (_of("f16", SIZE),),

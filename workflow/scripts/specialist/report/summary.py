@@ -1,14 +1,15 @@
 """The summary of a result, as Markdown."""
 
 
-def render(template, result, scores):
+def render(template, result, scores, warnings):
     """Markdown of a result.
 
     Args:
         template: Jinja file (workflow/report/summary.md.jinja); it sees the keys of the
-            result, `scores`, `gaps` and `classes` (of failures, in any system).
+            result, `scores`, `gaps`, `warnings` and `classes` (of failures, in any system).
         result: what collect_eval writes to agent_eval.json.
         scores: system -> the output of score; the result holds only part of it.
+        warnings: texts of `specialist.report.quantization.judge`.
     """
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -16,7 +17,7 @@ def render(template, result, scores):
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
     classes = {kind for system in result["systems"].values() for kind in system["failures"]}
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
-        **result, scores=scores, gaps=gaps(result), classes=sorted(classes)
+        **result, scores=scores, gaps=gaps(result), classes=sorted(classes), warnings=warnings
     )
     return text.strip() + "\n"
 

@@ -10,7 +10,8 @@ QLORA, FULL = "qlora", "full"
 def load_base(folder, *, method="lora", attention="sdpa", precision="fp32"):
     """The base of a folder, as a method trains on it: QLoRA on 4 bits, all others on 32.
 
-    On a GPU that computes in bf16 what is frozen stays in the format that it is stored in.
+    Where bf16 is computed, what is frozen stays in 16 bits if it is stored so: on a GPU in its own
+    format, on a processor in bf16.
 
     Args:
         folder: with model.safetensors and config.json.
@@ -22,8 +23,9 @@ def load_base(folder, *, method="lora", attention="sdpa", precision="fp32"):
 
     from specialist.core.precision import computes_bf16
 
-    stored = torch.cuda.is_available() and method != FULL and computes_bf16(precision)
-    form = {"dtype": "auto" if stored else "float32"}
+    form = {"dtype": "float32"}
+    if method != FULL and computes_bf16(precision):
+        form = {"dtype": "auto" if torch.cuda.is_available() else _half(folder)}
     if method == QLORA:
         form = {"dtype": "bfloat16", "quantization_config": four_bits()}
     model = AutoModelForCausalLM.from_pretrained(
@@ -40,6 +42,14 @@ def load_base(folder, *, method="lora", attention="sdpa", precision="fp32"):
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def _half(folder):
+    """bf16 for a base that is stored in 16 bits, fp32 for others."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return "bfloat16" if "16" in str(config.dtype) else "float32"
 
 
 def four_bits():

@@ -124,6 +124,8 @@ def trainer_class():
     import torch
     from trl import SFTTrainer
 
+    from specialist.train.loss import carried_loss, in_parts
+
     if torch.cuda.is_available():
         return SFTTrainer
 
@@ -131,17 +133,15 @@ def trainer_class():
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels = inputs["labels"][:, 1:]
             carries = labels != -100
-            outputs = carried(
-                model,
-                carries,
-                input_ids=inputs["input_ids"],
-                position_ids=inputs.get("position_ids"),
-            )
+            given = {name: inputs.get(name) for name in ("input_ids", "position_ids")}
+            count = carries.sum() if num_items_in_batch is None else num_items_in_batch
+            if not return_outputs and in_parts(model, len(labels[carries])):
+                return carried_loss(model, carries, labels[carries], **given) / count
+            outputs = carried(model, carries, **given)
             total = torch.nn.functional.cross_entropy(
                 outputs.logits.float(), labels[carries], reduction="sum"
             )
-            loss = total / (carries.sum() if num_items_in_batch is None else num_items_in_batch)
-            return (loss, outputs) if return_outputs else loss
+            return (total / count, outputs) if return_outputs else total / count
 
     return Trainer
 

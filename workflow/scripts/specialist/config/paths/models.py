@@ -4,6 +4,10 @@ from pathlib import Path
 
 from specialist.config.paths.entries import entry
 from specialist.config.settings.bases import imported as is_imported
+from specialist.config.settings.bases import in_gguf
+from specialist.config.settings.fields import IMATRIX
+from specialist.config.settings.systems import UNQUANTIZED
+from specialist.core import packages
 from specialist.core.model_files import SMALL_FILES, WEIGHT_FILES
 
 
@@ -40,10 +44,18 @@ class Models:
         adapters = self.config["adapters"].items()
         return {name: given["target_modules"] for name, given in adapters if given["base"] == base}
 
-    def bases(self, *, imported):
-        """Pattern of the names of imported bases, or of those from scratch."""
+    def bases(self, *, imported, gguf=None):
+        """Pattern of the names of imported bases, or of those from scratch.
+
+        Args:
+            gguf: True for those from a GGUF alone, False for all others, None for both.
+        """
         entries = self.config["bases"].items()
-        names = [name for name, given in entries if is_imported(given) == imported]
+        names = [
+            name
+            for name, given in entries
+            if is_imported(given) == imported and gguf in (None, in_gguf(given))
+        ]
         return "|".join(names) or "(?!)"  # which no name fits
 
     def source(self, base, weights=False):
@@ -52,7 +64,12 @@ class Models:
         Args:
             weights: whether its weights are meant, or its configuration and tokenizer.
         """
-        if not (path := self.config["bases"][base].get("path")):
+        given = self.config["bases"][base]
+        if "package" in given:
+            return [packages.gguf_of(f"bases.{base}", given["package"])]
+        if "gguf" in given:
+            return [given["gguf"]]
+        if not (path := given.get("path")):
             return []
         patterns = WEIGHT_FILES if weights else SMALL_FILES
         found = (file for name in patterns for file in Path(path).glob(name))
@@ -78,6 +95,20 @@ class Models:
     def gguf(self, model, name):
         """A file below the folder of a model's GGUFs, such as `Q4_K_M.gguf`."""
         return f"{self.results}/{self.dataset(model)}/gguf/{model}/{name}"
+
+    def imatrix(self, model, quantization):
+        """The importance matrix that a type is made with, or an empty list."""
+        return self.gguf(model, "imatrix.gguf") if quantization.endswith(IMATRIX) else []
+
+    def base_gguf(self, model, quantization):
+        """The F16 GGUF of the base of a quantised adapter; an empty list for others."""
+        adapted = model in self.config["adapters"] and quantization != UNQUANTIZED
+        return self.gguf(self.base_of(model)[0], f"{UNQUANTIZED}.gguf") if adapted else []
+
+    def source_facts(self, model):
+        """What is known of the GGUF that a model's base is from, or an empty list."""
+        known = model and in_gguf(self.base_of(model)[1])
+        return self.base(model, "model/source.json") if known else []
 
     def measures(self, model, quantization):
         """What `measure_gguf` found."""
@@ -155,4 +186,6 @@ class Models:
             found[f"merge/{model}"] = self.adapter(model, "merge_gate.json")
         if is_imported(base[1]):
             found[f"base/{base[0]}"] = self.base(model, "tokenizer/gate.json")
+        if in_gguf(base[1]):
+            found[f"weights/{base[0]}"] = self.base(model, "model/gate.json")
         return found | {f"gguf/{model}": self.gguf(model, "convert_gate.json")}

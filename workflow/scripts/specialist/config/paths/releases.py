@@ -59,6 +59,7 @@ class Releases:
         return {
             "pretraining": self.models.base(model, "pretraining.json") if pretrained else [],
             "training": self.models.adapter(model, "training.json") if adapted else [],
+            "source_facts": self.models.source_facts(model),
             "measures": self.models.measures(model, given["quantization"]),
             "retrieval": self.indexes.file(index, "retrieval.json") if index else [],
             "corpus": self.datasets.prepared(base["dataset"], "corpus.json") if pretrained else [],

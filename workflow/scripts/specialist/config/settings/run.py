@@ -9,7 +9,7 @@ from specialist.config.settings import bases as base_settings
 from specialist.config.settings import datasets as dataset_settings
 from specialist.config.settings import papers as paper_settings
 from specialist.config.settings import systems as system_settings
-from specialist.config.settings.fields import Name, Quantizations, Seed, Settings, number
+from specialist.config.settings.fields import Name, Quantizations, Seed, Settings, Share, number
 from specialist.config.settings.places import unknown
 
 # Key of an entry that names an entry of a section.
@@ -60,13 +60,26 @@ class Config(Settings):
     bases: dict[Name, base_settings.Base] = Field(
         min_length=1,
         description="Base models by name. Each is pretrained from scratch on the corpus of its "
-        "dataset, or imported with `path` or `hub`.",
+        "dataset, or imported with `path`, `hub`, `gguf` or `package`.",
     )
     adapters: dict[Name, adapter_settings.Adapter] = Field(
         {}, description="Adapters by name, each trained on a base."
     )
     quantizations: Quantizations = Field(
-        [], description="Types of llama.cpp that each GGUF is quantised to; F16 is always made."
+        [],
+        description="Types of llama.cpp that each GGUF is quantised to; F16 is always made. A name "
+        "that ends with `_IMATRIX` is the same type, made with an importance matrix of the "
+        "model's training conversations; the smallest types need one.",
+    )
+    strict_quantization: bool = Field(
+        False,
+        description="Refuse a model with rows that a type cannot store. By default, llama.cpp "
+        "stores such tensors in a related type.",
+    )
+    lost_tasks: Share = Field(
+        0.05,
+        description="Largest share of the tasks that a quantised system may lose against the same "
+        "system in F16. The summary names each file that loses more.",
     )
     indexes: dict[Name, system_settings.Index] = Field(
         {}, description="Search indexes of a knowledge base by name."
