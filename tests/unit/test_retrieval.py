@@ -357,7 +357,7 @@ def test_unpacked_store_opens_and_uses_cosine(index, tmp_path):
         assert collection.configuration["hnsw"]["space"] == "cosine"
 
 
-def measured(index, tmp_path, tasks, store=None, encoder=None, shift=None):
+def measured(index, tmp_path, tasks, store=None, encoder=None, shift=None, words=None, **search):
     (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     measure_retrieval(
         tmp_path / "tasks.jsonl",
@@ -367,8 +367,11 @@ def measured(index, tmp_path, tasks, store=None, encoder=None, shift=None):
         store or index.store,
         index.encoder if encoder is None else encoder,
         shift or [],
+        words or [],
+        [],
         tmp_path / "retrieval.json",
         tmp_path / "gate.json",
+        search=search,
         threads=1,
     )
     return [json.loads((tmp_path / name).read_text()) for name in ("retrieval.json", "gate.json")]

@@ -82,5 +82,6 @@ def write(folder):
         limits=SETTINGS,
         examples=3,
         sources=[],
+        search={},
     )
     return folder / "made"

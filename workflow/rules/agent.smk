@@ -21,6 +21,7 @@ rule run_agent:
             AgentLimits,
             Retrieval,
             policy=lambda w: config["systems"][w.system].get("policy", "model"),
+            search=lambda w: files.indexes.how(config["systems"][w.system].get("index")),
             seed=config["seeds"]["agent"],
         ),
         code=digest("agent/run_agent.py", "gguf", "rag"),

@@ -92,7 +92,9 @@ class Specialist:
             self.database = opened.enter_context(contextlib.closing(self._original.copy()))
             search = None
             if parts[INDEX]:
-                found = open_index(folder / INDEX, self.settings["top_k"])
+                found = open_index(
+                    folder / INDEX, self.settings["top_k"], self.settings.get("search")
+                )
                 search = opened.enter_context(found).search
             with reading(folder / "model.gguf"):
                 runtime = Runtime(folder / "model.gguf", self.settings["context"], threads)
