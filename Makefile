@@ -1,5 +1,6 @@
 # make          sets up .venv, runs the main job, and ends with results/report.html
 # make plan     shows what the main job would run, why, and what it costs
+# make new      makes data/NAME and config/NAME.yaml: make new NAME=my-shop FROM=path/to/documents
 # make verify   checks the hashes of everything behind the result
 # make chat     talks to the specialist in the terminal; SYSTEM=lora-q4
 # make serve    serves it to any OpenAI client on http://127.0.0.1:8000/v1
@@ -32,13 +33,16 @@ TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/const
 
 JOB  := --cores $(CORES) results/agent_eval.json results/report.html $(OPTIONS)
 
-.PHONY: run plan verify chat serve test lint cache
+.PHONY: run plan new verify chat serve test lint cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake $(JOB)
 	@echo "Open $(CURDIR)/results/report.html in a browser"
 
 plan: $(MAIN)
 	@$(VENV)/bin/python workflow/scripts/show_plan.py $(JOB)
+
+new: $(MAIN)
+	@$(VENV)/bin/python workflow/scripts/new_dataset.py "$(NAME)" "$(FROM)"
 
 verify: $(MAIN)
 	@$(VENV)/bin/python workflow/scripts/verify.py

@@ -49,7 +49,7 @@ def pdf(*lines):
     text, places = "%PDF-1.4\n", []
     for number, content in enumerate(objects, 1):
         places.append(len(text))
-        text += f"{number} 0 obj{content}endobj\n"
+        text += f"{number} 0 obj\n{content}\nendobj\n"
     rows = "".join(f"{place:010} 00000 n \n" for place in places)
     table = f"xref\n0 6\n0000000000 65535 f \n{rows}trailer<</Size 6/Root 1 0 R>>"
     return f"{text}{table}\nstartxref\n{len(text)}\n%%EOF".encode()

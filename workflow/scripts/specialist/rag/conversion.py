@@ -66,15 +66,15 @@ def _refuse_packed(path):
 
 
 def _markitdown(path):
-    from markitdown import MarkItDown, StreamInfo
+    from markitdown import StreamInfo, converters
 
     logging.getLogger("pdfminer").setLevel(logging.ERROR)
-    converter = MarkItDown(enable_plugins=False)
-    # The stream keeps the library from resolving the path as an address.
+    kind = path.suffix.lower()
+    # Not `MarkItDown.convert`: it reads what its converter refuses as plain text.
+    used = {".pdf": converters.PdfConverter, ".docx": converters.DocxConverter}
+    converter = used.get(kind, converters.HtmlConverter)()
     with open(path, "rb") as stream:
-        found = converter.convert_stream(
-            stream, stream_info=StreamInfo(extension=path.suffix.lower())
-        )
+        found = converter.convert(stream, StreamInfo(extension=kind))
     return found.title or "", found.markdown
 
 
