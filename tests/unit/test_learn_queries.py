@@ -171,12 +171,17 @@ def test_message_finds_what_its_query_finds(company, tmp_path, capsys):
         assert learned.search("It is all wet in here.")[0]["id"] == wanted["id"]
 
 
-def test_conversations_are_taken_evenly(tmp_path):
+def test_rare_searches_count_as_much_as_frequent_ones(tmp_path):
     said = [SEARCHING["messages"][0] | {"content": str(number)} for number in range(4)]
     rows = [{"messages": [first, *SEARCHING["messages"][1:]]} for first in said]
-    write_rows(tmp_path / "sft.jsonl", [*OTHERS[:2], *rows, OTHERS[1]])
+    rare = conversation("4", react.write_action("look", "search", {"query": "late"}))
+    write_rows(tmp_path / "sft.jsonl", [*OTHERS[:2], *rows, rare, OTHERS[1]])
     found = searching(tmp_path / "sft.jsonl", 2)
-    assert found == [("0", "new address"), ("2", "new address")]
+    assert found == [("4", "late"), ("0", "new address")]
+    found = searching(tmp_path / "sft.jsonl", 3)
+    assert found == [("4", "late"), ("0", "new address"), ("2", "new address")]
+    assert searching(tmp_path / "sft.jsonl", 1) == [("0", "new address")]
+    assert len(searching(tmp_path / "sft.jsonl", 100)) == 5
 
 
 def test_index_without_conversations_learns_nothing(tmp_path):

@@ -24,7 +24,7 @@ def learn_queries(
             see `specialist.rag.embedding.open_encoder`.
         shift: .npy to write: float32 [dimension, dimension], for
             `specialist.rag.retrieval.shifted`; zeros if no conversation searches.
-        learn_from: most conversations that are learned from, evenly from all that search.
+        learn_from: most conversations that are learned from; see `searching`.
         threads: CPU threads for sentence-transformers.
     """
     import numpy as np
@@ -80,11 +80,25 @@ def searching(conversations, most):
 
     Args:
         conversations: JSONL of prepare_sft.
-        most: pairs; they are taken evenly from all.
+        most: pairs. Each query gets as many as the others, as far as it has them: what few
+            customers ask counts as much as what many ask.
     """
     from specialist.core.text import read_rows
 
     pairs = [pair for row in read_rows(conversations) if (pair := _lookup(row["messages"]))]
+    groups = {}
+    for message, query in pairs:
+        groups.setdefault(query, []).append((message, query))
+    if len(groups) > most:
+        return _evenly(pairs, most)
+    found, left = [], most
+    for number, group in enumerate(sorted(groups.values(), key=len)):
+        found += _evenly(group, left // (len(groups) - number))
+        left = most - len(found)
+    return found
+
+
+def _evenly(pairs, most):
     count = min(most, len(pairs))
     return [pairs[i * len(pairs) // count] for i in range(count)]
 
