@@ -389,8 +389,17 @@ def test_retrieval_is_measured(index, tmp_path):
     with Searcher(index.store, index.settings, index.encoder, top_k=6) as searcher:
         ranks = [hit["source"] for hit in searcher.search(TASKS[1]["message"])]
     assert ranks[0] == "lockers.md"
-    questions = result.pop("questions")
+    questions, rows = result.pop("questions"), result.pop("variants")
+    assert [row["variant"] for row in rows] == [
+        "dense",
+        "BM25",
+        "dense + BM25",
+        "dense, by sentence",
+    ]
+    assert all(rows[-1][key] == result[key] for key in ("recall_at_1", "recall_at_3", "mrr"))
+    assert rows[-1]["ndcg_at_10"] > 0.8
     assert result == {
+        "variant": "dense, by sentence",
         "n": 2,
         "questions_left_out": 0,
         "recall_at_1": 0.75,
@@ -560,7 +569,7 @@ def test_misses_are_kept_where_there_are_more_questions_than_rows(monkeypatch):
     monkeypatch.setattr(measure, "MOST_QUESTIONS", 3)
     tasks = [{"id": str(i), "message": "m" * 500, "kb": ["b" if i % 2 else "a"]} for i in range(6)]
     hit = {"id": "a#0", "source": "a", "title": "A", "score": 0.123456}
-    result = measure.figures(tasks, [[hit]] * 6, [True] * 6)
+    result = measure.figures(tasks, {"dense": [[hit]] * 6}, [True] * 6, {"dense": (1.0, 2.0)})
     assert [row["task"] for row in result["questions"]] == ["1", "3", "5"]
     assert result["questions"][0] == {
         "task": "1",
