@@ -83,7 +83,7 @@ class Search(Settings):
 
 class Index(Chunking, Search, Embedding):
     learn_from: int = Field(
-        1500,
+        1000,
         ge=0,
         description="Number of training conversations with a search that teach the index what "
         "customers mean; 0 searches with the embedding model alone.",
