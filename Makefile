@@ -1,6 +1,7 @@
 # make          sets up .venv, runs the main job, and ends with results/report.html
 # make real     the same with SmolLM2-135M-Instruct as the base (config/smollm2.yaml)
 # make plan     shows what the main job would run, why, and what it costs
+# make new      makes data/NAME and config/NAME.yaml: make new NAME=my-shop FROM=path/to/documents
 # make verify   checks the hashes of everything behind the result
 # make chat     talks to the specialist in the terminal; SYSTEM=lora-q4
 # make serve    serves it to any OpenAI client on http://127.0.0.1:8000/v1
@@ -26,8 +27,8 @@ PIP  := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 
 # The name of a stamp contains a checksum of the files that define the installation.
 sum   = $(firstword $(shell cat $(1) | cksum))
-RUNS := envs/workflow.txt envs/data.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/report.txt \
-        envs/paper.txt envs/serve.txt
+RUNS := envs/workflow.txt envs/data.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/documents.txt \
+        envs/report.txt envs/paper.txt envs/serve.txt
 LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(ACCEL)
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
 REAL  := $(VENV)/.stamps/real-$(call sum,envs/smollm2.txt)
@@ -37,7 +38,7 @@ JOB  := --cores $(CORES) results/agent_eval.json results/report.html $(OPTIONS)
 
 DOCS  := $(VENV)/.stamps/docs-$(call sum,envs/docs.txt)
 
-.PHONY: run real plan verify chat serve test lint docs cache
+.PHONY: run real plan new verify chat serve test lint docs cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake $(JOB)
 	@echo "Open $(CURDIR)/results/report.html in a browser"
@@ -48,6 +49,9 @@ real: $(MAIN) $(REAL)
 
 plan: $(MAIN)
 	@$(VENV)/bin/python workflow/scripts/show_plan.py $(JOB)
+
+new: $(MAIN)
+	@$(VENV)/bin/python workflow/scripts/new_dataset.py "$(NAME)" "$(FROM)"
 
 verify: $(MAIN)
 	@$(VENV)/bin/python workflow/scripts/verify.py

@@ -80,7 +80,24 @@ VALID = {
     "suite": {"sha256": SHA256, "n": 10, "kinds": {"late": 6, "policy question": 4}},
     "headline": {"system": "lora-q4", "success_rate": 0.9, "ci95": [0.6, 0.98]},
     "systems": {"oracle": ORACLE, "lora-q4": AGENT},
-    "retrieval": {"recall_at_1": 0.9, "recall_at_3": 1.0, "mrr": 0.95, "n": 8},
+    "retrieval": {
+        "recall_at_1": 0.9,
+        "recall_at_3": 1.0,
+        "mrr": 0.95,
+        "n": 8,
+        "variant": "dense",
+        "variants": [
+            {
+                "variant": "dense",
+                "recall_at_1": 0.9,
+                "recall_at_3": 1.0,
+                "mrr": 0.95,
+                "ndcg_at_10": 0.96,
+                "ms_p50": 1.0,
+                "ms_p95": 2.0,
+            }
+        ],
+    },
     "quantization": {
         "Q4_K_M": {
             "bytes": 4_000_000,
@@ -233,7 +250,17 @@ def test_wrong_value_is_refused(place, value):
         ("systems/lora-q4/model/adapter", None),
         ("systems/lora-q4/tokens_per_second", None),
         ("systems/lora-q4/failures/another_class", 3),
-        ("retrieval", {"recall_at_1": None, "recall_at_3": None, "mrr": None, "n": 0}),
+        (
+            "retrieval",
+            {
+                "recall_at_1": None,
+                "recall_at_3": None,
+                "mrr": None,
+                "n": 0,
+                "variant": None,
+                "variants": [],
+            },
+        ),
         ("quantization", {}),
         ("quantization/Q4_K_M/kl_mean", -1e-9),
     ],

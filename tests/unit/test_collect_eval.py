@@ -100,7 +100,24 @@ def collect(tmp_path):
     tasks = tmp_path / "tasks.jsonl"
     tasks.write_text("".join(json.dumps({"id": f"t{i}", "kind": "late"}) + "\n" for i in range(10)))
     gate = {"value": 0.01, "limit": 0.05, "passed": True}
-    retrieval = {"recall_at_1": 0.9, "recall_at_3": 1.0, "mrr": 0.95, "n": 6}
+    retrieval = {
+        "recall_at_1": 0.9,
+        "recall_at_3": 1.0,
+        "mrr": 0.95,
+        "n": 6,
+        "variant": "dense",
+        "variants": [
+            {
+                "variant": "dense",
+                "recall_at_1": 0.9,
+                "recall_at_3": 1.0,
+                "mrr": 0.95,
+                "ndcg_at_10": 0.96,
+                "ms_p50": 1.0,
+                "ms_p95": 2.0,
+            }
+        ],
+    }
     files = SimpleNamespace(
         scores=[write(f"{name}.json", scores_of(name)) for name in CONFIG["systems"]],
         measures=[write("q4.json", MEASURES)],
@@ -244,7 +261,8 @@ def test_a_figure_that_is_none_is_refused(collect):
 
 def test_without_an_index_retrieval_is_not_measured(collect):
     result, summary = collect.run(retrieval=[])
-    assert result["retrieval"] == {"recall_at_1": None, "recall_at_3": None, "mrr": None, "n": 0}
+    nothing = dict.fromkeys(("recall_at_1", "recall_at_3", "mrr", "variant"))
+    assert result["retrieval"] == {**nothing, "n": 0, "variants": []}
     assert "Not measured" in summary
 
 

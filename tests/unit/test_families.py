@@ -161,10 +161,10 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
     tools.write_text(TOOLS)
     check_modelfile(q4, turns[0].parents[1] / "react.jinja", tools, base, tmp_path / "Modelfile")
     run_agent(
-        tasks, tools, [], q4, [], [], [], [], turns[0].parents[1] / "react.jinja", traces,
+        tasks, tools, [], q4, [], [], [], [], [], [], turns[0].parents[1] / "react.jinja", traces,
         tmp_path / "times", policy="model", rules=True, trials=1, max_steps=2,
         max_messages=12, customer=None, parallel=2, context=512, max_new_tokens=24, top_k=1,
-        seed=1, threads=1,
+        search={}, seed=1, threads=1,
     )  # fmt: skip
     step = json.loads(traces.read_text())["steps"][0]
     assert step["prompt_tokens"] > 0 and step["generated_tokens"] > 0

@@ -9,7 +9,7 @@ from build_chroma import build_chroma
 from chunk_kb import chunk_kb
 from convert_encoder import convert_encoder
 from embed_chunks import embed_chunks
-from learn_queries import learn_queries
+from learn_queries import learn_queries, searching
 from measure_retrieval import measure_retrieval
 
 from specialist.agent import react
@@ -110,8 +110,11 @@ def test_messages_find_their_page_better(company, tmp_path):
             company.store,
             company.encoder,
             shift,
+            [],
+            [],
             tmp_path / "retrieval.json",
             tmp_path / "gate.json",
+            search={},
             threads=1,
         )
         return json.loads((tmp_path / "retrieval.json").read_text())
@@ -160,7 +163,7 @@ def test_without_a_search_nothing_is_learned(company, tmp_path):
 def test_message_finds_what_its_query_finds(company, tmp_path, capsys):
     write_rows(tmp_path / "sft.jsonl", [SEARCHING, *OTHERS])
     learn(company, tmp_path / "sft.jsonl", tmp_path / "shift.npy")
-    assert "3 messages: " in capsys.readouterr().out
+    assert "1 messages: " in capsys.readouterr().out
     arguments = (company.store, company.settings, company.encoder)
     with Searcher(*arguments) as plain, Searcher(*arguments, tmp_path / "shift.npy") as learned:
         (wanted,), (before,) = plain.search_all(["new address", "It is all wet in here."])
@@ -168,10 +171,17 @@ def test_message_finds_what_its_query_finds(company, tmp_path, capsys):
         assert learned.search("It is all wet in here.")[0]["id"] == wanted["id"]
 
 
-def test_conversations_are_taken_evenly(company, tmp_path, capsys):
-    write_rows(tmp_path / "sft.jsonl", [*OTHERS[:2], SEARCHING, OTHERS[1]])
-    learn(company, tmp_path / "sft.jsonl", tmp_path / "shift.npy", learn_from=2)
-    assert "2 messages: " in capsys.readouterr().out
+def test_rare_searches_count_as_much_as_frequent_ones(tmp_path):
+    said = [SEARCHING["messages"][0] | {"content": str(number)} for number in range(4)]
+    rows = [{"messages": [first, *SEARCHING["messages"][1:]]} for first in said]
+    rare = conversation("4", react.write_action("look", "search", {"query": "late"}))
+    write_rows(tmp_path / "sft.jsonl", [*OTHERS[:2], *rows, rare, OTHERS[1]])
+    found = searching(tmp_path / "sft.jsonl", 2)
+    assert found == [("4", "late"), ("0", "new address")]
+    found = searching(tmp_path / "sft.jsonl", 3)
+    assert found == [("4", "late"), ("0", "new address"), ("2", "new address")]
+    assert searching(tmp_path / "sft.jsonl", 1) == [("0", "new address")]
+    assert len(searching(tmp_path / "sft.jsonl", 100)) == 5
 
 
 def test_index_without_conversations_learns_nothing(tmp_path):

@@ -165,7 +165,7 @@ def test_damaged_file_is_named(moved, name):
     [
         ("chunks.jsonl", b"[]"), ("chunks.jsonl", b'{"id": 1}\n'), ("chunks.jsonl", b""),
         ("embeddings.npy", b"[]"), ("embeddings.json", b"[]"), ("embeddings.json", b"{}"),
-        ("encoder.gguf", b"GGUF"), ("shift.npy", b"x"),
+        ("encoder.gguf", b"GGUF"), ("shift.npy", b"x"), ("bm25.zip", b"x"),
     ],
 )  # fmt: skip
 def test_damaged_index_is_named(tmp_path, name, data):

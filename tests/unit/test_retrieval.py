@@ -357,7 +357,7 @@ def test_unpacked_store_opens_and_uses_cosine(index, tmp_path):
         assert collection.configuration["hnsw"]["space"] == "cosine"
 
 
-def measured(index, tmp_path, tasks, store=None, encoder=None, shift=None):
+def measured(index, tmp_path, tasks, store=None, encoder=None, shift=None, words=None, **search):
     (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     measure_retrieval(
         tmp_path / "tasks.jsonl",
@@ -367,8 +367,11 @@ def measured(index, tmp_path, tasks, store=None, encoder=None, shift=None):
         store or index.store,
         index.encoder if encoder is None else encoder,
         shift or [],
+        words or [],
+        [],
         tmp_path / "retrieval.json",
         tmp_path / "gate.json",
+        search=search,
         threads=1,
     )
     return [json.loads((tmp_path / name).read_text()) for name in ("retrieval.json", "gate.json")]
@@ -386,8 +389,17 @@ def test_retrieval_is_measured(index, tmp_path):
     with Searcher(index.store, index.settings, index.encoder, top_k=6) as searcher:
         ranks = [hit["source"] for hit in searcher.search(TASKS[1]["message"])]
     assert ranks[0] == "lockers.md"
-    questions = result.pop("questions")
+    questions, rows = result.pop("questions"), result.pop("variants")
+    assert [row["variant"] for row in rows] == [
+        "dense",
+        "BM25",
+        "dense + BM25",
+        "dense, by sentence",
+    ]
+    assert all(rows[-1][key] == result[key] for key in ("recall_at_1", "recall_at_3", "mrr"))
+    assert rows[-1]["ndcg_at_10"] > 0.8
     assert result == {
+        "variant": "dense, by sentence",
         "n": 2,
         "questions_left_out": 0,
         "recall_at_1": 0.75,
@@ -569,7 +581,7 @@ def test_misses_are_kept_where_there_are_more_questions_than_rows(monkeypatch):
     monkeypatch.setattr(measure, "MOST_QUESTIONS", 3)
     tasks = [{"id": str(i), "message": "m" * 500, "kb": ["b" if i % 2 else "a"]} for i in range(6)]
     hit = {"id": "a#0", "source": "a", "title": "A", "score": 0.123456}
-    result = measure.figures(tasks, [[hit]] * 6, [True] * 6)
+    result = measure.figures(tasks, {"dense": [[hit]] * 6}, [True] * 6, {"dense": (1.0, 2.0)})
     assert [row["task"] for row in result["questions"]] == ["1", "3", "5"]
     assert result["questions"][0] == {
         "task": "1",

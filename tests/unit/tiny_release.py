@@ -88,5 +88,6 @@ def write(folder):
         limits=SETTINGS,
         examples=3,
         sources=[],
+        search={},
     )
     return folder / "made"

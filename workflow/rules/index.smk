@@ -1,9 +1,26 @@
 # A search index of a knowledge base: chunks, embeddings, Chroma store, learned queries, measure.
 
 
+rule convert_document:
+    input:
+        document=lambda w: f"{files.datasets.entry(w.dataset)['path']}/kb/{w.document}",
+    output:
+        markdown="results/{dataset}/documents/{document}.md",
+    log:
+        "results/logs/{dataset}/convert_document/{document}.log",
+    wildcard_constraints:
+        document=r".+\.(?i:html?|pdf|docx|csv|xlsx)",
+    priority: 1  # it checks the documents
+    params:
+        unreadable=lambda w: files.datasets.entry(w.dataset)["unreadable"],
+        code=digest("index/convert_document.py", "documents"),
+    script:
+        "../scripts/index/convert_document.py"
+
+
 rule chunk_kb:
     input:
-        articles=lambda w: files.datasets.needed(w.dataset, "kb"),
+        articles=lambda w: files.datasets.articles(w.dataset),
         weights=lambda w: files.indexes.weights(w.index),
     output:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
@@ -87,6 +104,26 @@ rule learn_queries:
         "../scripts/index/learn_queries.py"
 
 
+rule build_bm25:
+    input:
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/embeddings.json",
+        encoder=lambda w: files.indexes.encoder(w.index),
+        shift=lambda w: files.indexes.shift(w.index),
+        conversations=lambda w: files.indexes.conversations(w.index),
+    output:
+        words="results/{dataset}/index/{index}/bm25.zip",
+    log:
+        "results/logs/{dataset}/build_bm25/{index}.log",
+    priority: 1  # see rule run_agent
+    params:
+        learn_from=lambda w: config["indexes"][w.index]["learn_from"],
+        code=digest("index/build_bm25.py", "rag"),
+    script:
+        "../scripts/index/build_bm25.py"
+
+
 rule measure_retrieval:
     input:
         queries=files.datasets.prepared(config["dataset"], "tasks.jsonl"),
@@ -96,12 +133,15 @@ rule measure_retrieval:
         store="results/{dataset}/index/{index}/chroma.zip",
         encoder=lambda w: files.indexes.encoder(w.index),
         shift=lambda w: files.indexes.shift(w.index),
+        words=lambda w: files.indexes.words(w.index),
+        reranker=lambda w: files.indexes.reranker(w.index),
     output:
         retrieval="results/{dataset}/index/{index}/retrieval.json",
         gate="results/{dataset}/index/{index}/gate.json",
     log:
         "results/logs/{dataset}/measure_retrieval/{index}.log",
     params:
+        search=lambda w: files.indexes.how(w.index),
         code=digest("index/measure_retrieval.py", "rag"),
     script:
         "../scripts/index/measure_retrieval.py"

@@ -2,7 +2,7 @@
 
 import json
 
-RETRIEVAL = ("recall_at_1", "recall_at_3", "mrr", "n")
+RETRIEVAL = ("recall_at_1", "recall_at_3", "mrr", "n", "variant", "variants")
 
 
 def collect_eval(
@@ -45,7 +45,9 @@ def collect_eval(
     systems = {name: _system(name, found, config) for name, found in figures.items()}
     kinds = Counter(task["kind"] for task in read_rows(tasks))
     headline = systems[config["headline"]]
-    searched = _read(retrieval) if retrieval else dict.fromkeys(RETRIEVAL) | {"n": 0}
+    searched = (
+        _read(retrieval) if retrieval else dict.fromkeys(RETRIEVAL) | {"n": 0, "variants": []}
+    )
     passed = {
         f"{stage}/{name}": gate
         for stage, path in zip(stages, gates, strict=True)

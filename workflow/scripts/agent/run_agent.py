@@ -12,6 +12,8 @@ def run_agent(
     settings,
     encoder,
     shift,
+    words,
+    reranker,
     prompt,
     traces,
     times,
@@ -26,6 +28,7 @@ def run_agent(
     context,
     max_new_tokens,
     top_k,
+    search,
     seed,
     threads,
 ):
@@ -44,6 +47,9 @@ def run_agent(
         encoder: GGUF of convert_encoder that embeds queries, or an empty list to embed
             them by sentence-transformers.
         shift: .npy of learn_queries, or an empty list.
+        words: zip of build_bm25, or an empty list.
+        reranker: files of the reranker in a folder that `search` names, so that a change of
+            theirs counts.
         prompt: Jinja template of the system message.
         traces: JSONL to write, the same in each run with the same number of threads.
         times: JSONL to write: what each task took, which is not.
@@ -59,6 +65,7 @@ def run_agent(
         context: most tokens of a prompt and its turn.
         max_new_tokens: most tokens in a turn.
         top_k: passages that a search brings.
+        search: dict of how the index is searched; see `specialist.rag.ranking.How`.
         seed: of the random policy.
         threads: CPU threads.
     """
@@ -76,22 +83,23 @@ def run_agent(
     todo += [(task, t) for t in range(1, trials) for task in suite if "requests" in task]
     offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []
     original = open_database(database.read_text(encoding="utf-8") if database else "")
-    before, search = dump(original), None
+    before, find = dump(original), None
     with contextlib.ExitStack() as opened:
         if store:
             from specialist.rag.retrieval import Searcher
 
             searcher = Searcher(
-                store, settings, encoder or None, shift or None, top_k=top_k, threads=threads
-            )
-            search, offered = opened.enter_context(searcher).search, [SEARCH, *offered]
+                store, settings, encoder or None, shift or None, words or None, how=search,
+                top_k=top_k, threads=threads,
+            )  # fmt: skip
+            find, offered = opened.enter_context(searcher).search, [SEARCH, *offered]
         system = system_message(prompt, offered)
         chosen = _policy(
             policy, gguf, offered, system, context, max_new_tokens, seed, threads, parallel, opened
         )
         customers = _customers(customer if policy in ("model", "random") else None)
         agent = Agent(
-            chosen, system, offered, max_steps, search,
+            chosen, system, offered, max_steps, find,
             rules=rules, max_messages=max_messages, customer=customers,
         )  # fmt: skip
 

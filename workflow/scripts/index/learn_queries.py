@@ -12,9 +12,9 @@ def learn_queries(
 
     In a conversation the agent puts a message into a short query, and that query finds a
     chunk: the message should have found it too. Ridge regression learns the way from a
-    message to its chunk, counted from the mean of all chunks. Where nothing was searched
-    for, a message goes to the chunk that it finds itself, and a title to its own chunk:
-    so chunks that no conversation looks up are still found.
+    message to its chunk, counted from the mean of all chunks. A title goes to its own chunk:
+    so chunks that no conversation looks up are still found. Conversations without a search
+    say nothing about chunks and are left out.
 
     Args:
         conversations: JSONL of prepare_sft.
@@ -24,7 +24,7 @@ def learn_queries(
             see `specialist.rag.embedding.open_encoder`.
         shift: .npy to write: float32 [dimension, dimension], for
             `specialist.rag.retrieval.shifted`; zeros if no conversation searches.
-        learn_from: most conversations that are read, evenly from all.
+        learn_from: most conversations that are learned from; see `searching`.
         threads: CPU threads for sentence-transformers.
     """
     import numpy as np
@@ -34,9 +34,9 @@ def learn_queries(
     from specialist.rag.retrieval import shifted
 
     records, dimension = Chunks(chunks), open_vectors(embeddings).shape[1]
-    pairs = _pairs(conversations, learn_from)
-    searched = sorted({query for message, query in pairs if query != message})
-    if not searched:
+    pairs = searching(conversations, learn_from)
+    searched = sorted({query for _, query in pairs})
+    if not pairs:
         print("no conversation contains a search: queries stay unchanged")
         np.save(shift, np.zeros((dimension, dimension), np.float32))
         return
@@ -75,21 +75,36 @@ def _mean(embeddings):
     return sum(part.mean(axis=0) * (len(part) / count) for _, part in blocks(embeddings))
 
 
-def _pairs(conversations, learn_from):
-    """Pairs of message and query from evenly spaced conversations."""
+def searching(conversations, most):
+    """(what the user wrote, the first query that followed) of conversations that search.
+
+    Args:
+        conversations: JSONL of prepare_sft.
+        most: pairs. Each query gets as many as the others, as far as it has them: what few
+            customers ask counts as much as what many ask.
+    """
     from specialist.core.text import read_rows
 
-    total = sum(1 for _ in read_rows(conversations))
-    count = min(learn_from, total)
-    taken = {i * total // count for i in range(count)}
-    read = (
-        _lookup(row["messages"]) for i, row in enumerate(read_rows(conversations)) if i in taken
-    )
-    return [(message, query) for message, query in read if message]
+    pairs = [pair for row in read_rows(conversations) if (pair := _lookup(row["messages"]))]
+    groups = {}
+    for message, query in pairs:
+        groups.setdefault(query, []).append((message, query))
+    if len(groups) > most:
+        return _evenly(pairs, most)
+    found, left = [], most
+    for number, group in enumerate(sorted(groups.values(), key=len)):
+        found += _evenly(group, left // (len(groups) - number))
+        left = most - len(found)
+    return found
+
+
+def _evenly(pairs, most):
+    count = min(most, len(pairs))
+    return [pairs[i * len(pairs) // count] for i in range(count)]
 
 
 def _lookup(messages):
-    """(what the user wrote, the first query that followed on it or, without one, the same)."""
+    """(what the user wrote, the first query that followed on it), or None without one."""
     from specialist.agent import react
     from specialist.agent.environment import SEARCH
 
@@ -102,7 +117,7 @@ def _lookup(messages):
             query = turn.get("arguments", {}).get("query")
             if turn.get("call") == SEARCH["name"] and isinstance(query, str):
                 return said, query
-    return said, said
+    return None
 
 
 if "snakemake" in globals():

@@ -10,8 +10,9 @@ ENCODER_LIMIT = 0.01
 
 
 def measure_retrieval(
-    queries, chunks, embeddings, settings, store, encoder, shift, retrieval, gate, *, threads
-):
+    queries, chunks, embeddings, settings, store, encoder, shift, words, reranker, retrieval, gate,
+    *, search, threads,
+):  # fmt: skip
     """Search with the message of each task for the articles that the task names.
 
     Args:
@@ -24,10 +25,17 @@ def measure_retrieval(
         encoder: GGUF of convert_encoder that embeds the messages, or an empty list to
             embed them by sentence-transformers.
         shift: .npy of learn_queries, or an empty list.
+        words: zip of build_bm25, or an empty list.
+        reranker: files of the reranker in a folder that `search` names, so that a change of
+            theirs counts.
         retrieval: JSON to write: recall_at_1 and recall_at_3 (mean share of a task's
             articles among the sources of the first chunks), mrr (mean reciprocal rank of
             the first right chunk, 0 if not among the first 10), all null without a task
-            that names articles; n (tasks that do); agreement_with_exact_search (share of
+            that names articles; n (tasks that do); variant (name of the index's own search);
+            variants, a row for each way to search: variant (its name), the measures above,
+            ndcg_at_10, and ms_p50 and ms_p95 (median and 95th percentile of the milliseconds
+            of one search with the embedding of its query);
+            agreement_with_exact_search (share of
             all messages whose first 3 chunks are as near as the exact search's); questions,
             a row for each task that names articles: task (its id), message (the first 200
             characters), expected (sources), found (the first 3 chunks: id, title, score),
@@ -38,6 +46,7 @@ def measure_retrieval(
             searches differ) and encoder_distance (largest cosine distance between a
             chunk's embedding and its vector from the encoder in use), each with value,
             limit and passed.
+        search: dict of how the index is searched; see `specialist.rag.ranking.How`.
         threads: CPU threads for sentence-transformers.
 
     Raises:
@@ -48,16 +57,22 @@ def measure_retrieval(
     from specialist.rag import measure
     from specialist.rag.index_files import Chunks, check_index
     from specialist.rag.retrieval import Searcher
+    from specialist.rag.words import Words
 
     records = Chunks(chunks)
     check_index(records, embeddings, settings)
     tasks = measure.read_tasks(queries, records)
     with Searcher(
-        store, settings, encoder or None, shift or None, top_k=measure.DEPTH, threads=threads
-    ) as searcher:
-        found, agreed = measure.search(searcher, tasks, records, embeddings)
+        store, settings, encoder or None, shift or None, words or None, how=search,
+        top_k=measure.DEPTH, threads=threads,
+    ) as searcher:  # fmt: skip
+        if searcher.words is None and len(records) <= SMALL:
+            searcher.words = Words.of(records)  # to compare with
+        found = measure.search(searcher, tasks)
+        agreed = measure.agreement(searcher, tasks, records, embeddings)
+        taken = measure.milliseconds(searcher, tasks)
         distance = measure.encoder_distance(searcher.encoder, records, embeddings)
-    result = measure.figures(tasks, found, agreed)
+    result = measure.figures(tasks, found, agreed, taken)
     gates = check(
         "Chroma against exact search",
         "The store does not hold the embeddings it was built from, or finds them badly.",

@@ -9,7 +9,7 @@ from specialist.core.errors import UserError
 
 def make_release(
     model, modelfile, card, license_text, prompt, tools, database, articles, index, tasks, scores,
-    baselines, programs, requirements, release, *, name, limits, examples, sources,
+    baselines, programs, requirements, release, *, name, limits, examples, sources, search,
 ):  # fmt: skip
     """Write the folder `release`.
 
@@ -32,6 +32,7 @@ def make_release(
         limits: dict of the agent's limits (max_steps, context, max_new_tokens, top_k), and `rules`:
             whether those of the tools hold.
         sources: paths of the articles below kb/.
+        search: dict of how the index is searched; see `specialist.rag.ranking.How`.
         examples: most tasks to show to who opens the chat, with their sessions.
 
     Raises:
@@ -68,6 +69,8 @@ def make_release(
     given = ((TOOLS, tools), (DATABASE, database), (INDEX, index))
     parts = [part for part, files in given if files]
     about = {"name": name, **limits, "parts": parts, "session": shown[0]["session"]}
+    if index:
+        about["search"] = search
     about["examples"] = shown
     if warning := notice(_json(scores), {path.parent.name: _json(path) for path in baselines}):
         about["notice"] = warning

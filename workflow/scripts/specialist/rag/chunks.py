@@ -6,6 +6,7 @@ from bisect import bisect_left
 from itertools import accumulate
 from typing import NamedTuple
 
+from specialist.rag.merging import merged
 from specialist.rag.structure import Structure, line_starts
 from specialist.rag.table_rows import one_row_a_line
 
@@ -32,15 +33,24 @@ class Cutter:
             text, title included. One table row with its header may be longer.
         overlap_words: words that a chunk repeats from the one before it in a long section;
             rows of tables are not repeated.
+        min_words: sections with fewer words are merged with a neighbour; see
+            `specialist.rag.merging`.
+        intro_words: words of the article's introduction that are embedded with its other chunks.
     """
 
-    def __init__(self, counter, max_words, max_tokens, overlap_words):
+    def __init__(self, counter, max_words, max_tokens, overlap_words, min_words=0, intro_words=0):
         self.counter, self.max_words, self.overlap_words = counter, max_words, overlap_words
-        self.max_tokens = max_tokens
+        self.max_tokens, self.min_words, self.intro_words = max_tokens, min_words, intro_words
 
     def chunks(self, article):
         """Yield the (title, text) of each chunk of a `specialist.rag.documents.Article`."""
         yield from _Cut(self, article).chunks()
+
+    def introduced(self, article):
+        """Yield (title, text, introduction of the article, or "" where the text holds it)."""
+        cut = _Cut(self, article)
+        for title, text in cut.chunks():
+            yield title, text, "" if cut.intro in " ".join(text.split()) else cut.intro
 
 
 class _Cut:
@@ -56,6 +66,7 @@ class _Cut:
         self.begins = line_starts(self.lines)
         self.tokens = cutter.counter.starts(self.text)
         self.words = [0, *accumulate(len(line.split()) for line in self.lines)]
+        self.intro = ""
 
     def parsed(self, lines):
         if self.article.markdown:
@@ -64,12 +75,35 @@ class _Cut:
 
     def chunks(self):
         headings, count = self.structure.headings, len(self.lines)
-        for trail, start, stop in self.sections(0, count, headings, ()):
+        if not self.fits(0, count, self.title(())):
+            self.intro = self.introduction(headings)
+        sections = merged(
+            self.sections(0, count, headings, ()),
+            self.cutter.min_words,
+            words=lambda start, stop: self.words[stop] - self.words[start],
+            fits=lambda start, stop, trail: self.fits(start, stop, self.title(trail)),
+            heading=lambda start: next((h.start for h in headings if h.stop == start), start),
+        )
+        for trail, start, stop in sections:
             title = self.title(trail)
             if self.fits(start, stop, title):
                 yield title, "\n".join(self.lines[start:stop]).strip()
             else:
                 yield from ((title, text) for text in self.windows(start, stop, title))
+
+    def introduction(self, headings):
+        """The first words of the paragraph that opens the article, below its title."""
+        begin, found = 0, []
+        if headings and not "".join(self.lines[: headings[0].start]).strip():
+            begin, headings = headings[0].stop, headings[1:]
+        structure, end = self.structure, headings[0].start if headings else len(self.lines)
+        for number in range(begin, end):
+            if number in structure.code or number in structure.rows or number in structure.lists:
+                break
+            if found and not self.lines[number].strip():
+                break
+            found += self.lines[number].split()
+        return " ".join(found[: self.cutter.intro_words])
 
     def title(self, trail):
         """The headings above a chunk, below the title of the front matter."""
@@ -113,8 +147,8 @@ class _Cut:
 
     def room(self, title):
         """Tokens for the text below a title; a title cannot take more than half of a chunk."""
-        most = self.cutter.max_tokens
-        return max(most - self.cutter.counter.overhead(title), most // 2, 1)
+        most, head = self.cutter.max_tokens, "\n".join(filter(None, (title, self.intro)))
+        return max(most - self.cutter.counter.overhead(head), most // 2, 1)
 
     def measured(self, title, text):
         """Whether a text has room below its title, counted by itself."""

@@ -38,12 +38,26 @@ class Article:
         """The source without its suffix, in words: what an article without a title is called."""
         return str(Path(self.source).with_suffix("")).replace("-", " ").replace("_", " ")
 
+    def matches(self, wanted):
+        """Whether the front matter has, under each key, one of the wanted texts.
+
+        Args:
+            wanted: {key: text, or list of texts}.
+        """
+        for key, allowed in wanted.items():
+            value = self.metadata.get(key, [])
+            values = value if isinstance(value, list) else [value]
+            allowed = allowed if isinstance(allowed, list) else [allowed]
+            if not {str(item) for item in values}.intersection(allowed):
+                return False
+        return True
+
 
 def read_article(path, source):
     """Read an article.
 
     Args:
-        path: *.md or *.txt, UTF-8.
+        path: *.md or *.txt, UTF-8. A document that was converted has another suffix in `source`.
         source: path below the folder of the knowledge base.
 
     Raises:
@@ -58,7 +72,7 @@ def read_article(path, source):
             f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save the "
             "article in the encoding UTF-8"
         ) from error
-    markdown, metadata = Path(source).suffix.lower() in MARKDOWN, {}
+    markdown, metadata = Path(path).suffix.lower() in MARKDOWN, {}
     if markdown:
         metadata, lines = _split_front_matter(path, lines)
     if not any(map(str.strip, lines)):

@@ -17,14 +17,14 @@ REMEDY = (
 
 
 def embedded_text(chunk):
-    """What is embedded of a chunk: its title and its text below it."""
-    return f"{chunk['title']}\n{chunk['text']}"
+    """What is searched of a chunk: its title, perhaps its article's introduction, and its text."""
+    return "\n".join(filter(None, (chunk["title"], chunk.get("intro"), chunk["text"])))
 
 
 class Chunks:
     """The records that chunk_kb wrote, read from the disk when they are asked for.
 
-    Each is {"id", "source", "title", "text"}, perhaps with "metadata".
+    Each is {"id", "source", "title", "text"}, perhaps with "intro" and "metadata".
     """
 
     def __init__(self, path):

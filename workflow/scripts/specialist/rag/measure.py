@@ -2,17 +2,20 @@
 
 import difflib
 import json
+import time
 
 import numpy as np
 
 from specialist.core.errors import UserError
 from specialist.rag.index_files import embedded_text, nearest, rows
-from specialist.rag.retrieval import recall, reciprocal_rank
+from specialist.rag.ranking import How, sentences
+from specialist.rag.retrieval import ndcg, recall, reciprocal_rank
 
 DEPTH = 10  # ranks looked at; a right article further down counts as not found
 TIE = 1e-5  # difference in similarity below which two chunks are equally near
 SAMPLE = 256  # chunks that are embedded again
 BATCH = 500  # messages searched for at a time
+TIMED = 100  # messages whose search is timed
 MOST_QUESTIONS, SHOWN, MOST_CHARACTERS = 1000, 3, 200  # what retrieval.json holds of each task
 
 
@@ -56,25 +59,87 @@ def _questions(task):
     ]
 
 
-def search(searcher, tasks, records, embeddings):
-    """The chunks found for each task, without their texts; and whether the exact ones are as near.
+def variants(searcher):
+    """{name: `How`} of the searches that are compared; the last is the index's own."""
+    own = searcher.how
+    learned = [True, False] if searcher.shift is not None else [False]
+    found = {}
+    for move in reversed(learned):
+        for split in (False, True):
+            name = ["dense", *["learned"] * move, *["by sentence"] * split]
+            found[", ".join(name)] = How(sentences=split, learned=move)
+    if searcher.words:
+        found["BM25"] = How(dense=False, bm25=True)
+        found["dense + BM25"] = How(bm25=True, sentences=own.sentences)
+    if own.reranker:
+        found["without reranker"] = own._replace(reranker=None)
+    mine = _same(own, searcher)
+    kept = {name: how for name, how in found.items() if _same(how, searcher) != mine}
+    named = next((name for name in found if name not in kept), "as configured")
+    return kept | {named: own}
+
+
+def _same(how, searcher):
+    """What differs between two ways to search; a shift that does not exist moves nothing."""
+    dense = how.dense and (how.sentences, how.learned and searcher.shift is not None)
+    return dense, how.bm25, how.articles, how.reranker
+
+
+def search(searcher, tasks):
+    """The chunks that each variant finds for each task, without their texts.
 
     Returns:
-        (list of lists of {"id", "source", "title", "score"}, list of bool)
+        {name of the variant: list of lists of {"id", "source", "title", "score"}}
     """
-    messages, found = [task["message"] for task in tasks], []
+    messages = [task["message"] for task in tasks]
+    found = {name: [] for name in variants(searcher)}
     for start in range(0, len(messages), BATCH):
-        for hits in searcher.search_all(messages[start : start + BATCH]):
-            found.append([{key: hit[key] for key in hit if key != "text"} for hit in hits])
+        for name, how in variants(searcher).items():
+            for hits in searcher.search_all(messages[start : start + BATCH], how=how):
+                kept = [{key: hit[key] for key in hit if key != "text"} for hit in hits]
+                found[name].append(kept)
+    return found
+
+
+def milliseconds(searcher, tasks):
+    """{name of the variant: (median, 95th percentile)} of a search for one message, in ms.
+
+    The embedding of each text was timed when it was made.
+    """
+    step = -(-len(tasks) // TIMED)
+    asked, found = [task["message"] for task in tasks[::step]], {}
+    for name, how in variants(searcher).items():
+        taken = []
+        for message in asked:
+            start = time.perf_counter()
+            searcher.search_all([message], how=how)
+            taken.append(time.perf_counter() - start)
+            if how.dense:
+                parts = sentences(message) if how.sentences else [message]
+                taken[-1] += sum(searcher.seconds[part] for part in parts)
+        found[name] = [1000 * float(part) for part in np.percentile(taken, [50, 95])]
+    return found
+
+
+def agreement(searcher, tasks, records, embeddings):
+    """For each task, whether the three chunks nearest to its message are as near as the exact ones.
+
+    Returns:
+        list of bool
+    """
+    messages, whole = [task["message"] for task in tasks], How(sentences=False)
     vectors = searcher.embed(messages)
-    best, _ = nearest(embeddings, vectors, 3)
-    wanted = {hit["id"] for hits in found for hit in hits[:3]}
+    best, _ = nearest(embeddings, vectors, SHOWN)
+    found = []
+    for start in range(0, len(messages), BATCH):
+        found += searcher.search_all(messages[start : start + BATCH], top_k=SHOWN, how=whole)
+    wanted = {hit["id"] for hits in found for hit in hits}
     row = {record["id"]: i for i, record in enumerate(records) if record["id"] in wanted}
     agreed = []
     for hits, vector, scores in zip(found, vectors, best, strict=True):
-        mine = rows(embeddings, [row[hit["id"]] for hit in hits[:3]]) @ vector
+        mine = rows(embeddings, [row[hit["id"]] for hit in hits]) @ vector
         agreed.append(len(mine) == len(scores) and np.allclose(mine, scores, rtol=0, atol=TIE))
-    return found, agreed
+    return agreed
 
 
 def encoder_distance(encoder, records, embeddings):
@@ -84,35 +149,61 @@ def encoder_distance(encoder, records, embeddings):
     return float(1 - (made * rows(embeddings, numbers)).sum(axis=1).min())
 
 
-def figures(tasks, found, agreed):
+def figures(tasks, found, agreed, taken):
     """The content of retrieval.json; see measure_retrieval.
 
     Args:
         tasks: what `read_tasks` found.
-        found, agreed: what `search` found for them.
+        found, agreed, taken: of `search`, `agreement` and `milliseconds`.
     """
-    judged = [
-        (task, [hit["source"] for hit in hits], set(task["kb"]), hits)
-        for task, hits in zip(tasks, found, strict=True)
-        if task.get("kb")
-    ]
-    questions = [_question(*row) for row in judged]
+    judged = [number for number, task in enumerate(tasks) if task.get("kb")]
+    rights = [set(tasks[number]["kb"]) for number in judged]
+    table = []
+    for name, hits in found.items():
+        ranked = [[hit["source"] for hit in hits[number]] for number in judged]
+        median, high = taken[name]
+        table.append(
+            {"variant": name, **measures(ranked, rights), "ms_p50": median, "ms_p95": high}
+        )
+    own = table[-1]
+    questions = [_question(tasks[number], [*found.values()][-1][number]) for number in judged]
     if len(questions) > MOST_QUESTIONS:
         questions.sort(key=lambda row: row["hit"])
     return {
-        "recall_at_1": _mean(recall(sources[:1], right) for _, sources, right, _ in judged),
-        "recall_at_3": _mean(recall(sources[:3], right) for _, sources, right, _ in judged),
-        "mrr": _mean(reciprocal_rank(sources, right) for _, sources, right, _ in judged),
+        **{key: own[key] for key in ("recall_at_1", "recall_at_3", "mrr")},
         "n": len(judged),
+        "variant": own["variant"],
+        "variants": table,
         "agreement_with_exact_search": _mean(agreed),
         "questions": questions[:MOST_QUESTIONS],
         "questions_left_out": max(0, len(questions) - MOST_QUESTIONS),
     }
 
 
-def _question(task, sources, right, hits):
+def measures(ranked, rights):
+    """Mean measures of rankings; all None without any.
+
+    Args:
+        ranked: for each question, the sources of the chunks found, best first; the first `DEPTH`
+            count.
+        rights: for each question, the set of the right sources.
+
+    Returns:
+        dict: recall_at_1, recall_at_3, mrr and ndcg_at_10; see `measure_retrieval`.
+    """
+    rows = [*zip(ranked, rights, strict=True)]
+    return {
+        "recall_at_1": _mean(recall(sources[:1], right) for sources, right in rows),
+        "recall_at_3": _mean(recall(sources[:3], right) for sources, right in rows),
+        "mrr": _mean(reciprocal_rank(sources[:DEPTH], right) for sources, right in rows),
+        "ndcg_at_10": _mean(ndcg(sources, right) for sources, right in rows),
+    }
+
+
+def _question(task, hits):
     """What was found for one task."""
-    rank = next((i for i, source in enumerate(sources, 1) if source in right), None)
+    right = set(task["kb"])
+    rank = next((i for i, hit in enumerate(hits, 1) if hit["source"] in right), None)
     return {
         "task": task["id"],
         "message": task["message"][:MOST_CHARACTERS],

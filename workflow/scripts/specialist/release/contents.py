@@ -57,6 +57,17 @@ SETTINGS_SCHEMA = {
         "rules": {"type": "boolean"},
         "parts": {"type": "array", "items": {"type": "string", "enum": [TOOLS, DATABASE, INDEX]}},
         "notice": _TEXT,
+        "search": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "dense": {"type": "boolean"},
+                "bm25": {"type": "boolean"},
+                "sentences": {"type": "boolean"},
+                "articles": {"type": "boolean"},
+                "reranker": {"type": "null"},
+            },
+        },
         "session": {"type": "object"},
         "examples": {
             "type": "array",
@@ -138,13 +149,14 @@ def _refuse(constant):
     raise ValueError(f"found {constant}, expected a finite number")
 
 
-def open_index(folder, top_k):
+def open_index(folder, top_k, how=None):
     """Search over the canonical index of a release, exact and without a vector store.
 
     Args:
         folder: holds chunks.jsonl, embeddings.npy, embeddings.json, encoder.gguf, and
-            shift.npy if the index learned from conversations.
+            shift.npy if the index learned from conversations, and bm25.zip if it searches words.
         top_k: number of chunks that a search returns.
+        how: dict of how the index is searched; see `specialist.rag.ranking.How`.
 
     Raises:
         UserError: a file is missing or damaged, or the files do not fit each other.
@@ -156,8 +168,9 @@ def open_index(folder, top_k):
         for _ in Chunks(folder / "chunks.jsonl"):  # a search would find the damage too late
             pass
     names = ("chunks.jsonl", "embeddings.npy", "embeddings.json", "encoder.gguf")
-    shift = folder / "shift.npy"
+    optional = (folder / "shift.npy", folder / "bm25.zip")
+    learned = [path if path.exists() else None for path in optional]
     with reading(folder):
         return ExactSearcher(
-            *(folder / name for name in names), shift if shift.exists() else None, top_k=top_k
+            *(folder / name for name in names), *learned, how=how or {}, top_k=top_k
         )

@@ -114,7 +114,9 @@ class Specialist:
             self._original = opened.enter_context(_database(folder, parts[DATABASE]))
             self._before, search = dump(self._original), None
             if parts[INDEX]:
-                found = open_index(folder / INDEX, self.settings["top_k"])
+                found = open_index(
+                    folder / INDEX, self.settings["top_k"], self.settings.get("search")
+                )
                 search = opened.enter_context(found).search
             with reading(folder / "model.gguf"):
                 runtime = Runtime(folder / "model.gguf", self.settings["context"], threads)

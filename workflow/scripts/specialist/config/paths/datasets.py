@@ -27,18 +27,20 @@ PARTS = {
     # The readers refuse any other kind by name.
     "sft": ("sft.jsonl", "sft.csv", "sft.parquet", "sft.*"),
     "preferences": ("preferences.jsonl", "preferences.*"),
-    "kb": ("kb/*.md", "kb/*.txt"),
+    "kb": ("kb/*.md", "kb/*.txt", "kb/*.html", "kb/*.pdf", "kb/*.docx", "kb/*.csv", "kb/*.xlsx"),
     "tools": ("tools.yaml",),
     "database": ("database.sql",),
     "tasks": ("tasks.jsonl",),
 }
+# What is converted to Markdown before it is cut into chunks.
+DOCUMENTS = (".html", ".htm", ".pdf", ".docx", ".csv", ".xlsx")
 # Parts that are folders of texts, and the endings of their files.
 FOLDERS = {
     "corpus": (
         ".txt", ".md", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet",
         ".gz", ".bz2", ".xz", ".zst",
     ),
-    "kb": (".md", ".txt"),
+    "kb": (".md", ".txt", *DOCUMENTS),
 }  # fmt: skip
 
 
@@ -110,6 +112,19 @@ class Datasets:
         if folder is None:
             return [path.name for path in paths]
         return [path.relative_to(Path(folder) / "kb").as_posix() for path in paths]
+
+    def articles(self, dataset):
+        """The texts that are cut into chunks: articles, and documents in Markdown.
+
+        They have the order of `sources`.
+        """
+        paths, sources = self.needed(dataset, "kb"), self.sources(dataset)
+        return [
+            f"{self.results}/{dataset}/documents/{source}.md"
+            if Path(path).suffix.lower() in DOCUMENTS
+            else path
+            for path, source in zip(paths, sources, strict=True)
+        ]
 
     def file(self, dataset, name):
         """A part of a dataset that is one file: its path, or an empty list without it."""

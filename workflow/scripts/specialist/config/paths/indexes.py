@@ -37,9 +37,39 @@ class Indexes:
             return []
         return self.file(index, "shift.npy")
 
+    def words(self, index):
+        """The search by words, or an empty list where only vectors are searched."""
+        return self.file(index, "bm25.zip") if "bm25" in self.entry(index)["search"] else []
+
+    def conversations(self, index):
+        """What the fusion of two searches is weighted by, or an empty list."""
+        dataset = self.entry(index)["dataset"]
+        return self.datasets.prepared(dataset, "sft.train.jsonl") if self.shift(index) else []
+
+    def how(self, index):
+        """How an index is searched, as `specialist.rag.ranking.How` takes it."""
+        if index is None:
+            return {}
+        given = self.entry(index)
+        return {
+            "dense": "dense" in given["search"],
+            "bm25": "bm25" in given["search"],
+            "sentences": given["sentences"],
+            "articles": given["articles"],
+            "reranker": given.get("reranker"),
+        }
+
     def weights(self, index):
         """Files of the embedding model if it is a folder: only their content identifies it."""
-        kind, _, name = self.entry(index)["embedding"].partition(":")
+        return self._folder(self.entry(index)["embedding"])
+
+    def reranker(self, index):
+        """The same of the reranker."""
+        return self._folder(self.entry(index).get("reranker", ""))
+
+    @staticmethod
+    def _folder(model):
+        kind, _, name = model.partition(":")
         if kind != "path":
             return []
         files = [path for path in Path(name).rglob("*") if path.is_file()]
@@ -49,16 +79,19 @@ class Indexes:
     def search(self, index):
         """The named inputs of a search, for `unpack`; all of them [] without an index."""
         if index is None:
-            return dict.fromkeys(("store", "settings", "encoder", "shift"), [])
+            names = ("store", "settings", "encoder", "shift", "words", "reranker")
+            return dict.fromkeys(names, [])
         return {
             "store": self.file(index, "chroma.zip"),
             "settings": self.file(index, "embeddings.json"),
             "encoder": self.encoder(index),
             "shift": self.shift(index),
+            "words": self.words(index),
+            "reranker": self.reranker(index),
         }
 
     def canonical(self, index):
         """The files with stable bytes that a store can be built from again."""
         names = ("chunks.jsonl", "embeddings.npy", "embeddings.json")
         files = [*(self.file(index, name) for name in names), self.encoder(index)]
-        return [path for path in [*files, self.shift(index)] if path]
+        return [path for path in [*files, self.shift(index), self.words(index)] if path]

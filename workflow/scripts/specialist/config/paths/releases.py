@@ -43,6 +43,11 @@ class Releases:
                 f"indexes.{index}.encoder: found sentence-transformers, expected llama.cpp for a "
                 "release, which carries the embedding model as a GGUF"
             )
+        if "reranker" in self.indexes.entry(index):
+            raise UserError(
+                f"indexes.{index}.reranker: a release does not carry a reranker; release a system "
+                "whose index has none"
+            )
         dataset = self.indexes.entry(index)["dataset"]
         return found | {
             "index": self.indexes.canonical(index),

@@ -75,6 +75,11 @@ class Dataset(Settings):
         description="Names of your columns, as `field: column in your file`, such as "
         "`prompt: question`.",
     )
+    unreadable: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="What happens to a document in kb/ that cannot be read or holds no text, such "
+        "as a scan or a file with a password: `skip` leaves it out and names it in the log.",
+    )
     max_leaking_tasks: int = Field(
         0,
         ge=0,

@@ -1,10 +1,10 @@
 """Indexes, the agent, and the systems that the evaluation compares."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from specialist.config.settings.fields import OwnDataset, Settings
+from specialist.config.settings.fields import OwnDataset, Settings, Unique
 from specialist.config.settings.places import unknown
 
 UNQUANTIZED = "F16"
@@ -24,6 +24,23 @@ class Chunking(Settings):
     overlap_words: int = Field(
         0, ge=0, description="Words that a chunk repeats from the previous one in a long section."
     )
+    min_words: int = Field(
+        20,
+        ge=0,
+        description="Sections of an article with fewer words are merged with the next one, if both "
+        "fit into a chunk.",
+    )
+    intro_words: int = Field(
+        30,
+        ge=0,
+        description="Words of the article's introduction that are searched with each of its "
+        "chunks. The agent does not read them.",
+    )
+    filter: dict[str, str | list[str]] = Field(
+        {},
+        description="Front matter that an article must have to be in the index, such as "
+        "`lang: en` or `product: [shop, app]`.",
+    )
 
 
 class Embedding(Settings):
@@ -41,12 +58,35 @@ class Embedding(Settings):
     )
 
 
-class Index(Chunking, Embedding):
+class Search(Settings):
+    search: Annotated[list[Literal["dense", "bm25"]], *Unique] = Field(
+        ["dense"],
+        min_length=1,
+        description="What is searched: vectors (`dense`), words (`bm25`), or both, fused by "
+        "reciprocal rank. The training conversations weight the two.",
+    )
+    sentences: bool = Field(
+        True,
+        description="Whether the vectors of a query's sentences are searched one by one; the best "
+        "score of a chunk counts.",
+    )
+    articles: bool = Field(
+        False, description="Whether a search returns at most one chunk of each article."
+    )
+    reranker: str | None = Field(
+        None,
+        pattern="^(path:.+|hub:.+@.+)$",
+        description="Cross-encoder that orders the 20 best chunks again: `path:FOLDER` or "
+        "`hub:ID@REVISION`. It takes seconds to load and is not part of a release.",
+    )
+
+
+class Index(Chunking, Search, Embedding):
     learn_from: int = Field(
-        600,
+        1000,
         ge=0,
-        description="Number of training conversations that teach the search what customers mean; 0 "
-        "searches with the embedding model alone.",
+        description="Number of training conversations with a search that teach the index what "
+        "customers mean; 0 searches with the embedding model alone.",
     )
 
 
