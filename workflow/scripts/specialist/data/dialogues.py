@@ -80,7 +80,7 @@ class Request:
                 if rule is None:
                     raise ValueError(f"no reply of the customer hears: {heard}")
                 left.remove(rule)
-            steps, facts = _joined(
+            played = [
                 play(
                     spec,
                     part.scenario,
@@ -90,7 +90,8 @@ class Request:
                     values={} if number else part.values,
                 )
                 for part in self.parts
-            )
+            ]
+            steps, facts = _joined(played, [part.topic for part in self.parts])
             heard = steps[-1]["answer"]
             yield rule, steps, facts
 
@@ -175,9 +176,12 @@ def _list(value):
     return value if isinstance(value, list) else [value]
 
 
-def _joined(played):
+def _joined(played, topics):
     """Procedures one after the other, as one that gives all their answers at its end."""
     steps, facts = [], []
+    if len(played) > 1:
+        first = played[0][0][0]
+        first["thought"] = f"{len(played)} requests, {' and '.join(topics)}, {first['thought']}"
     for more, held in played:
         if steps:
             last = steps.pop()
