@@ -6,7 +6,6 @@ it, what the agent does in each exchange, and how the customer replies to what t
 
 import random
 from dataclasses import dataclass
-from itertools import pairwise
 
 from specialist.agent import react
 from specialist.agent.memory import remembered
@@ -132,8 +131,6 @@ def draw(spec, name, split, key, figures=None, taken=()):
         for entry in spec.conversations["kinds"][name]["requests"]
         if chooser.random() < entry.get("chance", 1)
     ]
-    for before, entry in pairwise(entries):
-        entry.setdefault("topic", before["topic"])
     cases = {}
     for part in (part for entry in entries for part in entry["parts"]):
         case = cases.setdefault(part.get("order", 0), {})
