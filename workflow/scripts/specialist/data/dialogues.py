@@ -6,7 +6,6 @@ it, what the agent does in each exchange, and how the customer replies to what t
 
 import random
 from dataclasses import dataclass
-from itertools import pairwise
 
 from specialist.agent import react
 from specialist.agent.memory import remembered
@@ -80,7 +79,7 @@ class Request:
                 if rule is None:
                     raise ValueError(f"no reply of the customer hears: {heard}")
                 left.remove(rule)
-            steps, facts = _joined(
+            played = [
                 play(
                     spec,
                     part.scenario,
@@ -90,7 +89,8 @@ class Request:
                     values={} if number else part.values,
                 )
                 for part in self.parts
-            )
+            ]
+            steps, facts = _joined(played, [part.topic for part in self.parts])
             heard = steps[-1]["answer"]
             yield rule, steps, facts
 
@@ -131,8 +131,6 @@ def draw(spec, name, split, key, figures=None, taken=()):
         for entry in spec.conversations["kinds"][name]["requests"]
         if chooser.random() < entry.get("chance", 1)
     ]
-    for before, entry in pairwise(entries):
-        entry.setdefault("topic", before["topic"])
     cases = {}
     for part in (part for entry in entries for part in entry["parts"]):
         case = cases.setdefault(part.get("order", 0), {})
@@ -175,9 +173,12 @@ def _list(value):
     return value if isinstance(value, list) else [value]
 
 
-def _joined(played):
+def _joined(played, topics):
     """Procedures one after the other, as one that gives all their answers at its end."""
     steps, facts = [], []
+    if len(played) > 1:
+        first = played[0][0][0]
+        first["thought"] = f"{len(played)} requests, {' and '.join(topics)}, {first['thought']}"
     for more, held in played:
         if steps:
             last = steps.pop()

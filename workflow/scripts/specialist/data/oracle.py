@@ -44,11 +44,15 @@ def play(spec, scenario, procedure, environment, topic="", note=False, values=()
     raise ValueError(f"the procedure {procedure} ends without an answer")
 
 
-def draw_kinds(kinds, count, seed):
-    """`count` names of kinds, each within one of its exact share, shuffled."""
+def draw_kinds(kinds, count, seed, key="share"):
+    """`count` names of kinds, each within one of its exact share, shuffled.
+
+    Args:
+        key: the key of a kind that says its share; default where it is missing: "share".
+    """
     if not count:
         return []
-    shares = [kind["share"] for kind in kinds.values()]
+    shares = [kind.get(key, kind["share"]) for kind in kinds.values()]
     ends = [round(count * share / sum(shares)) for share in accumulate(shares, initial=0)]
     names = []
     for name, (begin, end) in zip(kinds, pairwise(ends), strict=True):

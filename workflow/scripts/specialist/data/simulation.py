@@ -56,7 +56,7 @@ def episodes(spec, count, dialogues, seed):
         message = scenario.message(kind["topic"], kind.get("attack", False))
         yield {"messages": react.messages(message, steps)}
     kinds = spec.conversations["kinds"] if dialogues else {}
-    for number, name in enumerate(draw_kinds(kinds, dialogues, f"{seed}/dialogues")):
+    for number, name in enumerate(draw_kinds(kinds, dialogues, f"{seed}/dialogues", "practice")):
         yield from conversations.episodes(spec, name, (seed, "dialogue", number))
 
 
