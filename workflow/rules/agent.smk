@@ -21,7 +21,9 @@ rule run_agent:
             AgentLimits,
             Retrieval,
             policy=lambda w: config["systems"][w.system].get("policy", "model"),
-            search=lambda w: files.indexes.how(config["systems"][w.system].get("index")),
+            search=lambda w: files.indexes.how(
+                config["systems"][w.system].get("index")
+            ),
             seed=config["seeds"]["agent"],
         ),
         code=digest("agent/run_agent.py", "gguf", "rag"),
