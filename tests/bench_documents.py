@@ -1,13 +1,15 @@
 """Converts and cuts all documents below some folders, and counts by format what came out.
 
-    python tests/bench_documents.py FOLDER... [--most 60]
+    python tests/bench_documents.py FOLDER... [--most 60] [--formats .html .pdf]
 
 Prints a row for each format: files, files refused, MB, seconds, chunks, chunks with a table's row;
 then each file that was refused, with the reason.
 """
 
 import argparse
+import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,6 +29,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--most", type=int, default=60, help="files of a format")
+    parser.add_argument("--formats", nargs="+", default=[".md", ".txt", *DOCUMENTS])
     given = parser.parse_args()
     counter = TokenCounter(MODEL)
     cutter = Cutter(counter, 120, counter.most, 0, min_words=20, intro_words=30)
@@ -34,8 +37,8 @@ def main():
     paths = [p for p in paths if not p.is_symlink()]
     print("| format | files | refused | MB | seconds | chunks | with a table | longest, tokens |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    refused, made = [], Path("/tmp/bench-document.md")
-    for kind in (".md", ".txt", *DOCUMENTS):
+    refused, made = [], Path(tempfile.mkdtemp(prefix="bench-documents-"), "converted.md")
+    for kind in given.formats:
         some = [path for path in paths if path.suffix.lower() == kind]
         some = some[:: -(-len(some) // given.most)] if some else []
         total, start = Counter(), time.perf_counter()
@@ -60,7 +63,7 @@ def main():
                 f"{seconds:.1f} | {total['chunks']} | {total['tables']} | {total['longest']} |",
                 flush=True,
             )
-    made.unlink(missing_ok=True)
+    shutil.rmtree(made.parent)
     print("\nRefused:\n" + "\n".join(f"- {line[:200]}" for line in refused) if refused else "")
 
 

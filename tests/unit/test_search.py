@@ -278,3 +278,37 @@ def test_filter_takes_articles_by_front_matter(tmp_path):
     assert taken(lang="en", product="app") == ["a.md"]
     with pytest.raises(UserError, match=r'filter: found \{"lang": "fr"\}, but no article'):
         taken(lang="fr")
+
+
+def test_reranker_orders_the_best_chunks_again(index, tmp_path):
+    """A tiny cross-encoder with random weights; the order is that of its own scores."""
+    from sentence_transformers import CrossEncoder
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    from specialist.rag.embedding import locate_model
+
+    tokenizer = AutoTokenizer.from_pretrained(locate_model(MINILM))
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        intermediate_size=16,
+        num_labels=1,
+        initializer_range=1.0,
+        **sizes,
+    )
+    BertForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with opened(index, Searcher, reranker=f"path:{tmp_path}") as searcher:
+        found = searcher.search("cold soup")
+        plain = searcher.search_all(["cold soup"], 20, How())[0]
+    pairs = [("cold soup", embedded_text(hit)) for hit in plain]
+    scores = CrossEncoder(str(tmp_path), device="cpu").predict(pairs)
+    best = np.argsort(-scores, kind="stable")[:5]
+    assert [hit["id"] for hit in found] == [plain[number]["id"] for number in best]
+    assert [hit["score"] for hit in found] == pytest.approx(scores[best].tolist(), rel=1e-4)
+    for wrong in ("package:x", f"path:{tmp_path}/none"):
+        with (
+            opened(index, Searcher, reranker=wrong) as searcher,
+            pytest.raises(UserError, match="reranker"),
+        ):
+            searcher.search("cold soup")

@@ -21,7 +21,9 @@ rule run_agent:
             AgentLimits,
             Retrieval,
             policy=lambda w: config["systems"][w.system].get("policy", "model"),
-            search=lambda w: files.indexes.how(config["systems"][w.system].get("index")),
+            search=lambda w: files.indexes.how(
+                config["systems"][w.system].get("index")
+            ),
             seed=config["seeds"]["agent"],
             rules=lambda w: files.systems.rules(w.system),
             trials=lambda w: config["systems"][w.system]["trials"],

@@ -109,7 +109,9 @@ rule make_release:
             },
             examples=5,
             sources=lambda w: files.releases.parts(w.system)["sources"],
-            search=lambda w: files.indexes.how(config["systems"][w.system].get("index")),
+            search=lambda w: files.indexes.how(
+                config["systems"][w.system].get("index")
+            ),
         ),
         code=digest("release/make_release.py", "serve"),
     script:
