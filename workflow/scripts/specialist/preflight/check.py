@@ -237,9 +237,8 @@ def _measure(model, names, config, machine):
 
 def _agent(model, names, config, machine):
     kind, agent = config["systems"][names["system"]]["quantization"], config["agent"]
-    parallel = agent["parallel"]
-    cached = agent["context"] * (parallel + 1 if parallel > 1 else 1)
-    return needs.generation(model, needs.bits_of(kind), cached)
+    sequences = agent["parallel"] + 1 if agent["parallel"] > 1 else 1
+    return needs.generation(model, needs.bits_of(kind), agent["context"] * sequences)
 
 
 def _fetch(model, names, config, machine):
