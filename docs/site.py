@@ -1,5 +1,6 @@
 """mkdocs hooks: the generated reference of the configuration is a page of the site."""
 
+import re
 from pathlib import Path
 
 from mkdocs.structure.files import File
@@ -15,5 +16,6 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, **_):
-    """Point links to config/README.md to its page."""
-    return markdown.replace(f"]({SOURCE}", f"]({PAGE}")
+    """Point links to config/README.md to its page; other files of the repository are not linked."""
+    markdown = markdown.replace(f"]({SOURCE}", f"]({PAGE}")
+    return re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", markdown)
