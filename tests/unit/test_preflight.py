@@ -171,7 +171,7 @@ SMALL_REAL = {
 def test_real_length_of_the_conversations_counts_as_soon_as_they_are_there(
     config, tmp_path, monkeypatch
 ):
-    """3.63 GB were measured for this shape, with four conversations of 512 tokens in a batch."""
+    """The estimates are for four conversations of 1024 tokens, then of 512 tokens, in a batch."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -181,7 +181,7 @@ def test_real_length_of_the_conversations_counts_as_soon_as_they_are_there(
     config["adapters"]["big"] |= {"max_length": 1024, "batch_size": 4, "rank": 16}
     job = [("train_lora", {"adapter": "big"})]
     [before] = Preflight(config, ROOM).stages(job)
-    assert before.need.ram == pytest.approx(7.05e9, rel=0.02)
+    assert before.need.ram == pytest.approx(9.25e9, rel=0.02)
     tokenizer = Tokenizer(WordLevel({"?": 0}, unk_token="?"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
@@ -196,7 +196,7 @@ def test_real_length_of_the_conversations_counts_as_soon_as_they_are_there(
     rows = [{"messages": each} for each in (short, messages, short)]
     (prepared / "sft.train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     [after] = Preflight(config, ROOM).stages(job)
-    assert after.need.ram == pytest.approx(3.63e9, rel=0.2)
+    assert after.need.ram == pytest.approx(5.86e9, rel=0.03)
     (prepared / "sft.train.jsonl").write_text("{damaged")
     assert Preflight(config, ROOM).stages(job) == [before]
 
