@@ -134,7 +134,8 @@ DEFAULT = {
     "measure_gguf": ({"model": "lora-r16", "quantization": "Q4_K_M"}, 0.233),
     "run_agent": ({"system": "lora-q4"}, 0.228),
 }
-REAL = {"0.05B": (128, 1.37), "0.5B": (128, 5.59), "1.5B": (64, 11.11)}
+# Provisional: the peaks of a first step, seen in runs that were stopped before their end.
+REAL = {"135M": (512, 3.63), "0.5B": (128, 2.69)}
 
 
 @pytest.mark.parametrize("rule", DEFAULT)
@@ -163,14 +164,14 @@ def test_estimates_of_real_shapes_are_near_what_was_measured(config, shape):
 SMALL_REAL = {
     "model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536,
     "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
-    "tie_word_embeddings": True, "dtype": "float32",
+    "tie_word_embeddings": True, "dtype": "bfloat16",
 }  # fmt: skip
 
 
 def test_real_length_of_the_conversations_counts_as_soon_as_they_are_there(
     config, tmp_path, monkeypatch
 ):
-    """5.7 GB were measured for this base, with four conversations of 376 tokens in a batch."""
+    """The estimates are for four conversations of 1024 tokens, then of 512 tokens, in a batch."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -180,7 +181,7 @@ def test_real_length_of_the_conversations_counts_as_soon_as_they_are_there(
     config["adapters"]["big"] |= {"max_length": 1024, "batch_size": 4, "rank": 16}
     job = [("train_lora", {"adapter": "big"})]
     [before] = Preflight(config, ROOM).stages(job)
-    assert before.need.ram == pytest.approx(12.3e9, rel=0.02)
+    assert before.need.ram == pytest.approx(9.25e9, rel=0.02)
     tokenizer = Tokenizer(WordLevel({"?": 0}, unk_token="?"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
@@ -189,13 +190,13 @@ def test_real_length_of_the_conversations_counts_as_soon_as_they_are_there(
     (prepared / "system_prompt.txt").write_text("word " * 100)
     messages = [
         {"role": "user", "content": "word " * 52},
-        {"role": "assistant", "content": "word " * 200},
+        {"role": "assistant", "content": "word " * 336},
     ]
     short = [{"role": "user", "content": "word"}, {"role": "assistant", "content": "word"}]
     rows = [{"messages": each} for each in (short, messages, short)]
     (prepared / "sft.train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     [after] = Preflight(config, ROOM).stages(job)
-    assert after.need.ram == pytest.approx(5.7e9, rel=0.2)
+    assert after.need.ram == pytest.approx(5.86e9, rel=0.03)
     (prepared / "sft.train.jsonl").write_text("{damaged")
     assert Preflight(config, ROOM).stages(job) == [before]
 
