@@ -217,6 +217,7 @@ def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE):
         articles=["renewals.md"],
         max_steps=8,
         context=1024,
+        max_messages=12,
     )
     assert not out.exists()
     return [line.replace(f"{folder}/", "") for line in lines]

@@ -137,9 +137,7 @@ def test_a_conversation_without_solutions_follows_its_rows(prepare):
     for request in task["requests"]:
         del request["solution"]
     assert prepare(task)[0]["id"] == "a"
-    task["requests"][1]["expect"]["database"] = changed(
-        "Emma", 3, 5
-    )  # as if nothing had come before
+    task["requests"][1]["expect"]["database"] = changed("Emma", 3, 5)  # the rows of the start
     [line] = prepare(task)
     assert line.startswith("s.jsonl:1, requests[1].expect.database.loans.removed[0]: found {")
     assert line.endswith("expected a row that the database holds before the task")
@@ -219,6 +217,7 @@ REFUSED = [
         "(w{900}){900}",
         "requests[0].replies[0].hears: found '(w{900}){900}', expected",
     ),
+    (f"{ASKS}.hears", "(book)?", "replies[0].hears: found '(book)?', which matches the empty text"),
     (
         f"{ASKS}.hears",
         "wich book",
@@ -292,7 +291,7 @@ REFUSED = [
     (
         "requests",
         [TASK["requests"][3]],
-        "requests: found no change of the database and no fact, so any reply solves the conversation",
+        "requests: found no change of the database and no fact, so any reply solves",
     ),
     (
         "requests.1.solution",
@@ -313,7 +312,7 @@ REFUSED = [
     (
         "requests.1.says",
         1000 * "long ",
-        "requests[1].solution: found a conversation of at least 639 tokens, but agent.context allows",
+        "requests[1].solution: found a conversation of at least 639 tokens, but agent.",
     ),
     (
         "requests.0.solution.0.answer",
@@ -350,6 +349,18 @@ def test_the_customer_stops_within_the_limit(prepare):
     task = with_value("customer.patience", 1)  # one each in the first and third, one shared
     task["customer"]["replies"][0]["times"] = 20
     assert "may write 8 messages" in prepare(task, max_messages=6)[0]
+
+
+def test_one_answer_must_not_solve_many_conversations(prepare):
+    asked = {"says": "May I?", "expect": {"answer": ["no"]}, "solution": [says("No, sorry.")]}
+    easy = {"session": {"reader": 1}, "requests": [asked, TASK["requests"][3]]}
+    suite = [{**TASK, "id": f"hard-{number}"} for number in range(8)]
+    suite += [{**easy, "id": f"easy-{number}"} for number in range(3)]
+    assert prepare(*suite[:-1])[0]["id"] == "hard-0"  # two of ten
+    assert prepare(*suite) == [
+        "s.jsonl: the answer 'No, sorry.' alone solves 3 of 11 conversations, expected at most "
+        "25%; add facts or changes of the database to them"
+    ]
 
 
 RULED = TOOLS.replace("sql: UPDATE", "said: [title]\n  claims: [due in]\n  sql: UPDATE").replace(

@@ -388,7 +388,7 @@ def test_a_yes_of_another_language(play):
     [
         "Yes", "yes, please", "Ok.", "Sure, go ahead!", "Please do.", "Of course", "Yes, do",
         "Yeah, cancel it", "That's right", "Yes, I don't want it any more.",
-        "I want you to go ahead, thank you",
+        "I want you to go ahead, thank you", "Fine, if there is no other way, yes.",
     ],
 )  # fmt: skip
 def test_what_says_yes(text):
@@ -400,6 +400,7 @@ def test_what_says_yes(text):
     [
         "No", "no thanks", "Yes, but wait until tomorrow", "Don't do it", "Never mind", "Thanks!",
         "Where is my order?", "Do not go ahead.", "I would rather keep it", "Okay, hold on", "",
+        "Absolutely not.", "Certainly not at that price!", "Please do nothing.",
     ],
 )  # fmt: skip
 def test_what_does_not_say_yes(text):

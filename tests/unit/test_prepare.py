@@ -216,6 +216,7 @@ def prepared_tasks(folder, tasks, training=(), tools=TOOLS, database=DATABASE, l
         articles=["renewals.md"],
         max_steps=8,
         context=1024,
+        max_messages=12,
     )
     audit_leakage(
         folder / "out.jsonl",
@@ -301,6 +302,17 @@ def test_audit_finds_exactly_the_shared_runs(tmp_path_factory, message, text, le
     assert [leak["run"] for leak in leaking] == shared[:1]
 
 
+@pytest.mark.parametrize("text", ["One two.", "Three four.", "Five six.", "Seven eight."])
+def test_audit_reads_everything_that_a_customer_may_say(tmp_path, text):
+    rule = {"hears": "which", "says": ["Three four.", "Five six."]}
+    asked = {"says": ["Nothing here.", "One two."], "replies": [rule]}
+    customer = {"replies": [{"hears": "what", "says": "Seven eight."}]}
+    task = {"id": "t", "requests": [asked], "customer": customer, "entities": []}
+    (tmp_path / "training.jsonl").write_text(jsonl({"text": f"So: {text}"}))
+    assert audit([task], [tmp_path / "training.jsonl"], 2)["n_leaking"] == 1
+    assert audit([task], [tmp_path / "training.jsonl"], 3)["n_leaking"] == 0
+
+
 def test_audit_reads_all_sides_of_preferences(tmp_path):
     said = [{"role": "user", "content": "nothing at all"}]
     row = {"prompt": said, "chosen": said, "rejected": [{"role": "assistant", "content": "a b c"}]}
@@ -330,6 +342,7 @@ def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
         articles=[path.name for path in (folder / "kb").iterdir()],
         max_steps=8,
         context=1024,
+        max_messages=12,
     )
     audit_leakage(
         tmp_path / "tasks.jsonl",
@@ -339,6 +352,6 @@ def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
     )
     assert read(tmp_path / "tasks.jsonl") == read(folder / "tasks.jsonl")
     leakage = json.loads((tmp_path / "leakage.json").read_text())
-    assert (leakage["n_tasks"], leakage["n_leaking"]) == (320, 0)
+    assert (leakage["n_tasks"], leakage["n_leaking"]) == (360, 0)  # 40 conversations
     rows = sum(json.loads(path.read_text())["train"] for path in (out[2], out[5]))
     assert leakage["training_texts"] > rows > 2500

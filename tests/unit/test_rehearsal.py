@@ -66,7 +66,7 @@ def prepare(tmp_path):
         paths = [tmp_path / name for name in ("s.jsonl", "t.yaml", "d.sql", "out.jsonl")]
         paths[3].unlink(missing_ok=True)
         try:
-            prepare_tasks(*paths, articles=[], max_steps=8, context=1024)
+            prepare_tasks(*paths, articles=[], max_steps=8, context=1024, max_messages=12)
         except UserError as error:
             assert not paths[3].exists()
             return str(error)

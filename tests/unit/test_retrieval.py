@@ -553,6 +553,18 @@ def test_chunks_cannot_be_longer_than_the_model_reads(tmp_path):
         chunked(tmp_path, ARTICLES, max_tokens=300)
 
 
+def test_each_request_of_a_conversation_is_a_question(tmp_path):
+    asked = [{"says": ["Late!", "It came late."], "kb": ["late.md"]}, {"says": "Thanks."}]
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text(json.dumps({"id": "a", "requests": asked}) + "\n")
+    assert measure.read_tasks(tasks, [{"source": "late.md"}]) == [
+        {"id": "a, requests[0]", "message": "Late!", "kb": ["late.md"]},
+        {"id": "a, requests[1]", "message": "Thanks.", "kb": []},
+    ]
+    with pytest.raises(UserError, match=r"task a, requests\[0\], field kb: no article 'late.md'"):
+        measure.read_tasks(tasks, [{"source": "lost.md"}])
+
+
 def test_misses_are_kept_where_there_are_more_questions_than_rows(monkeypatch):
     monkeypatch.setattr(measure, "MOST_QUESTIONS", 3)
     tasks = [{"id": str(i), "message": "m" * 500, "kb": ["b" if i % 2 else "a"]} for i in range(6)]

@@ -193,6 +193,7 @@ rule prepare_tasks:
         articles=lambda w: files.datasets.sources(w.dataset),
         max_steps=config["agent"]["max_steps"],
         context=config["agent"]["context"],
+        max_messages=config["agent"]["max_messages"],
         code=digest("dataset/prepare_tasks.py"),
     script:
         "../scripts/dataset/prepare_tasks.py"

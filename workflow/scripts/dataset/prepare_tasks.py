@@ -1,7 +1,7 @@
 """Prepares the held-out tasks of a dataset: checked, with their initial database."""
 
 
-def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context, max_messages=12):
+def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context, max_messages):
     """Write the tasks in full form, after each solution was played on a copy of the database.
 
     Args:
@@ -20,6 +20,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
     from specialist.core.text import write_rows
     from specialist.data.customers import check_customer
     from specialist.data.formats import Mistakes
+    from specialist.data.idle import check_constant
     from specialist.data.playing import rehearse_conversation
     from specialist.data.rehearsal import Stage, rehearse
     from specialist.data.suite import check_tasks, read_tasks
@@ -39,6 +40,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
         for place, task in found:
             play = rehearse_conversation if "requests" in task else rehearse
             play(task, stage, mistakes, place)
+        check_constant([task for _, task in found], mistakes, suite)
     write_rows(tasks, (task for _, task in found))
     print(f"{len(found)} tasks, {len(spoken)} of them conversations")
 

@@ -19,17 +19,20 @@ DEFAULT = "I am sorry, I cannot help you with this here. Please contact our team
 THOUGHT = "this is for a person"  # of the turns that a rule writes
 QUESTION = re.compile(r"[?？؟]\W*$")
 
-# A yes in English: at the start or the end of the message, or anywhere in a message without a no.
+# A yes in English: at the start or end of the message, or anywhere in a message without a no.
 YES = (
+    r"[,.;] *yes\W*$|"
     r"^\W*(yes|yeah|yep|yup|sure|ok|okay|correct|right|confirmed|certainly|absolutely|agreed)\b"
-    r"|\byes\W*$"
 )
 CONSENT = (
     r"\b(yes|yeah|please do|go ahead|do it|of course|i confirm|confirmed|i agree|agreed|"
     r"that is (right|correct|fine|ok|okay)|that'?s (right|correct|fine|ok|okay)|sounds good|"
     r"please proceed|proceed|by all means|fine by me|fine with me)\b"
 )
-HOLD = r"\b(but|wait|hold on|not yet|stop|never ?mind|changed my mind|second thoughts?|rather)\b"
+HOLD = (
+    r"\b(but|wait|hold on|not yet|stop|never ?mind|changed my mind|second thoughts?|rather|"
+    r"(absolutely|certainly|of course|definitely) not|do nothing)\b"
+)
 NO = r"\b(no|nope|nah|not|never|cannot|\w+n['’]t|dont|wont|cant)\b"
 
 

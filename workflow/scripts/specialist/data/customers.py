@@ -3,7 +3,7 @@
 import json
 
 from specialist.agent.customer import PATIENCE, requests
-from specialist.core.patterns import problem
+from specialist.core.patterns import found, problem
 from specialist.data.formats import check_text
 
 
@@ -50,6 +50,11 @@ def check_customer(task, limit, mistakes, place):
     for path, rule in rules(task):
         if text := problem(rule["hears"]):
             mistakes.add(place, *path, "hears", text=text)
+        elif found(rule["hears"], ""):
+            text = (
+                f"found {rule['hears']!r}, which matches the empty text and so every reply; write "
+            )
+            mistakes.add(place, *path, "hears", text=f"{text}what it must hold, or . for any reply")
         if path[0] == "customer" and rule.get("confirms"):
             text = "found a yes in the rules of all requests, expected it in the request that it "
             mistakes.add(place, *path, "confirms", text=f"{text}confirms; move the rule there")

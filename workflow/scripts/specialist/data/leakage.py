@@ -1,15 +1,19 @@
-"""Audit of leakage: text that held-out tasks share with the training data."""
+"""Audit of leakage: text that held-out tasks share with the training data.
+
+Everything that a task's customer may say counts: each wording of each request and of each rule.
+"""
 
 import re
 from itertools import filterfalse
 
 from specialist.core.text import read_rows
+from specialist.data.customers import sayings
 
 SHOWN = 20
 
 
 def audit(tasks, training, run_words):
-    """Look in training data for the tasks' messages and identifiers.
+    """Look in training data for the identifiers of tasks and for what their customers say.
 
     The tasks' runs are indexed, and the training data is read row by row: memory grows with the
     tasks alone.
@@ -20,13 +24,13 @@ def audit(tasks, training, run_words):
     and must not occur at all.
 
     Args:
-        tasks: dicts with "id", "message" and "entities".
+        tasks: dicts with "id", "entities", and "message" or "requests".
         training: JSONL files, rows with "text", "messages", or "prompt", "chosen" and
             "rejected".
         run_words: words in a run.
 
     Returns:
-        dict: "n_tasks", "n_shorter" (tasks whose message holds no run), "run_words",
+        dict: "n_tasks", "n_shorter" (tasks whose messages hold no run), "run_words",
         "training_texts", "n_leaking" (tasks that share a run or an identifier), and
         "leaking", the first 20 of {"task", "run" or "identifier", "file", "line"}.
     """
@@ -34,7 +38,11 @@ def audit(tasks, training, run_words):
     names = {word for _, entity in entities for word in entity.split()}
     runs, identifiers, shorter = {}, {}, 0
     for task in tasks:
-        found = set(_runs(_telling(_words(task["message"]), names), run_words))
+        found = {
+            run
+            for _, text in sayings(task)
+            for run in _runs(_telling(_words(text), names), run_words)
+        }
         shorter += not found
         for run in found:
             runs.setdefault(run, []).append(task["id"])

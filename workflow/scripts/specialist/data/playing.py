@@ -11,10 +11,9 @@ from collections import namedtuple
 from specialist.agent.customer import Customer, requests
 from specialist.agent.database import changes, dump
 from specialist.agent.environment import Environment
-from specialist.agent.facts import holds
 from specialist.core.patterns import found
 from specialist.data.clocks import moving
-from specialist.data.customers import rules, rules_of, trials
+from specialist.data.customers import rules, rules_of
 from specialist.data.expected_rows import (
     add_row,
     check_possible,
@@ -22,16 +21,15 @@ from specialist.data.expected_rows import (
     remove_rows,
     without_triggers,
 )
+from specialist.data.idle import check_idle
 from specialist.data.kept_rules import check_rules
 from specialist.data.rehearsal import (
-    check_facts,
     check_length,
     check_outcome,
     check_repeats,
     check_turns,
 )
 
-NOTHING = "OK."  # a reply that says nothing
 # What came of a request's solution: the dump of the database before it, what it changed, results
 # of its steps (None for answers), {table: columns whose values differ from run to run}.
 Played = namedtuple("Played", "before changes records differing")
@@ -46,7 +44,7 @@ def rehearse_conversation(task, stage, mistakes, place):
         stage: a `specialist.data.rehearsal.Stage`.
     """
     asked, before = requests(task), len(mistakes.found)
-    _check_idle(task, asked, mistakes, place)
+    check_idle(task, mistakes, place)
     solved = ["solution" in request for request in asked]
     if not any(solved):
         _check_unsolved(asked, stage, mistakes, place)
@@ -71,41 +69,6 @@ def rehearse_conversation(task, stage, mistakes, place):
         if len(mistakes.found) > before:
             return  # what follows builds on it
     check_rules(task, [result.records for result in played], stage, mistakes, place)
-
-
-def _check_idle(task, asked, mistakes, place):
-    """Note what the customer's own words or a reply that says nothing already solve."""
-    before = len(mistakes.found)
-    for number, request in enumerate(asked):
-        facts = request["expect"]["answer"]
-        check_facts(facts, mistakes.within("requests", number), place)
-        if facts and not request["expect"]["database"]:
-            for trial in range(trials(task)):
-                if _held(facts, _replies(task, trial, echo=True)[number]):
-                    text = "the customer already says all of it, so repeating the message solves "
-                    text += "the request; add a fact that the agent has to find, or rows of the "
-                    path = ("requests", number, "expect", "answer")
-                    mistakes.add(place, *path, text=f"{text}database")
-                    break
-    if len(mistakes.found) > before:
-        return
-    if not any(request["expect"]["answer"] or request["expect"]["database"] for request in asked):
-        text = "found no change of the database and no fact, so any reply solves the conversation"
-        mistakes.add(place, "requests", text=f"{text}; add `expect` to a request")
-
-
-def _held(facts, replies):
-    return all(any(holds(reply, fact) for reply in replies) for fact in facts)
-
-
-def _replies(task, trial, echo):
-    """What a policy replies to each request that repeats the message, or says nothing."""
-    customer, replies = Customer(task, trial), [[] for _ in task["requests"]]
-    message = customer.opening()
-    while message:
-        replies[message.request].append(message.text if echo else NOTHING)
-        message = customer.hear(replies[message.request][-1])
-    return replies
 
 
 def _check_unsolved(asked, stage, mistakes, place):

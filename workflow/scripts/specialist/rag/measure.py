@@ -17,13 +17,14 @@ MOST_QUESTIONS, SHOWN, MOST_CHARACTERS = 1000, 3, 200  # what retrieval.json hol
 
 
 def read_tasks(path, records):
-    """The tasks in a JSONL file.
+    """The tasks in a JSONL file; for a conversation, each request as a task of its own.
 
     Raises:
         UserError: there are none, or one names an article that no chunk is of.
     """
     with open(path, encoding="utf-8") as lines:
-        tasks = [json.loads(line) for line in lines if line.strip()]
+        loaded = [json.loads(line) for line in lines if line.strip()]
+    tasks = [question for task in loaded for question in _questions(task)]
     if not tasks:
         raise UserError(f"{path}: found no tasks to measure the retrieval; add tasks")
     missing = {name for task in tasks for name in task.get("kb") or ()}
@@ -39,6 +40,20 @@ def read_tasks(path, records):
                     f"base{f'; did you mean {near[0]!r}?' if near else ''}"
                 )
     return tasks
+
+
+def _questions(task):
+    """What the agent is asked in a task, in the first wording."""
+    if "requests" not in task:
+        return [task]
+    return [
+        {
+            "id": f"{task['id']}, requests[{number}]",
+            "message": said if isinstance(said := request["says"], str) else said[0],
+            "kb": request.get("kb", []),
+        }
+        for number, request in enumerate(task["requests"])
+    ]
 
 
 def search(searcher, tasks, records, embeddings):
