@@ -19,7 +19,9 @@ SCRIPTS = "workflow/scripts"
 BIG = 1_000_000  # bytes from which a copied project shares a file with the original
 # Random ids, times, speeds.
 DIFFERS = ("chroma.zip", "times.jsonl", "cost.json", "summary.md", "report.html")
-TIMES = ("times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16")
+TIMES = (
+    "times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16", "ms_p50", "ms_p95",
+)  # fmt: skip
 JOB = re.compile(r"^(?:local)?rule (\S+):\n((?: {4}.*\n)*)", re.MULTILINE)
 
 
@@ -41,6 +43,8 @@ def jobs(output):
 def without_times(value):
     if isinstance(value, dict):
         return {key: without_times(part) for key, part in value.items() if key not in TIMES}
+    if isinstance(value, list):
+        return [without_times(part) for part in value]
     return value
 
 

@@ -274,12 +274,12 @@ SHOP_CHANGES = {
     "a training conversation": (
         append(f"{SHOP}/sft.csv", f"60,{HELLO}\n"),
         {"prepare_sft", "audit_leakage"} | LEARNED | RETRIEVAL
-        | rendered("lora-r16") | SHOP_MODEL | evaluated("oracle"),
+        | rendered("small", "lora-r16") | {"convert_gguf small"} | SHOP_MODEL | evaluated("oracle"),
     ),
     "a text of the corpus": (
         append(f"{SHOP}/corpus/diary.txt", "It rained.\n"),
         {"prepare_corpus", "audit_leakage"}
-        | TOKENIZED | {"pretrain small"} | rendered("lora-r16") | SHOP_MODEL,
+        | TOKENIZED | PRETRAINED | rendered("small", "lora-r16") | SHOP_MODEL,
     ),
 }  # fmt: skip
 
@@ -326,7 +326,8 @@ WORK = {
     "an article": (SHOP_CHANGES, set()),
     "a training conversation": (
         SHOP_CHANGES,
-        rendered("lora-r16") | RETRIEVAL | {"run_agent oracle", "score oracle"},
+        rendered("small", "lora-r16") | {"convert_gguf small"} | RETRIEVAL
+        | {"run_agent oracle", "score oracle"},
     ),
 }  # fmt: skip
 

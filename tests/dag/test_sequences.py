@@ -79,7 +79,11 @@ SWITCHES = {
         edit=(f"{SCRIPTS}/specialist/train/pretraining.py", "decay_share=0.7", "decay_share=0.6")
     ),
     "function of retrieval": Switch(
-        edit=(f"{SCRIPTS}/specialist/rag/index_files.py", "['title']}\\n{", "['title']}: {")
+        edit=(
+            f"{SCRIPTS}/specialist/rag/index_files.py",
+            'return "\\n".join(filter',
+            'return ": ".join(filter',
+        )
     ),
     "same function in other words": Switch(
         COMPANIES,

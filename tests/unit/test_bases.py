@@ -259,7 +259,8 @@ SPOILT = {
     "shard": (shard_missing, "has no model-00001-of-00002.safetensors, which .*json names; fetch"),
     "rows": (
         spoil("config.json", intermediate_size=544),
-        "down_proj has rows of 544 weights, but Q4_K_M .* multiples of 256; use one of .*Q8_0",
+        "down_proj has rows of 544 weights, but Q4_K_M .* multiples of 256 and "
+        "`strict_quantization` is on; .* use one of .*Q8_0",
     ),
     "layer": (
         without_layer,

@@ -303,10 +303,10 @@ def folder(tmp_path_factory):
     (folder / "prompt").write_text("You help.")
     for name, system in SYSTEMS.items():
         run_agent(
-            *(folder / part for part in ("tasks", "tools", "database")), [], [], [], [], [],
+            *(folder / part for part in ("tasks", "tools", "database")), *[[]] * 7,
             folder / "prompt", folder / f"{name}.traces", folder / f"{name}.times",
             **system, rules=name != "random", max_steps=6, max_messages=8, customer=None,
-            parallel=4, context=1024, max_new_tokens=64, top_k=1, seed=1, threads=1,
+            parallel=4, context=1024, max_new_tokens=64, top_k=1, search=None, seed=1, threads=1,
         )  # fmt: skip
         judge(folder, name)
     return folder
@@ -358,10 +358,12 @@ def test_result_and_page_of_a_suite_with_conversations(folder, tmp_path):
     leakage = {"n_leaking": 0, "n_tasks": 3, "run_words": 8, "training_texts": 9}
     (tmp_path / "leakage").write_text(json.dumps(leakage))
     collect_eval(
-        files["json"], [], [], [], tmp_path / "leakage", folder / "tasks",
+        files["json"], [], [], [], [], tmp_path / "leakage", folder / "tasks",
         ROOT / "workflow/schemas/agent_eval.schema.json", ROOT / "workflow/report/summary.md.jinja",
         tmp_path / "result", tmp_path / "summary", quantizations=[], stages=[],
-        config={"dataset": "shop", "headline": "again", "systems": SYSTEMS, "adapters": {}},
+        config={
+            "dataset": "shop", "headline": "again", "systems": SYSTEMS, "adapters": {}, "lost_tasks": 0.02,
+        },
     )  # fmt: skip
     result = json.loads((tmp_path / "result").read_text())
     assert problems(result, (("conversations", "success_rate", 1, 1),)) == []

@@ -50,7 +50,7 @@ def company(request, tmp_path_factory):
     )
     build_chroma(files.chunks, files.embeddings, files.store)
     convert_encoder([], files.encoder, model=MINILM)
-    write_rows(files.conversations, simulation.episodes(spec, EPISODES, 1))
+    write_rows(files.conversations, simulation.episodes(spec, EPISODES, 0, 1))
     learn(files, files.conversations, files.shift)
     return files
 
@@ -73,12 +73,13 @@ def pages(spec):
     """{what the team calls a topic, or an agent searches for: the page of the handbook}"""
     found = {}
     for topic, steps in spec.procedures.items():
-        label, page = spec.labels["labels"][topic], f"{topic}.md"
-        if page in spec.articles:
-            found[label] = page
+        label = spec.labels["labels"].get(topic)  # None for what follows in a conversation
+        if f"{topic}.md" in spec.articles:
+            found[label] = f"{topic}.md"
         for step in steps:
             if "finds" in step:
                 found[label] = found[step["arguments"]["query"]] = step["finds"]
+    found.pop(None, None)
     return found
 
 

@@ -73,7 +73,8 @@ def test_cells_are_named_by_what_differs():
     }  # fmt: skip
     assert config["bases"]["small_seed-2"] == config["bases"]["small"] | {"seed": 2}
     assert config["systems"][cell["system"]] == {
-        "adapter": cell["adapter"], "quantization": "F16", "index": "minilm", "tools": True,
+        "adapter": cell["adapter"], "quantization": "F16", "index": "minilm",
+        "tools": True, "trials": 1,
     }  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def test_stack_takes_each_part_away():
     cells = {cell["cell"]: config["systems"][cell["system"]] for cell in found["stack"]}
     assert len(cells) == 16
     assert cells["base, F16, no retrieval, no tools"] == {
-        "base": "small_seed-2", "quantization": "F16", "tools": False,
+        "base": "small_seed-2", "quantization": "F16", "tools": False, "trials": 1,
     }  # fmt: skip
 
 

@@ -110,7 +110,9 @@ def teach(folder, conversations, steps=120):
         )
         ids, mask = (torch.tensor([made[key]]) for key in ("input_ids", "assistant_masks"))
         last = max(place for place, turn in enumerate(turns) if turn["role"] == "user")
-        mask[:, : len(tokenizer.apply_chat_template(turns[:last], return_dict=True).input_ids)] = 0
+        if last:
+            before = tokenizer.apply_chat_template(turns[:last], return_dict=True).input_ids
+            mask[:, : len(before)] = 0
         batches.append((ids, ids.masked_fill(mask == 0, -100)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for step in range(steps):

@@ -4,7 +4,7 @@ import ctypes
 import functools
 import os
 
-_errors = []  # llama.cpp's error messages since the last `reason`
+_errors = []  # llama.cpp's error messages since the last `forget` or `reason`
 _callbacks = []  # ctypes does not keep them alive
 
 
@@ -42,8 +42,13 @@ def _stopped(text):
     )
 
 
+def forget():
+    """Drop llama.cpp's error messages so far: `reason` then gives those of the next call."""
+    _errors.clear()
+
+
 def reason():
-    """llama.cpp's error messages since the last call, in one line."""
+    """llama.cpp's error messages since the last `forget`, in one line."""
     # Without the lines of equals signs around some of them.
     said = " ".join("; ".join(_errors).replace("==", "").split()) or "no reason given"
     _errors.clear()

@@ -6,7 +6,7 @@ import os
 
 from specialist.core.errors import UserError
 from specialist.gguf.info import bits_per_weight, quantizations, stored, tensors
-from specialist.gguf.library import library, reason
+from specialist.gguf.library import forget, library, reason
 
 
 def quantize(f16, gguf, *, type, threads, strict=False, imatrix=None):
@@ -75,6 +75,7 @@ def _run(source, gguf, type, threads, **options):
     for name, value in (options | {"nthread": threads}).items():
         setattr(params, name, value)
     unfinished = gguf.with_suffix(".unfinished")
+    forget()
     try:
         if lib.llama_model_quantize(os.fsencode(source), os.fsencode(unfinished), params):
             raise UserError(f"{source}: llama.cpp refuses to quantise to {type}: {reason()}")

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from specialist.core.errors import UserError
-from specialist.gguf.library import library, reason
+from specialist.gguf.library import forget, library, reason
 from specialist.gguf.tokens import Tokens
 
 # The layout of llama_token_data in llama.h.
@@ -57,6 +57,7 @@ class Runtime(Tokens):
         self._grammars = {}
         params = lib.llama_model_default_params()
         params.vocab_only = not weights
+        forget()
         self._model = lib.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise UserError(f"{path}: llama.cpp cannot load this file: {reason()}")
@@ -217,6 +218,7 @@ class Runtime(Tokens):
     def _grammar(self, text):
         """A sampler at the start of the grammar; parsed once, copied for each call."""
         if text not in self._grammars:
+            forget()
             sampler = self._lib.llama_sampler_init_grammar(self._vocab, text.encode(), b"root")
             if not sampler:
                 raise ValueError(f"llama.cpp cannot parse a grammar: {reason()}\n{text}")
@@ -272,6 +274,7 @@ class Runtime(Tokens):
             self._cached += part
 
     def _decode(self, batch):
+        forget()
         if code := self._lib.llama_decode(self._context, batch):
             raise RuntimeError(f"llama_decode failed with code {code}: {reason()}")
 
