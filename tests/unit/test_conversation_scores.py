@@ -362,7 +362,8 @@ def test_result_and_page_of_a_suite_with_conversations(folder, tmp_path):
         ROOT / "workflow/schemas/agent_eval.schema.json", ROOT / "workflow/report/summary.md.jinja",
         tmp_path / "result", tmp_path / "summary", quantizations=[], stages=[],
         config={
-            "dataset": "shop", "headline": "again", "systems": SYSTEMS, "adapters": {}, "lost_tasks": 0.02,
+            "dataset": "shop", "headline": "again", "systems": SYSTEMS, "adapters": {},
+            "lost_tasks": 0.02,
         },
     )  # fmt: skip
     result = json.loads((tmp_path / "result").read_text())
