@@ -101,8 +101,8 @@ DATA_MISTAKES = {
         "save the article in the encoding UTF-8",
     ),
     "file of another kind": (
-        write("kb/prices.pdf", "%PDF"),
-        "kb/prices.pdf: expected one of *.md, *.txt",
+        write("kb/prices.pptx", "PK"),
+        "kb/prices.pptx: expected one of *.",
         "convert the file, or move it out",
     ),
     "empty article": (write("kb/prices.txt", ""), "prices.txt: the article is empty", "write it"),

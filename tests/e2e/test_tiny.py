@@ -24,7 +24,7 @@ def solved(project):
 def test_result(tiny):
     found = result(tiny)
     assert found["dataset"] == "food-delivery"
-    assert found["suite"]["n"] == 29
+    assert found["suite"]["n"] == 29 + 6
     assert found["systems"].keys() == {
         "oracle", "base-f16", "lora-q4", "lora-q4-no-retrieval", "lora-r2-q4",
     }  # fmt: skip
