@@ -10,7 +10,9 @@ from test_agent_eval_schema import VALID
 
 @pytest.fixture
 def result():
-    return json.loads(json.dumps(VALID))  # in which no parts are shared
+    found = json.loads(json.dumps(VALID))  # in which no parts are shared
+    found["systems"]["lora-q4"]["conversations"]["harm_per_100"] = 0.0
+    return found
 
 
 def test_good_result_has_no_problems(result):
