@@ -69,7 +69,7 @@ lint: $(MAIN) $(TEST)
 	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
 	$(VENV)/bin/python tests/lint_workflow.py
 	PYTHONPATH=workflow/scripts $(VENV)/bin/lint-imports
-	$(VENV)/bin/codespell --ignore-words-list endianess README.md CONTRIBUTING.md CHANGELOG.md Snakefile Makefile config docs workflow
+	$(VENV)/bin/codespell --ignore-words-list endianess,wont,cant README.md CONTRIBUTING.md CHANGELOG.md Snakefile Makefile config docs workflow
 	$(VENV)/bin/proselint check --config .proselintrc.json README.md CONTRIBUTING.md CHANGELOG.md docs config/README.md results/README.md
 
 # In an environment of its own, as the workflow does not need these packages.
