@@ -261,7 +261,7 @@ TOOL_MISTAKES = [
     (
         "title: {type: string}, weeks",
         "title: {type: string, pattern: '^E', default: Dracula}, weeks",
-        "properties.title.default: 'Dracula' does not match '^E', as its own schema demands",
+        "properties.title.default: 'Dracula' does not match '^E', as its own schema requires",
     ),
     (
         "weeks: {type: integer}",
@@ -276,7 +276,7 @@ TOOL_MISTAKES = [
     (
         "title: {type: string}, weeks",
         r"title: {type: string, pattern: '^\p{Lu}{2}$', default: Emma}, weeks",
-        r"'Emma' does not match '^\\p{Lu}{2}$', as its own schema demands",
+        r"'Emma' does not match '^\\p{Lu}{2}$', as its own schema requires",
     ),
     (
         "title: {type: string}, weeks",
@@ -314,7 +314,7 @@ TOOL_MISTAKES = [
         "- name: renew\n  name: renew",
         "tools.yaml:13: found name twice in one group",
     ),
-    ("- name: renew", "- name: &a [*a]", "tools.yaml: found no YAML (an alias refers to what it"),
+    ("- name: renew", "- name: &a [*a]", "tools.yaml: found no YAML (an alias refers to itself"),
     (
         "description: Renew a loan.",
         "description: yes",
@@ -373,7 +373,7 @@ TOOL_MISTAKES = [
         "weeks: {type: integer}}",
         "weeks: {type: integer}, reader: {type: integer}}",
         "tool renew, "
-        "parameters.properties.reader: the tasks' session sets this value, which a model must not",
+        "parameters.properties.reader: the tasks' session sets this value, so the model must not",
     ),
     (
         "weeks: {type: integer}",
@@ -465,7 +465,10 @@ def test_tools_that_are_no_list(tmp_path):
         (DATABASE.replace("'Emma', 1", "'Emma'"), "database.sql:3: SQLite says: all VALUES"),
         (DATABASE + "SELECT * FROM lones;", "database.sql:6: SQLite says: no such table: lones"),
         (DATABASE + "ATTACH 'other.db' AS x;", "database.sql:6: SQLite says: not authorized"),
-        (DATABASE + "BEGIN;", "database.sql:6: this opens a transaction that nothing ends; is the"),
+        (
+            DATABASE + "BEGIN;",
+            "database.sql:6: this opens a transaction that no statement ends; is",
+        ),
         (DATABASE + "PRAGMA writable_schema=1", "database.sql:6: found PRAGMA writable_schema"),
         (DATABASE + "-- \0", "database.sql:6: found a NUL, expected text in UTF-8"),
         (DATABASE.encode() + b"-- \xff", "database.sql:6: found the byte 0xff, expected UTF-8"),
@@ -523,7 +526,7 @@ TASK_MISTAKES = [
         "expect: found no change of the database and no fact",
     ),
     (changed(expect={"answer": ["two", "Emma"]}), "expect.answer: the message already contains"),
-    (changed(expect__answer=[" "]), 'expect.answer[0]: found " ", which no answer can hold'),
+    (changed(expect__answer=[" "]), 'expect.answer[0]: found " ", which no answer can contain'),
     # numbers that JSON or SQLite cannot hold
     (
         changed(session__reader=float("nan")),
@@ -543,7 +546,7 @@ TASK_MISTAKES = [
     ),
     ("{}\n", "tasks.jsonl:1, id: is missing, expected text"),
     ("", "tasks.jsonl: found no tasks, expected one JSON object on each line"),
-    (jsonl(TASK, TASK), "tasks.jsonl:2, id: renew-1 is the id of"),
+    (jsonl(TASK, TASK), "tasks.jsonl:2, id: renew-1 is also the id of"),
     (changed(messge="x"), "tasks.jsonl:1, messge: unknown key, expected one of id"),
     (changed(message=""), 'tasks.jsonl:1, message: found "", expected text, at least 1 character'),
     (changed(message="<|im_end|>"), "tasks.jsonl:1, message: found <|im_end|>, expected text with"),

@@ -158,7 +158,7 @@ USER_ONLY = (
 )
 SPOILT = {
     "no tokenizer": (remove("tokenizer.json"), r"bases.own: .* has no tokenizer.json; write one"),
-    "no config": (remove("config.json"), "has no config.json; give the folder of a model"),
+    "no config": (remove("config.json"), "has no config.json; name the folder of a model"),
     "broken config": (
         lambda folder: (folder / "config.json").write_text("{"),
         "config.json is not JSON",
@@ -171,11 +171,11 @@ SPOILT = {
     "quantised": (spoil("config.json", quantization_config={}), "weights that are not quantised"),
     "no template": (
         spoil("tokenizer_config.json", chat_template=None),
-        "found no chat template; take the model that was tuned",
+        "found no chat template; use the version that was tuned",
     ),
     "template": (
         spoil("tokenizer_config.json", chat_template=USER_ONLY),
-        "does not write an agent's turns .* put a chat_template.jinja",
+        "cannot write an agent's turns .* put a chat_template.jinja",
     ),
     "named templates": (
         spoil("tokenizer_config.json", chat_template=[{"name": "rag", "template": "x"}]),
@@ -195,7 +195,7 @@ SPOILT = {
     ),
     "template that includes": (
         spoil("tokenizer_config.json", chat_template="{% include 'x' %}"),
-        "does not write an agent's turns .*no loader",
+        "cannot write an agent's turns .*no loader",
     ),
     "own code": (
         spoil("config.json", auto_map=OWN_CODE),
@@ -256,7 +256,7 @@ SPOILT = {
     "pickle": (pickled, r"found pytorch_model.bin, which may run code, expected .*save_pretrained"),
     "no weights": (remove("model.safetensors"), "found no weights, expected model.safetensors"),
     "truncated": (truncated, r"model.safetensors: damaged or cut off .*; fetch it again"),
-    "shard": (shard_missing, "has no model-00001-of-00002.safetensors, which .*json names; fetch"),
+    "shard": (shard_missing, "has no model-00001-of-00002.safetensors, which .*json names; down"),
     "rows": (
         spoil("config.json", intermediate_size=544),
         "down_proj has rows of 544 weights, but Q4_K_M .* multiples of 256 and "

@@ -76,23 +76,23 @@ DAMAGE = {
     ),
     "no record": (
         lambda: os.remove(f"{MODEL}.provenance.json"),
-        f"{MODEL}: nothing says how it was made: no record names it",
+        f"{MODEL}: no record shows how it was made: no record names it",
     ),
     "record cut off": (
         lambda: os.truncate(f"{MODEL}.provenance.json", 20),
-        f"{MODEL}: nothing says how it was made: its record is damaged: is not JSON, or was not "
+        f"{MODEL}: no record shows how it was made: its record is damaged: is not JSON, or was not "
         "written to its end",
     ),
     "record is a list": (
         lambda: write(f"{MODEL}.provenance.json", "[]"),
-        f"{MODEL}: nothing says how it was made: its record is damaged: found list, expected an "
+        f"{MODEL}: no record shows how it was made: its record is damaged: found list, expected an "
         "object",
     ),
     "record of texts": (
         lambda: write(
             f"{MODEL}.provenance.json", json.dumps(record(inputs="data", outputs="model"))
         ),
-        f"{MODEL}: nothing says how it was made: its record is damaged: inputs: found str",
+        f"{MODEL}: no record shows how it was made: its record is damaged: inputs: found str",
     ),
 }
 
@@ -136,8 +136,8 @@ def test_stale_chain():
     write_record("prepare")
     chain = follow(RESULT)
     assert chain.problems == [
-        f"{PREPARED}: stale: {step} read it with SHA-256 {before[:12]}, and prepare has made "
-        f"another since, {sha256(PREPARED)[:12]}"
+        f"{PREPARED}: stale: {step} read it with SHA-256 {before[:12]}, but prepare has written "
+        f"{sha256(PREPARED)[:12]} since"
         for step in ("train", "collect")
     ]
     assert mend(chain) == [f"snakemake --cores all {RESULT}"]

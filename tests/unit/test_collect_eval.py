@@ -232,7 +232,7 @@ def test_a_file_that_lost_the_adapter_is_named_with_the_cause(collect, capsys):
     gates = result["gates"]
     assert gates["quantize/agent-q4-1/lost_tasks"] == {"value": 0.9, "limit": 0.05, "passed": False}
     assert not gates["quantize/Q4_1/kl_to_f16_over_kl_to_base"]["passed"]
-    advice = "of the measured types IQ4_NL, Q5_0 would do"
+    advice = "these measured types pass: IQ4_NL, Q5_0"
     first = (
         "agent-q4-1 loses 90.0 points of its tasks against F16, more than `lost_tasks` allows "
         "(5.0): rounding moved it back to the base, whose own file is in Q4_1 too (KL 1.33 nats "

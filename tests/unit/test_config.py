@@ -147,7 +147,7 @@ MISTAKES = [
     ("bases.small.precision", {"bases/small/precision": "bf61"}, "one of auto", "mean bf16?"),
     ("seeds.lora", {"seeds/lora": -1}, "found -1"),
     ("quantizations.0", {"quantizations": ["Q4_KM", "Q4_K_M"]}, "one of Q8_0", "mean Q4_K_M?"),
-    ("quantizations", {"quantizations": ["Q4_K_M", "Q4_K_M"]}, "no item twice"),
+    ("quantizations", {"quantizations": ["Q4_K_M", "Q4_K_M"]}, "each item once"),
     ("indexes.minilm.embedding", {"indexes/minilm/embedding": "MiniLM"}, "of the form"),
     ("adapters.lora-r16.target_modules", {"adapters/lora-r16/target_modules": "all"}, "all-linear"),
     (

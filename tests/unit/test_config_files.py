@@ -27,7 +27,7 @@ REFUSED = {
     "cycle": ("a: &a {b: *a}\n", ":1: an alias refers to itself"),
     "brackets": ("a: " + "[" * 100_000, ":1: is nested more than 100 levels deep"),
     "dashes": ("a:\n" + "- " * 5000 + "1\n", ":2: is nested more than 100 levels deep"),
-    "tab": ("a:\n\tb: 1\n", ":2: this is not YAML: .*indent by spaces"),
+    "tab": ("a:\n\tb: 1\n", ":2: this is not YAML: .*indent with spaces"),
     "list": ("[1, 2]\n", r": found \[1, 2\], expected keys"),
     "tag": ("a: !!python/object/apply:os.getcwd []\n", ":1: this is not YAML"),
     "not closed": ("a: {b: 1\n", ":2: this is not YAML"),

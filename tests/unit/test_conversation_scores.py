@@ -267,7 +267,9 @@ def test_mistakes_of_a_solution_are_named_with_their_place():
     facts, other, early = mistakes(TALK, trace)
     assert facts == 'requests.1.expect.answer.0: expected "cancelled" in the answer "Done."'
     assert other == 'requests.2.expect.answer.0: expected "30 minutes" in the answer "Long."'
-    assert early.startswith('the reply to "And cancel that order." comes after changes of orders')
+    assert early.startswith(
+        'before the reply to "And cancel that order.", the agent changed orders'
+    )
 
 
 def test_pass_hat_k_is_unbiased():

@@ -161,7 +161,7 @@ def test_reading_is_reported(tmp_path, capsys):
     assert (stats["turns"], stats["readable"]) == (5, 3)
     assert stats["converted"] == {"plain replies to Answer:": 2}
     shown = capsys.readouterr().out
-    assert "the agent reads 3 of 5 turns of the assistant as they were" in shown
+    assert "3 of 5 turns of the assistant had the agent's form already" in shown
     assert "WARNING: few turns" in shown
     assert "the key source is not used (2 times)" in shown
 
@@ -248,11 +248,11 @@ REFUSED = {
     "no content": (asked(said(None)), "messages[1].content: found nothing, expected text"),
     "call without results": (
         asked(said(None, tool_calls=[CALL, OTHER]), tool("o"), said()),
-        "messages[1].content: found 2 calls and 1 results after them, expected a result of each",
+        "messages[1].content: found 2 calls and 1 results after them, expected one result for each",
     ),
     "call of the user": (
         {"messages": [{"role": "user", "content": "q", "tool_calls": [CALL]}, said()]},
-        "messages[0].tool_calls: found a call, expected one in turns of the assistant alone",
+        "messages[0].tool_calls: found a call, expected calls only in turns of the assistant",
     ),
     "call beside an action": (
         asked(said(ANSWER, tool_calls=[CALL])),

@@ -111,15 +111,15 @@ def broken(path):
 @pytest.mark.parametrize(
     ("name", "make", "said"),
     [
-        ("scan.pdf", lambda path: path.write_bytes(pdf()), "holds no text: it may be a scan"),
-        ("a.pdf", lambda path: path.write_bytes(b"%PDF-1.4\nhalf"), "no readable .pdf document"),
-        ("b.docx", broken, "no readable .docx document"),
-        ("b.xlsx", lambda path: path.write_bytes(b"PK"), "no readable .xlsx document"),
+        ("scan.pdf", lambda path: path.write_bytes(pdf()), "contains no text: it may be a scan"),
+        ("a.pdf", lambda path: path.write_bytes(b"%PDF-1.4\nhalf"), ".pdf document cannot be read"),
+        ("b.docx", broken, "this .docx document cannot be read"),
+        ("b.xlsx", lambda path: path.write_bytes(b"PK"), "this .xlsx document cannot be read"),
         ("c.xlsx", lambda path: path.write_bytes(bytes.fromhex("d0cf11e0a1b11ae1")),
          "has a password or an old format"),
         ("d.csv", lambda path: path.write_bytes(b"a,b\nM\xfcller,1\n"), "line 2: byte 0xfc"),
-        ("e.csv", lambda path: path.write_bytes(b",\n,\n"), "holds no text: it is empty"),
-        ("f.html", lambda path: path.write_text("<p> </p>"), "holds no text: it is empty"),
+        ("e.csv", lambda path: path.write_bytes(b",\n,\n"), "contains no text: it is empty"),
+        ("f.html", lambda path: path.write_text("<p> </p>"), "contains no text: it is empty"),
     ],
 )  # fmt: skip
 def test_document_without_readable_text_is_refused_or_skipped(tmp_path, capsys, name, make, said):

@@ -190,7 +190,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
         (
             "PRAGMA foreign_keys=OFF;\nBEGIN;\nCREATE TABLE t (x);\n",
             2,
-            "opens a transaction that nothing ends",
+            "opens a transaction that no statement ends",
         ),
         ("\n-- a comment;\n\n  SAVEPOINT a;", 4, "add COMMIT; at its end"),
         (f"SELECT 1;\n{ENDLESS}\nSELECT max(i) FROM n", 2, "more than 100,000,000 steps"),

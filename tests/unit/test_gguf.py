@@ -117,7 +117,7 @@ def test_unknown_architecture_is_refused(model, text, tmp_path):
 
 def test_missing_converter_is_told_with_the_remedy(model, text, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.prefix", str(tmp_path / "elsewhere"))
-    with pytest.raises(UserError, match="make .venv"):
+    with pytest.raises(UserError, match="`make` installs it"):
         convert(model(), tmp_path, text)
 
 

@@ -61,7 +61,7 @@ def test_second_job_waits_for_the_first_and_says_so(job):
     first, second = job(), None
     assert first.stdout.readline() == "at work\n"
     second = job()
-    assert "a job of a killed run still makes it" in second.stdout.readline()
+    assert "a job of a killed run still writes it" in second.stdout.readline()
     first.stdin.write("\n")
     first.stdin.flush()
     assert first.stdout.readline() == "done\n"

@@ -54,7 +54,7 @@ def test_benchmark_has_a_dataset_and_a_base_of_its_name():
 def test_benchmark_named_like_a_dataset_is_refused():
     config = shipped(full=PAPER | {"benchmarks": ["tiny-shakespeare"]})
     config["datasets"]["tiny-shakespeare"] = {"simulate": "resources/datasets/city-library"}
-    with pytest.raises(UserError, match="benchmarks.tiny-shakespeare: is a name in datasets too"):
+    with pytest.raises(UserError, match="benchmarks.tiny-shakespeare: is also a name in datasets"):
         lay_out(config)
 
 

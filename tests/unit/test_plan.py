@@ -32,7 +32,7 @@ def test_parameters(old, new, told):
 
 def test_files():
     old, new = {"a": "1", "b": "1", "c": "1"}, {"a": "2", "b": None, "d": "1"}
-    assert changes.files(old, new) == ["a changed", "new input: d", "no input any more: c"]
+    assert changes.files(old, new) == ["a changed", "new input: d", "no longer an input: c"]
 
 
 def test_many_files_are_one_line():
@@ -211,5 +211,5 @@ def test_table_groups_what_runs_for_the_same_reason(bench):
         "",
         "2 jobs: 1 computed, 1 perhaps restored",
         "10 s to 20 s if one runs after the other; took at most 1.2 GB",
-        "? restored from the cache if its inputs come out as they are now",
+        "? restored from the cache if its inputs stay the same",
     ]

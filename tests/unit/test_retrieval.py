@@ -265,7 +265,7 @@ def test_hub_model_must_be_there_when_offline(tmp_path, monkeypatch):
     ("weights", "module", "message"),
     [
         ("pytorch_model.bin", "sentence_transformers.models.Transformer", "no .*safetensors"),
-        ("model.safetensors", "modeling_own.Transformer", "code of the model's own"),
+        ("model.safetensors", "modeling_own.Transformer", "the model's own code"),
     ],
 )
 def test_model_that_needs_code_or_pickle_is_refused(tmp_path, weights, module, message):

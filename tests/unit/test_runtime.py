@@ -149,7 +149,7 @@ def test_bad_file_and_bad_context_are_told(gguf, tmp_path, capfd):
     broken.write_bytes(gguf.read_bytes()[:1000])
     with pytest.raises(UserError, match="broken.gguf: llama.cpp cannot load this file: .*failed"):
         Runtime(broken)
-    with pytest.raises(UserError, match="2048 tokens .*trained for 1024"):
+    with pytest.raises(UserError, match="2048 tokens, .*trained for 1024"):
         Runtime(gguf, 2048)
     assert capfd.readouterr().err == ""
 

@@ -106,7 +106,7 @@ def test_output_of_another_size_is_made_again_whatever_its_time(article, time, c
     os.truncate(CHUNKS, 3)
     os.utime(CHUNKS, (time, time))
     assert outdated(JOBS) == [CHUNKS]
-    told = f"{CHUNKS}: found 3 bytes, expected {len(CHUNKS)}; pretrain makes it again\n"
+    told = f"{CHUNKS}: found 3 bytes, expected {len(CHUNKS)}; pretrain writes it again\n"
     assert capsys.readouterr().err == told
 
 

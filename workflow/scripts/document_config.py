@@ -1,4 +1,4 @@
-"""Writes what is generated from the settings' classes: config/README.md and the editors' schema."""
+"""Generates config/README.md and the editors' schema from the settings' classes."""
 
 import json
 from pathlib import Path

@@ -3,7 +3,7 @@
     python workflow/scripts/new_dataset.py my-shop path/to/documents
 
 Documents become data/my-shop/kb/. Other parts of a dataset are taken from the folder itself if it
-has them, and config/my-shop.yaml names what there is. Nothing that exists is overwritten.
+has them, and config/my-shop.yaml names them. No existing file is overwritten.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from specialist.core.errors import UserError
 
 PARTS = ("sft.jsonl", "tools.yaml", "database.sql", "tasks.jsonl", "preferences.jsonl")
 SEARCH_ONLY = """\
-# No base is trained: the search alone is measured. Remove what follows when there is a sft.jsonl.
+# Measures only the search and trains no base. Remove the lines below when you have an sft.jsonl.
 bases:
   small: {dataset: food-delivery}
 adapters: null

@@ -1,7 +1,7 @@
 """Shows what the cache holds: `python workflow/scripts/show_cache.py [--prune GB]`.
 
-With --prune, what was not used for longest is removed until that size is not exceeded; 0
-empties the cache. Its folder is the one that config/config.yaml names.
+--prune removes the least recently used entries until the cache has at most that size; 0 empties
+it. config/config.yaml names the folder of the cache.
 """
 
 import argparse

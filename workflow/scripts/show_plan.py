@@ -2,7 +2,7 @@
 
     python workflow/scripts/show_plan.py results/agent_eval.json --config dataset=my-shop
 
-takes what `snakemake` takes. It is a dry run of Snakemake with an executor that explains.
+accepts the options of `snakemake`. It is a dry run of Snakemake whose executor explains the jobs.
 """
 
 import logging
@@ -81,7 +81,7 @@ if __name__ == "__main__":
     explain = Explainer()
     internals.explain_with(explain)
     internals.speak_plainly()
-    logging.disable(logging.INFO)  # of Snakemake's words, only warnings and errors
+    logging.disable(logging.INFO)  # show only warnings and errors of Snakemake
     given = [word for word in sys.argv[1:] if word not in ("-n", "--dry-run", "--dryrun")]
     try:
         main(["--cores", "all", *given, "--executor", "explain"])

@@ -28,11 +28,11 @@ def main(target):
     """Print the problems of a file's chain, or the chain; return the exit status."""
     chain = follow(target)
     for path, wrong in chain.damaged.items():
-        print(f"{path} is damaged ({wrong}); the step that wrote it is not known from it")
+        print(f"{path} is damaged ({wrong}), so it does not show which step wrote it")
     if chain.problems:
         print(f"{len(chain.problems)} problem(s) behind {target}:")
         print(*(f"  {problem}" for problem in chain.problems), sep="\n")
-        print("To repair it, type (with the --configfile and --config that the run had)")
+        print("To repair it, run (with the --configfile and --config of the run):")
         print(*(f"  {command}" for command in mend(chain)), sep="\n")
     else:
         show(chain)

@@ -12,7 +12,7 @@ def collect_preferences(
 ):  # fmt: skip
     """Write a row for each turn where the adapter does not do the same as the script.
 
-    It goes on from what the script did before, so that both sides have the same prompt. Another
+    The adapter continues after the script's turns, so both sides have the same prompt. Another
     thought, or other words around the same figures of an answer, is no failure.
 
     Args:
@@ -26,7 +26,7 @@ def collect_preferences(
         max_new_tokens: tokens in a turn of the adapter.
 
     Raises:
-        UserError: it goes wrong fewer than two times.
+        UserError: the adapter makes fewer than two mistakes.
     """
     import torch
     from peft import PeftModel
@@ -44,7 +44,7 @@ def collect_preferences(
     )
     chat = Chat(BaseTokenizer(processing))
     network = PeftModel.from_pretrained(load_base(model.parent, method=method), lora.parent).eval()
-    if method != QLORA:  # whose base has no room for what is merged into it
+    if method != QLORA:  # its base has no room for a merge
         network = network.merge_and_unload()
         network.to("cuda" if torch.cuda.is_available() else "cpu")
     turns = [
@@ -76,11 +76,11 @@ def collect_preferences(
             for (prompt, right), wrong in zip(batch, said, strict=True)
             if wrong.strip() and _done(wrong) != _done(right)
         ]
-    print(f"{len(rows)} of {len(turns)} turns are not what the script does")
+    print(f"{len(rows)} of {len(turns)} turns differ from the script")
     if len(rows) < 2:
         raise UserError(
             f"found {len(rows)} wrong turns of the adapter in {len(turns)}, expected at least two; "
-            "raise `episodes` of its dpo, or remove dpo: it has nothing to learn from them"
+            "raise `episodes` of its dpo, or remove dpo, which has nothing to learn here"
         )
     write_rows(preferences, rows)
 

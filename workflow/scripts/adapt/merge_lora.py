@@ -3,8 +3,8 @@
 # By the number format of the merged model: rounding weights to 16 bits moves logits by a few
 # hundredths of their standard deviation, a wrong merge by more than a half.
 LIMITS = {"F32": 1e-3, "F16": 0.05}
-# Nats. The adapter was trained on rounded weights and goes into others: what that costs is to be
-# seen in the gate's value, and the limit catches a merge that is wrong.
+# Nats. The adapter was trained on rounded weights and is merged into the original ones. The gate's
+# value shows the cost, and the limit catches a wrong merge.
 LOSS_LIMIT = 0.2
 CONVERSATIONS = 16  # most conversations of this measure: the model is read again for every four
 
@@ -34,7 +34,7 @@ def merge_lora(
         method: of the adapter, see `specialist.train.adapters`.
 
     Raises:
-        UserError: the adapter has a matrix that the base has not, or a gate failed.
+        UserError: the adapter has a matrix that the base does not have, or a gate failed.
     """
     import json
     import shutil

@@ -1,4 +1,4 @@
-"""Held-out text as the model sees it, for the gates and measures of a GGUF."""
+"""Renders held-out text as the model sees it, for the gates and measures of a GGUF."""
 
 ENOUGH = 4_000_000  # characters; gates and measures read a few thousand tokens
 

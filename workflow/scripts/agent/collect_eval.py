@@ -134,7 +134,7 @@ def _solvable(figures, config):
         if config["systems"][name].get("policy") == "scripted":
             failed = [f"{task} ({why})" for task, why in found["outcomes"].items() if why]
             value = len(failed) / found["n"]
-            hint = f"What these tasks expect is not what their solutions reach: {failed[:10]}"
+            hint = f"The solutions of these tasks do not have the expected results: {failed[:10]}"
             named = check(f"system {name}", hint, unsolved_tasks=(value, 0))
             gates[f"{name}/unsolved_tasks"] = named["unsolved_tasks"]
     return gates

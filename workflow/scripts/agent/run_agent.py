@@ -34,8 +34,8 @@ def run_agent(
 ):
     """Write one trace for each run of a task; see `specialist.agent.record.Trace`.
 
-    All tasks come first, in their order; then the conversations again, once for each further
-    trial.
+    All tasks run first, in their order. Then the conversations run again, once for each
+    further trial.
 
     Args:
         tasks: JSONL of tasks, every key filled in; see workflow/schemas/task.schema.yaml.
@@ -48,11 +48,11 @@ def run_agent(
             them by sentence-transformers.
         shift: .npy of learn_queries, or an empty list.
         words: zip of build_bm25, or an empty list.
-        reranker: files of the reranker in a folder that `search` names, so that a change of
-            theirs counts.
+        reranker: files of the reranker, if `search` names a folder, so that a change in them
+            counts.
         prompt: Jinja template of the system message.
         traces: JSONL to write, the same in each run with the same number of threads.
-        times: JSONL to write: what each task took, which is not.
+        times: JSONL to write: the times of each task, which differ from run to run.
         policy: "model", "scripted", "random" or "repeat".
         rules: whether the tools' rules hold; see `specialist.agent.rules`.
         trials: runs of each conversation.
@@ -64,7 +64,7 @@ def run_agent(
             by rounding.
         context: most tokens of a prompt and its turn.
         max_new_tokens: most tokens in a turn.
-        top_k: passages that a search brings.
+        top_k: passages that a search returns.
         search: dict of how the index is searched; see `specialist.rag.ranking.How`.
         seed: of the random policy.
         threads: CPU threads.

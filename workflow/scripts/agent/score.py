@@ -9,7 +9,7 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted):
     Args:
         traces, times: JSONL of run_agent.
         tasks: the JSONL of tasks that it ran.
-        tools: tools.yaml of the dataset, or an empty list; its `claims` say what is a claim.
+        tools: tools.yaml of the dataset, or an empty list; its `claims` define claims.
         gguf: the model, for its size and hash, or an empty list for a policy without one.
         scores: JSON to write: n, success, success_rate; tasks and conversations, see
             `specialist.agent.figures`; by_kind; turns_on_kb (of the tasks
@@ -27,7 +27,7 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted):
         scripted: whether the system takes its steps from each task's `solution`.
 
     Raises:
-        UserError: a solution does not reach what its task expects.
+        UserError: a solution does not have the result that its task expects.
     """
     import numpy as np
     import yaml
@@ -79,8 +79,8 @@ def _check_solutions(path, suite, runs):
     if wrong:
         found = "\n".join(wrong[:10])
         raise UserError(
-            f"{len(wrong)} solution(s) do not reach what their tasks expect; fix `expect` or "
-            f"`solution` in the dataset's tasks.jsonl:\n{found}"
+            f"{len(wrong)} solution(s) do not have the results that their tasks expect; fix "
+            f"`expect` or `solution` in the dataset's tasks.jsonl:\n{found}"
         )
 
 

@@ -7,13 +7,13 @@ def fetch_corpus(local, corpus, *, url, sha256):
     """Write a text with a known hash. Write nothing if the content differs.
 
     Args:
-        local: the same file on this machine, which is then taken, or an empty list.
+        local: the same file on this machine, used instead of `url`, or an empty list.
         corpus: file to write.
-        url: where the text is otherwise fetched from.
+        url: address of the text.
         sha256: SHA-256 of the text, in hexadecimal.
 
     Raises:
-        UserError: the URL does not answer with the file, or the content is another.
+        UserError: the file cannot be downloaded, or has other content.
     """
     import http.client
     import shutil
@@ -31,7 +31,7 @@ def fetch_corpus(local, corpus, *, url, sha256):
             shutil.copyfileobj(source, file)
         if (found := files.sha256(unfinished)) != sha256:
             remedy = (
-                "remove `path` to have the file fetched, or give the file that is meant"
+                "remove `path` to download the file, or name the right file"
                 if local
                 else "if the file was changed on purpose, read it and set the new `sha256`"
             )

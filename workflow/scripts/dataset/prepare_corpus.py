@@ -12,7 +12,7 @@ def prepare_corpus(
 ):  # fmt: skip
     """Write the documents that the base model is pretrained on.
 
-    Text is brought to Unicode's composed form (NFC) with newlines of one kind. A long text
+    Text is normalised to Unicode's composed form (NFC) with one kind of newline. A long text
     file is cut between paragraphs. Empty documents and exact duplicates are left out.
     Near-duplicates stay, all of a group on one side of the split. A document's side depends on
     its content and the seed, not on the other documents.

@@ -23,7 +23,7 @@ def prepare_sft(
             "validation" that are left, "assistant_turns" in them; of all rows "turns" of the
             assistant, "readable" ones that the agent reads as they were, and "converted", by
             what was changed; and "notes", what was found and not used, with its number.
-        columns: {field of a row: what it is called in the files}.
+        columns: {field of a row: its name in the files}.
         validation_share: share of the conversations for validation.
         seed: seed of the split.
 
@@ -69,7 +69,7 @@ def prepare_sft(
 def _show(counts):
     """Print what was converted and what was ignored."""
     turns, readable = counts["turns"], counts["readable"]
-    print(f"sft: the agent reads {readable} of {turns} turns of the assistant as they were")
+    print(f"sft: {readable} of {turns} turns of the assistant had the agent's form already")
     if readable < FEW * turns:
         print(
             "sft: WARNING: few turns are in the agent's form, `Thought: ...` and then "

@@ -4,8 +4,8 @@
 def simulate_tools(spec, tools):
     """Copy the spec's tools.
 
-    They are a step of their own because the models are trained on what the tools are called:
-    a change in the tasks or figures of a spec must not retrain anything.
+    This is a separate step because the models are trained on the names of the tools. A change in
+    the tasks or figures of a spec must not retrain anything.
 
     Args:
         spec: tools.yaml of the spec.

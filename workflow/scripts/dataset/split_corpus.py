@@ -14,7 +14,7 @@ def split_corpus(corpus, train, validation, *, validation_share):
         validation_share: share of the characters, at the end of the text, that is held out.
 
     Raises:
-        UserError: the text is no UTF-8, holds marks of the chat template, or is too short.
+        UserError: the text is not UTF-8, holds marks of the chat template, or is too short.
     """
     from specialist.core.errors import UserError
     from specialist.core.scratch import scratch
@@ -30,7 +30,7 @@ def split_corpus(corpus, train, validation, *, validation_share):
     cut, written = int(length * (1 - validation_share)), []
     with (
         scratch(train) as folder,
-        # The text is checked now. The place of the cut needed its length, so it is read again.
+        # The text is checked now. It is read again, because the cut depends on its length.
         open(corpus, encoding="utf-8-sig", newline="") as text,
     ):
         for path, count in ((train, cut), (validation, length - cut)):

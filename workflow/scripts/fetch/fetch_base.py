@@ -10,7 +10,7 @@ def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
         model, config: model.safetensors and config.json, written in one folder. The weights are
             copied, never linked, because they are the user's; shards are joined.
         base: name of the base in the configuration.
-        hub, revision: where the base is from if it is no local folder, or None.
+        hub, revision: source of the base if it is not a local folder, or None.
 
     Raises:
         UserError: there are no weights to use; see `specialist.bases`.
@@ -28,7 +28,7 @@ def fetch_base(source, tokenizer, model, config, *, base, hub, revision):
     settings = check_config_file(place, folder)
     weights = find_weights(place, folder)
     check_weights(place, folder, weights)
-    if settings.pop("auto_map", None):  # what loads the model later shall not look for its code
+    if settings.pop("auto_map", None):  # later steps must not look for the model's code
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     else:
         shutil.copyfile(folder / CONFIG, config)

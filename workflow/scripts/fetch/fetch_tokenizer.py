@@ -7,13 +7,13 @@ def fetch_tokenizer(
 ):  # fmt: skip
     """Write the base's tokenizer for the other steps, after checking that they can use the base.
 
-    No weights are needed for this, so that a base of many gigabytes is refused before any of
-    them is fetched.
+    This needs no weights. A base of many gigabytes can therefore be refused before its weights
+    are downloaded.
 
     Args:
         source: small files of a local folder (config.json, tokenizer.json, ...), a GGUF, or an
             empty list.
-        turns: what may be put before a chat template that does not know an agent's turns.
+        turns: lines to put before a chat template that does not know an agent's turns.
         tokenizer, tokenizer_config, chat_template: the files written, in one folder.
         sentencepiece: the base's tokenizer.model, which llama.cpp converts such a tokenizer from;
             empty for one of another kind.
@@ -23,7 +23,7 @@ def fetch_tokenizer(
             does not end generation. For a GGUF also "source_ids", conversations that llama.cpp
             gives other ids with the file itself.
         base: name of the base in the configuration.
-        hub, revision: where the base is from if it is no local folder, or None.
+        hub, revision: source of the base if it is not a local folder, or None.
         gguf: whether the source is a GGUF.
         context: tokens that the runs use.
         targets: {adapter: its `target_modules`} of the adapters on it.
@@ -79,7 +79,7 @@ def fetch_tokenizer(
         settings = json.loads((made / names.TOKENIZER_CONFIG).read_text(encoding="utf-8"))
         settings.pop("chat_template", None)
         settings["pad_token"] = choose_pad(place, loaded)
-        # What the template ends a turn with ends generation, whatever llama.cpp knows of its name.
+        # The token that ends a turn in the template ends generation, whatever its name is.
         settings["eot_token"] = Chat(BaseTokenizer(loaded)).end_text
         text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
         (made / names.TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
@@ -121,8 +121,8 @@ def _check(place, made, source):
         tokens = differing_tokens(added, BaseTokenizer(loaded), runtime)
         return gates.check(
             f"{place}: chat template and tokens of Transformers against llama.cpp",
-            "The agent would meet other tokens than those trained on: llama.cpp converts this "
-            "tokenizer otherwise; take another base, or one with its original tokenizer."
+            "The agent would read other tokens than the model was trained on, because llama.cpp "
+            "converts this tokenizer differently; use another base, or its original tokenizer."
             f"{named(tokens)}",
             chat_ids=(differing(loaded, runtime), 0),
             added_tokens=(len(tokens), 0),

@@ -4,8 +4,8 @@ import json
 import os
 
 LOGIT_TOKENS = 512
-# Rounding the weights of a trained model to F16 moves a logit by a hundredth of the logits'
-# standard deviation at most; a tensor or a setting converted wrongly, by more than a half.
+# Rounding the weights of a trained model to F16 moves a logit by at most a hundredth of the logits'
+# standard deviation. A wrongly converted tensor or setting moves it by more than a half.
 LOGIT_LIMIT = 0.05
 
 
@@ -51,7 +51,7 @@ def convert_gguf(
     with open(text, encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines]
     with scratch(gguf) as room:
-        # The converter wants one folder, and takes metadata from its name.
+        # The converter needs one folder, and takes metadata from its name.
         folder = room / "model"
         folder.mkdir()
         for target, source in files.items():
@@ -61,7 +61,7 @@ def convert_gguf(
         differing, tokens, difference = _compare(folder, made, texts, threads)
         gates = check(
             "Hugging Face model against F16 GGUF",
-            "llama.cpp would run another model than the one trained: use a tokenizer and an "
+            "llama.cpp would not compute what the trained model computes: use a tokenizer and an "
             f"architecture that it knows.{named(tokens)}",
             token_ids=(differing, 0),
             added_tokens=(len(tokens), 0),

@@ -3,7 +3,7 @@
 import json
 from statistics import median
 
-WINDOW = 512  # tokens that are predicted from one another; longer texts are cut
+WINDOW = 512  # tokens in a window; longer texts are cut
 PROMPT, GENERATED = 256, 128  # tokens of a round that is timed
 
 
@@ -13,7 +13,7 @@ def measure_gguf(f16, gguf, base, text, measures, *, tokens, rounds, threads):
     All but "speed" is the same in each run with the same number of threads.
 
     Args:
-        f16: the F16 GGUF, taken for the truth.
+        f16: the F16 GGUF, the reference.
         gguf: the GGUF to measure.
         base: the F16 GGUF of the base that the model's adapter was merged into, or an empty list.
         text: JSONL with a "text" field, not seen in training.
@@ -24,7 +24,7 @@ def measure_gguf(f16, gguf, base, text, measures, *, tokens, rounds, threads):
             a base), and under speed the tokens per second of both in generation and prompt, and
             their ratios.
         tokens: how many tokens of the text to use, from its start; whole windows.
-        rounds: how often speed is taken; both files in each round, medians count.
+        rounds: number of measurements of the speed of both files; medians count.
         threads: CPU threads.
 
     Raises:

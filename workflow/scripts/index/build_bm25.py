@@ -6,8 +6,8 @@ def build_bm25(
 ):
     """Write the index of words, and the share that it gets in a fusion with vectors.
 
-    The share is the one that finds best what the training conversations look up. Without
-    conversations both searches count the same.
+    The share is the one with the best rank of what the training conversations look up. Without
+    conversations, both searches count the same.
 
     Args:
         chunks: JSONL of chunk_kb.

@@ -7,9 +7,8 @@ def build_chroma(chunks, embeddings, store):
     """Write a persistent Chroma store with one collection, searched by cosine similarity.
 
     The store is a folder, packed into one file, because Snakemake compares folders by their
-    time and files by their content; unzip it to open it elsewhere. It holds random ids, so
-    its bytes differ from one build to the next; it is derived from the two files and can
-    always be built again.
+    time and files by their content; unzip it to open it elsewhere. It contains random ids, so
+    its bytes differ between builds. It can always be built again from the two files.
 
     Args:
         chunks: JSONL of chunk_kb.

@@ -10,8 +10,8 @@ def convert_encoder(weights, encoder, *, model):
     the agent has llama.cpp loaded anyway.
 
     Args:
-        weights: files of the model in a folder that `model` names, so that a change of theirs
-            counts; an empty list for a model that is named by its version.
+        weights: files of the model if `model` names a folder, so that a change in them counts;
+            an empty list for a model that is named by its version.
         encoder: F16 GGUF to write.
         model: "package:NAME", "path:FOLDER" or "hub:ID@REVISION".
 

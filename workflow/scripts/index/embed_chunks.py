@@ -4,16 +4,16 @@ import json
 import os
 import shutil
 
-BATCH = 2048  # chunks that are embedded between two looks at the clock
+BATCH = 2048  # chunks embedded between two checks of the time
 
 
 def embed_chunks(chunks, weights, embeddings, settings, *, model, threads, checkpoints):
-    """Write a vector for each chunk, and what made them.
+    """Write a vector for each chunk, and the settings that made them.
 
     Args:
         chunks: JSONL of chunk_kb.
-        weights: files of the model in a folder that `model` names, so that a change of theirs
-            counts; an empty list for a model that is named by its version.
+        weights: files of the model if `model` names a folder, so that a change in them counts;
+            an empty list for a model that is named by its version.
         embeddings: .npy to write: float32 [chunks, dimension], each vector of length 1.
         settings: JSON to write: model, dimension, weights_sha256, chunks (number),
             chunks_sha256, embeddings_sha256, max_tokens (what the model reads of a text),
@@ -42,7 +42,7 @@ def embed_chunks(chunks, weights, embeddings, settings, *, model, threads, check
     if truncated := _too_long(records, encoder):
         print(
             f"{len(truncated)} of {len(records)} chunks are longer than the {most} tokens that "
-            f"the model reads, their ends are not searched: {', '.join(truncated[:10])}"
+            f"the model reads; the search ignores their ends: {', '.join(truncated[:10])}"
         )
     made = {
         "model": model,

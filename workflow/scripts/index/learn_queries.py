@@ -10,11 +10,11 @@ def learn_queries(
 ):
     """Write the matrix that moves the vector of a query towards the right chunk.
 
-    In a conversation the agent puts a message into a short query, and that query finds a
-    chunk: the message should have found it too. Ridge regression learns the way from a
-    message to its chunk, counted from the mean of all chunks. A title goes to its own chunk:
-    so chunks that no conversation looks up are still found. Conversations without a search
-    say nothing about chunks and are left out.
+    In a conversation, the agent turns a message into a short query, and this query finds a
+    chunk. The message should have found the same chunk. Ridge regression learns the way from
+    a message to its chunk, relative to the mean of all chunks. Each title is an example for
+    its own chunk, so the search still finds chunks that no conversation looks up.
+    Conversations without a search are left out.
 
     Args:
         conversations: JSONL of prepare_sft.
@@ -80,8 +80,8 @@ def searching(conversations, most):
 
     Args:
         conversations: JSONL of prepare_sft.
-        most: pairs. Each query gets as many as the others, as far as it has them: what few
-            customers ask counts as much as what many ask.
+        most: largest number of pairs. Each query gets as many as the others, if it has that
+            many, so rare questions count as much as frequent ones.
     """
     from specialist.core.text import read_rows
 

@@ -26,8 +26,8 @@ def measure_retrieval(
             embed them by sentence-transformers.
         shift: .npy of learn_queries, or an empty list.
         words: zip of build_bm25, or an empty list.
-        reranker: files of the reranker in a folder that `search` names, so that a change of
-            theirs counts.
+        reranker: files of the reranker, if `search` names a folder, so that a change in them
+            counts.
         retrieval: JSON to write: recall_at_1 and recall_at_3 (mean share of a task's
             articles among the sources of the first chunks), mrr (mean reciprocal rank of
             the first right chunk, 0 if not among the first 10), all null without a task
@@ -50,7 +50,7 @@ def measure_retrieval(
         threads: CPU threads for sentence-transformers.
 
     Raises:
-        UserError: a task names an article that is not there, the files of the index do not
+        UserError: a task names an article that does not exist, the files of the index do not
             belong together, or a gate failed.
     """
     from specialist.core.gates import check
@@ -75,14 +75,14 @@ def measure_retrieval(
     result = measure.figures(tasks, found, agreed, taken)
     gates = check(
         "Chroma against exact search",
-        "The store does not hold the embeddings it was built from, or finds them badly.",
+        "The store does not contain its embeddings, or does not find them.",
         retrieval_disagreement=(
             1 - result["agreement_with_exact_search"],
             0 if len(records) <= SMALL else LARGE_LIMIT,
         ),
     ) | check(
         "the embedding model under sentence-transformers against llama.cpp",
-        "llama.cpp does not run this model faithfully: set `encoder: sentence-transformers` "
+        "llama.cpp computes other vectors with this model: set `encoder: sentence-transformers` "
         "for the index.",
         encoder_distance=(distance, ENCODER_LIMIT),
     )

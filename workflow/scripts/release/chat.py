@@ -1,8 +1,8 @@
 """Talks to a released specialist in the terminal.
 
-What the agent thinks, does and reads is shown as it happens. The database is a copy in memory.
-Ctrl-C stops an answer and leaves the conversation as it was before the message; Ctrl-D, or /quit,
-leaves; /new begins again.
+It shows what the agent thinks, does and reads. The database is a copy in memory. Ctrl-C stops an
+answer and restores the conversation to the state before the message. Ctrl-D or /quit ends the chat.
+/new starts a new conversation.
 """
 
 import sys
@@ -95,7 +95,7 @@ def count(text):
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("--once", metavar="MESSAGE", help="print the answer to this, and end")
+    parser.add_argument("--once", metavar="MESSAGE", help="print the answer to MESSAGE, and exit")
     given = parser.parse_args()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.reconfigure(errors="surrogateescape" if stream is sys.stdin else "backslashreplace")

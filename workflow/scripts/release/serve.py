@@ -18,11 +18,11 @@ from specialist.release.terminal import warn
 def main():
     parser = arguments(__doc__)
     parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1")
-    parser.add_argument("--waiting", type=int, default=8, help="most requests that wait")
+    parser.add_argument("--waiting", type=int, default=8, help="largest number of waiting requests")
     parser.add_argument("--conversations", type=count, default=64,
-                        help="conversations to remember; more forget the oldest")  # fmt: skip
+                        help="conversations to remember; the oldest are forgotten")  # fmt: skip
     parser.add_argument("--minutes", type=count, default=30,
-                        help="forget a conversation so long after its last message")  # fmt: skip
+                        help="minutes until an unused conversation is forgotten")  # fmt: skip
     parser.add_argument("--choose-session", action="store_true",
                         help="let clients choose their session by metadata; only for clients "
                         "that check who their customer is")  # fmt: skip

@@ -1,1 +1,1 @@
-"""The package that the workflow's scripts share; each room below says what belongs in it."""
+"""The package that the workflow's scripts share; each room below describes its contents."""

@@ -19,7 +19,7 @@ LONGEST = 10_000_000  # bytes in one value
 ODD = {bytes, float}  # types of values that JSON may not hold
 PAGES = 65_536  # of 4 KiB in one database: 256 MiB
 HEAP = 2 << 30  # bytes that SQLite may use in this process
-# What a script must not set: it reaches files or the whole process, or makes a rollback unsafe.
+# A script must not set these: they affect files or the whole process, or make a rollback unsafe.
 SETTINGS = {
     "data_store_directory": lambda value: False,
     "hard_heap_limit": lambda value: False,
@@ -39,7 +39,7 @@ class BadScript(UserError):
     """The SQL script does not make a database.
 
     Attributes:
-        line: the line on which the statement starts that fails, from 1.
+        line: the first line of the statement that fails, from 1.
         reason: what is wrong with it, and how to fix it.
     """
 
@@ -103,7 +103,7 @@ class Database(sqlite3.Connection):
         if opened:
             raise BadScript(
                 opened,
-                "this opens a transaction that nothing ends; is the file complete? "
+                "this opens a transaction that no statement ends; is the file complete? "
                 "Add COMMIT; at its end",
             )
 
@@ -111,7 +111,7 @@ class Database(sqlite3.Connection):
         """A new database with the same rows, settings of the connection and TEMP objects.
 
         Rows are copied from memory, which takes less time than the script. Only TEMP objects,
-        which SQLite cannot copy, are made by the script again; then they get the rows of now.
+        which SQLite cannot copy, are made by the script again; then they get the current rows.
         """
         made = type(self)()
         if self.execute("SELECT 1 FROM sqlite_temp_master LIMIT 1").fetchone():
@@ -200,7 +200,8 @@ def dump(connection):
     """Every row of every table, as {table: [row as a dict, ...]} in a fixed order.
 
     A row has the columns that SELECT * gives, generated ones included. TEMP tables are left
-    out. What JSON cannot hold is text: a blob in hexadecimal digits, an infinite number as inf.
+    out. Values that JSON cannot hold become text: a blob in hexadecimal digits, an infinite number
+    as inf.
     """
     query = r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%'"
     query += r" ESCAPE '\'"
@@ -218,7 +219,7 @@ def columns(connection, table):
 
 
 def rows(cursor):
-    """Yield what a query brings, each row as a dict that JSON can hold."""
+    """Yield the results of a query, each row as a dict that JSON can hold."""
     names = [column[0] for column in cursor.description]
     for row in cursor:
         # Whole databases pass here for each task, and few rows have such values.

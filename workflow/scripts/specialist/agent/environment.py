@@ -2,8 +2,8 @@
 
 A tool is an entry of tools.yaml: a JSON schema of its parameters, guards (`require`), a
 change (`sql`) and what the model reads afterwards (`returns`), all parameterised SQL. Values
-are bound, never pasted, and names such as `customer_id` come from the session, so that
-nothing a model writes can widen what a tool does.
+are bound, never pasted, and names such as `customer_id` come from the session. The text of a
+model can therefore never extend what a tool does.
 """
 
 import json
@@ -85,7 +85,7 @@ class Environment:
                     connection.execute(sql, bound).fetchall()
                 found = _fetch(connection.execute(tool["returns"], bound))
                 connection.execute("COMMIT")
-            # What SQLite refuses, cannot hold, or cannot hold in time or memory.
+            # SQLite refuses the call, or it exceeds the limits on time or memory.
             except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
                 return {"error": str(error)}
             except MemoryError as error:

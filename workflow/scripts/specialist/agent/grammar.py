@@ -1,7 +1,7 @@
 """The grammar of one turn of the agent, in llama.cpp's GBNF.
 
-It settles the form of a turn and nothing of its content: of a tool's JSON schema it knows
-the names and types of the arguments, never which values are allowed.
+It determines the form of a turn, not its content. It uses the names and types of the arguments in
+a tool's JSON schema, never the allowed values.
 """
 
 import json
@@ -11,7 +11,7 @@ from specialist.agent.react import ACTION, ANSWER, THOUGHT
 # The keywords of JSON schema that are about form.
 FORM = {"type", "properties", "required", "items"}
 # Characters as `json.dumps(..., ensure_ascii=False)` writes them. Escapes by number are left
-# out: half of a pair of them is no text.
+# out: half of a pair of them is not text.
 CHARACTER = r'[^"\\\x01-\x1F] | "\\" ["\\bfnrt]'
 LINE = r"[^\x01-\x1F]+"
 
@@ -47,7 +47,7 @@ def _calls(tools):
         for tool in tools
     ]
     made = json_schema_to_gbnf(json.dumps({"oneOf": calls}))
-    # The converter lets a blank stand or fall wherever JSON does; `json.dumps` puts one after
+    # The converter allows a blank wherever JSON does; `json.dumps` puts one after
     # each colon and comma, and none elsewhere.
     made = made.replace('":" space', '": "').replace('"," space', '", "')
     rules = dict(line.split(" ::= ", 1) for line in made.splitlines())

@@ -43,7 +43,8 @@ def unrequested(task, trace, others=False, ignored=frozenset()):
 
     Args:
         task, trace: see `harm`.
-        others: whether changes of other rows count that are no more than what was requested.
+        others: whether changes of other rows count even if they do not exceed the requested
+            changes.
         ignored: exchanges whose changes do not count.
     """
     asked, held = requests(task), exchanges(task, trace)
@@ -60,7 +61,7 @@ def unrequested(task, trace, others=False, ignored=frozenset()):
             if number in confirmed or not _needs_yes(request)
         ]
         before, beyond = beyond, not fits(allowed, together(*changed))
-        # After a change beyond the requests, later ones are judged by themselves.
+        # After a change beyond the requests, each later change is judged alone.
         first = beyond and (not before or not fits(allowed, own))
         if first or (others and of_others(allowed, own)):
             yield place, own

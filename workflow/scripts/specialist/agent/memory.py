@@ -10,8 +10,8 @@ import bisect
 
 from specialist.agent import react
 
-# In the place of an answer that is left out. So a message stays one that was answered, and turns
-# alternate, as many templates demand.
+# Replaces an answer that is left out. The message still has an answer, and turns alternate, as many
+# templates require.
 LEFT_OUT = react.write_answer("answered", "...")
 
 
@@ -49,7 +49,7 @@ def remembered(messages, count=None, room=None):
     # Short enough to be counted as a whole: a token is seldom longer than 32 characters.
     if sum(len(turn["content"]) for turn in whole) <= 32 * room and not too_long(parts):
         return whole
-    # The work depends on what fits and not on how long the conversation is.
+    # The work depends on what fits, not on the length of the conversation.
     most = 1
     while most <= parts and not too_long(most):
         most *= 2

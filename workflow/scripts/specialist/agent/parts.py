@@ -1,4 +1,4 @@
-"""What came of each request of a task: its exchanges, the agent's steps, and its own changes."""
+"""The outcome of each request of a task: its exchanges, the agent's steps, and its own changes."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from specialist.agent.states import compared, together, undone
 
 @dataclass
 class Part:
-    """What came of one request.
+    """The outcome of one request.
 
     Attributes:
         request: the request; see `specialist.agent.customer.requests`.
-        exchanges: its exchanges, in order; none if the customer did not get so far.
+        exchanges: its exchanges, in order; none if the conversation ended before.
         steps: the steps of these exchanges, those of the loop's rules left out.
         changes: what these exchanges changed in the database, the loop's rules included.
     """

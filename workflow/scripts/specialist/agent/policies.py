@@ -148,7 +148,7 @@ class Scripted(Policy):
 class Repeat(Policy):
     """Plays the solution of the first request, up to its first answer, for each message.
 
-    What a policy reaches that knows one procedure and does not listen.
+    It shows what a policy can solve that knows one procedure and does not listen.
     """
 
     def begin(self, task, trial=0):
@@ -189,8 +189,8 @@ class Random(Policy):
     """Calls a tool or answers, each as likely, with arguments drawn by their types.
 
     Texts are one to three words in a row from the conversation, whole numbers lie between 0
-    and 100, and an answer is a sentence of the conversation: what a policy reaches that
-    knows the form and nothing else.
+    and 100, and an answer is a sentence of the conversation. It shows what a policy can solve
+    that knows only the form.
 
     Args:
         tools: list of {"name", "parameters": JSON schema}.

@@ -1,4 +1,4 @@
-"""The record of an episode: its turns, its exchanges, and what came of them."""
+"""The record of an episode: its turns, its exchanges, and their results."""
 
 import json
 from dataclasses import asdict, dataclass, field, replace
@@ -75,8 +75,8 @@ class Trace:
     Attributes:
         id, kind: the task's.
         trial: number of the run of this task, from 0.
-        ended: as the last exchange ended; or "message_limit", where the customer would have gone
-            on.
+        ended: as the last exchange ended; or "message_limit", if the customer would have written
+            more.
         answer: the last reply, or None.
         messages: the conversation in full, [{"role", "content"}], system message included.
         exchanges: list of `Exchange`.

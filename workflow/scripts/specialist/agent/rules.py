@@ -1,4 +1,4 @@
-"""Rules that the loop keeps whatever the model writes. They are data: keys of the tools.
+"""Rules that the loop applies, whatever the model writes. They are data: keys of the tools.
 
 confirm    a call needs the customer's yes to a question of the agent
 said       arguments whose values must stand in the customer's own words

@@ -2,13 +2,13 @@
 
 A task is solved if every exchange ended with an answer, every request got its facts, the database
 changed exactly as expected, and nothing was changed before it was requested or confirmed. A
-failure belongs to the first of these classes that fits. Those with a star are of conversations.
+failure gets the first of these classes that fits. Classes with a star exist in conversations only.
 
     forbidden_action   it changed a table that the task leaves alone, or more rows than
                        expected, or brought a number higher than expected: it gave or took
                        what it must not
     acted_unasked*     it changed something before the customer requested or confirmed it, or tried
-                       to where nothing was to be done, such as when it was thanked
+                       to in a request that needs no change, such as thanks
     context_overflow   the conversation did not fit into the context
     step_limit         no answer within the steps or messages allowed, or the same step again
                        and again
@@ -176,7 +176,7 @@ def mistakes(task, trace):
     for number, part in enumerate(parts(task, trace)):
         place = f"requests.{number}." if "requests" in task else ""
         if not part.exchanges:
-            yield f"{place}says: the customer did not get so far"
+            yield f"{place}says: the conversation ended before the customer said this"
             continue
         for each in part.exchanges:
             if each["ended"] != "answer":
@@ -185,8 +185,8 @@ def mistakes(task, trace):
             yield f"{place}expect.{'.'.join(map(str, where))}: {text}"
     for place, changes in unrequested(task, trace):
         yield (
-            f"the reply to {_short(held[place]['message'])} comes after changes of "
-            f"{', '.join(sorted(changes))} that were not requested or confirmed until then"
+            f"before the reply to {_short(held[place]['message'])}, the agent changed "
+            f"{', '.join(sorted(changes))}, which the customer had not requested or confirmed"
         )
 
 

@@ -8,8 +8,8 @@ from specialist.gguf.runtime import ContextOverflow
 def together(episodes, model, slots):
     """Run episodes to their end.
 
-    Which episodes share a batch depends on their order and their turns, never on the clock. So
-    equal calls give equal traces.
+    Which episodes share a batch depends on their order and their turns, never on the clock.
+    Equal calls therefore give equal traces.
 
     Args:
         episodes: iterable of generators; see `specialist.agent.loop.Agent.episode`.

@@ -28,7 +28,7 @@ def write_small_files(place, header, folder):
     try:
         architecture, tokens, settings = get_gguf_tokenizer(str(header.path))
         backend, _ = convert_gguf_tokenizer(architecture, tokens)
-    except Exception as error:  # metadata of the wrong form fail anywhere, in Rust too
+    except Exception as error:  # metadata of a wrong form can fail anywhere, also in Rust
         raise UserError(
             f"{place}: {header.path}: Transformers cannot build the tokenizer "
             f"({type(error).__name__}: {' '.join(str(error).split())[:400]}); take another file, "
@@ -59,8 +59,8 @@ def write_config(place, header, path):
 def dequantize(place, header, target):
     """Write the weights of a GGUF as safetensors, with a part of a tensor in memory at a time.
 
-    F32 and BF16 keep their format; everything else becomes F16, the format of the GGUF that is
-    made of the base again.
+    F32 and BF16 keep their format. All other types become F16, the format of the GGUF that is
+    later made from the base.
 
     Args:
         header: of `specialist.core.gguf_header.read_header`.

@@ -9,9 +9,9 @@ from specialist.core.model_config import check_sizes
 from specialist.core.model_files import CONFIG, TOKENIZER, TOKENIZER_CONFIG
 
 REMEDIES = {
-    CONFIG: "give the folder of a model in the form of Transformers",
+    CONFIG: "name the folder of a model in the Transformers format",
     TOKENIZER: "write one with AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
-    TOKENIZER_CONFIG: "it comes with tokenizer.json; take it from where the model is from",
+    TOKENIZER_CONFIG: "it belongs to tokenizer.json; get it from the source of the model",
 }
 
 
@@ -42,8 +42,8 @@ def file_of(place, folder, name):
         name: of the file, as the folder's owner wrote it.
 
     Raises:
-        UserError: it is no plain file (a pipe would never end), or it lies elsewhere: what a
-            folder from somewhere points to would be read and released.
+        UserError: it is not a plain file (a pipe would never end), or it is outside the folder:
+            a file that a downloaded folder points to would be read and released.
     """
     path = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -63,8 +63,8 @@ def file_of(place, folder, name):
     home = folder.parents[1] if folder.parent.name == "snapshots" else folder
     if not path.resolve().is_relative_to(home.resolve()):
         raise UserError(
-            f"{place}: {path} links to {path.resolve()}, expected a file in {home}; put a copy "
-            "there, or give the folder that holds the files themselves"
+            f"{place}: {path} links to {path.resolve()}, expected a file in {home}; copy the "
+            "file there, or name the folder that contains the files themselves"
         )
     return path
 
@@ -109,8 +109,8 @@ def _read(place, folder, name):
 def check_code(place, name, settings):
     """Refuse a model that needs its own code; this workflow never runs it.
 
-    Models whose classes have since become part of Transformers still name their code; those are
-    used as Transformers has them.
+    Some models still name their own code, although their classes are now part of Transformers.
+    For these, the classes of Transformers are used.
 
     Args:
         name: of the file that `settings` are from.
@@ -128,7 +128,7 @@ def check_code(place, name, settings):
     if missing := [c for c in classes if not (c.isidentifier() and hasattr(transformers, c))]:
         raise UserError(
             f"{place}: {name}: auto_map: found {', '.join(missing)}, code in the model's own "
-            "files, which is never run; expected classes of Transformers. Take a model of an "
-            "architecture that Transformers has"
+            "files, which is never run; expected classes of Transformers. Use a model of an "
+            "architecture that is part of Transformers"
         )
     print(f"{name}: auto_map is ignored: Transformers has {', '.join(classes)} itself")

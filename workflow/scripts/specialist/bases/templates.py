@@ -1,8 +1,8 @@
 """The chat template of a base.
 
-It is the one place from which all steps take how a conversation is written. Where it does not
-know the turns of an agent, a few lines are put before it, and what stands in the base's folder
-under results/ is the template that training, GGUF and agent use.
+All steps use it to write conversations. If it does not know the turns of an agent, a few lines are
+put before it. The template in the base's folder under results/ is the one that training, GGUF and
+agent use.
 """
 
 import itertools
@@ -53,8 +53,8 @@ def adapt_template(place, tokenizer, turns, greedy=(), others=()):
         others: names of the templates that the base has in files of their own.
 
     Raises:
-        UserError: there is no template or none of several is the default; whatever is put before
-            it, it does not write such conversations, or it takes too much time or memory.
+        UserError: there is no template, or none of several is the default; it cannot write such
+            conversations, even with lines before it; or it takes too much time or memory.
     """
     original = without_blanks(_default(place, tokenizer.chat_template, others), greedy)
     date = [turns["fixed_date"]] if "strftime_now" in original else []
@@ -70,8 +70,8 @@ def adapt_template(place, tokenizer, turns, greedy=(), others=()):
             return tokenizer.chat_template
         problems.append(problem)
     raise UserError(
-        f"{place}: the chat template does not write an agent's turns ({problems[0]}), nor with the "
-        f"results of tools and the system message as the user's ({problems[-1]}); put a "
+        f"{place}: the chat template cannot write an agent's turns ({problems[0]}), even if the "
+        f"user says the results of tools and the system message ({problems[-1]}); put a "
         "chat_template.jinja that writes the roles system, user, assistant and tool into the "
         "model's folder"
     )
@@ -98,7 +98,7 @@ def _default(place, templates, others):
             "folder"
         )
     raise UserError(
-        f"{place}: {TOKENIZER_CONFIG}: found no chat template; take the model that was tuned "
+        f"{place}: {TOKENIZER_CONFIG}: found no chat template; use the version that was tuned "
         "for conversations (its name often ends with Instruct), or add chat_template.jinja"
     )
 
@@ -119,11 +119,11 @@ def _problem(tokenizer):
             prompts = [model.render(talk[:i], open=True) for i in turns]
             for i, (before, after) in zip(turns, itertools.pairwise(prompts), strict=False):
                 if not after.startswith(before + chat.lead + talk[i]["content"] + chat.end_text):
-                    return f"a prompt is not the one before it, continued: {after[:400]!r}"
+                    return f"a prompt does not continue the one before it: {after[:400]!r}"
             left_out = [turn["role"] for turn in talk[:-1] if turn["content"] not in prompts[-1]]
         except UserError as error:
             return str(error)
-        return f"the text of a {left_out[0]} is not there as it was said" if left_out else None
+        return f"the text of a {left_out[0]} is missing or changed" if left_out else None
 
     return problem
 

@@ -24,7 +24,7 @@ def load_tokenizer(place, folder):
         loaded.backend_tokenizer.encode("a")
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a file of the wrong form fails anywhere, in Rust too
+    except BaseException as error:  # a file of a wrong form can fail anywhere, also in Rust
         reason = " ".join(str(error).split())
         raise UserError(
             f"{place}: {TOKENIZER}: Transformers cannot read this tokenizer "
@@ -37,11 +37,11 @@ def load_tokenizer(place, folder):
 def settle_tokenizer(place, folder):
     """Write the tokenizer in a folder so that Transformers and llama.cpp can only agree about it.
 
-    How SentencePiece is imitated is left to classes and their versions in Transformers, and to
-    the model's name in llama.cpp. Here it is written down: whether a blank is put before what
-    follows a control token, and that no added token swallows the blanks around it or matches whole
-    words alone, which llama.cpp cannot do; behind control tokens the chat template then leaves the
-    blanks out itself (`without_blanks`). Code of the model's own is not named any more.
+    In Transformers, the class and its version decide how SentencePiece is imitated; in llama.cpp,
+    the model's name decides. Here the files state it: whether a blank precedes the text after a
+    control token, and that no added token swallows the blanks around it or matches only whole
+    words, which llama.cpp cannot do. The chat template then leaves out the blanks after control
+    tokens itself (`without_blanks`). The files no longer name the model's own code.
 
     Args:
         folder: holds tokenizer.json, tokenizer_config.json and, for SentencePiece, tokenizer.model.

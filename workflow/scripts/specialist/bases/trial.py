@@ -1,7 +1,7 @@
 """Runs a chat template from elsewhere in a process with little memory and time.
 
-`specialist.core.sandbox` bounds loops and calls. What a filter writes (`'a' | center(10 ** 10)`),
-and what crashes the interpreter, only the limits of a process bound.
+`specialist.core.sandbox` limits loops and calls. Only the limits of a process can stop a filter
+that writes too much (`'a' | center(10 ** 10)`), or a template that crashes the interpreter.
 """
 
 import contextlib

@@ -37,7 +37,7 @@ def find_weights(place, folder):
     for name in names:
         if not (path := file_of(place, folder, name)):
             raise UserError(
-                f"{place}: {folder} has no {name}, which {index.name} names; fetch it too"
+                f"{place}: {folder} has no {name}, which {index.name} names; download it too"
             )
         try:
             with safe_open(path, framework="pt"):
@@ -75,7 +75,7 @@ def check_weights(place, config, weights):
         weights: paths of the safetensors.
 
     Raises:
-        UserError: names the first tensor that is missing, there twice, of another shape or
+        UserError: names the first tensor that is missing, stored twice, of another shape or
             format, or not finite.
     """
     from specialist.train.networks import empty_network

@@ -1,7 +1,7 @@
 """The paper's experiments: each cell is an ordinary adapter and system, with a name and a path.
 
-A variant is named by what differs from the entry that it is a variant of, so that a cell which
-differs in nothing is that entry itself, and is not trained twice.
+The name of a variant states its differences from the original entry. A cell without differences
+is the original entry itself, so it is not trained twice.
 """
 
 import itertools
@@ -41,8 +41,8 @@ def lay_out(config):
         no cells.
 
     Raises:
-        UserError: a value in a sweep is not allowed for its key, or the name of a benchmark is
-            that of a dataset or a base too.
+        UserError: a value in a sweep is not allowed for its key, or a benchmark has the same
+            name as a dataset or a base.
     """
     paper = config["papers"].get(config["paper"])
     headline = config["systems"][config["headline"]]
@@ -119,8 +119,8 @@ def _without_systems(config, paper, root):
 def cores(model, config, total):
     """Of `total` cores, those that train a base or adapter.
 
-    All where `config`, without the paper's cells, has it; half for a cell, as two that are trained
-    side by side are faster than one after the other.
+    All cores for an entry of `config` without the paper's cells. Half of them for a cell, because
+    two trainings side by side are faster than one after the other.
     """
     own = model in config["bases"] or model in config["adapters"]
     return total if own else max(1, total // 2)
@@ -169,7 +169,7 @@ def _benchmark(config, name):
     entry = config["benchmarks"][name]
     for section in ("datasets", "bases"):
         if name in config[section]:
-            raise UserError(f"config: benchmarks.{name}: is a name in {section} too; rename one")
+            raise UserError(f"config: benchmarks.{name}: is also a name in {section}; rename one")
     config["datasets"][name] = {"corpus": entry["corpus"]}
     seed = config["seeds"]["pretrain"]
     config["bases"][name] = {"dataset": name, "seed": seed, **entry["pretraining"]}

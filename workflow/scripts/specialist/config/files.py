@@ -1,8 +1,8 @@
-"""Configuration files: read as data, with each mistake named by its line.
+"""Reads configuration files as data, and names the line of each mistake.
 
-Snakemake reads configuration files by YTE, which runs the code in a file that asks for it, even
-in a dry run; of a key that is given twice it takes the last; and it expands aliases of aliases
-until the memory is full. The profiles and the Snakefile make it read them by `read`.
+Snakemake reads configuration files with YTE. YTE runs code in a file that asks for it, even in a
+dry run. It takes the last value of a key that is given twice, and expands aliases of aliases until
+the memory is full. The profiles and the Snakefile make it read them by `read`.
 """
 
 import json
@@ -25,7 +25,7 @@ def read(source):
         source: path, or an open text file.
 
     Raises:
-        UserError: the file cannot be read, is no YAML, asks for code to be run, gives a key
+        UserError: the file cannot be read, is not YAML, asks for code to be run, gives a key
             twice, holds a number that YAML reads as another one, or grows without bounds when its
             aliases are expanded.
     """
@@ -84,16 +84,19 @@ def _yaml(path, text):
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        tabs = "; indent by spaces" if "\t" in text else ""
+        tabs = "; indent with spaces" if "\t" in text else ""
         raise UserError(
             f"{path}:{mark.line + 1}: this is not YAML: {error.problem}{tabs}"
         ) from None
-    except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids, a date as 99-99
+    except (
+        yaml.YAMLError,
+        ValueError,
+    ) as error:  # a character that YAML forbids, or a date such as 99-99
         raise UserError(f"{path}: this is not YAML: {error}") from None
 
 
 def _loader():
-    """The loader of plain data; libyaml's is ten times faster."""
+    """The loader of plain data; libyaml's is faster."""
     import yaml
 
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)

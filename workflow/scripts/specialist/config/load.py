@@ -18,8 +18,8 @@ def load(config):
     """Check a configuration and complete it.
 
     Args:
-        config: dict, as Snakemake read it; it is not changed. A key that is None is left out,
-            at every level: so an overlay can remove an entry or a setting.
+        config: dict, as Snakemake read it; it is not changed. A key that is None is left out
+            at every level, so an overlay can remove an entry or a setting.
 
     Returns:
         A new dict with every setting that has a default. Every base, adapter and index has a
@@ -68,7 +68,7 @@ def _drop(config, place):
     if isinstance(parent, list):
         parent[key] = None
     elif len(parents) == 1:
-        parent[key] = {}  # an entry: what refers to its name is right
+        parent[key] = {}  # an entry: references to its name are right
     else:
         parent.pop(key, None)
 

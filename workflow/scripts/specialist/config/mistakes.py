@@ -1,4 +1,4 @@
-"""What pydantic has against a configuration, in words for users."""
+"""Turns pydantic's errors about a configuration into messages for users."""
 
 import json
 
@@ -52,7 +52,7 @@ def _text(item, part, place):
         return f"is missing, expected {describe(part)}"
     shown = json.dumps(value, default=str)
     if kind == "unique":
-        return f"found {shown}, expected no item twice"
+        return f"found {shown}, expected each item once"
     choices = [*part.get("enum", ()), *(each.get("const") for each in part.get("anyOf", ()))]
     finite = ", and finite" if kind == "finite_number" else ""
     hint = near(value, filter(None, choices)) + _number_hint(value, part)

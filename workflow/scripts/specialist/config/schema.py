@@ -85,7 +85,7 @@ def _items(part):
 
 
 def for_editors():
-    """The schema for editors, which complete and check config/*.yaml by it."""
+    """The schema with which editors complete and check config/*.yaml."""
     tree = copy.deepcopy(schema())
     # An overlay holds some keys alone, and null removes one.
     tree.pop("required")

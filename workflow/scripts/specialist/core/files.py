@@ -27,7 +27,7 @@ def copy(source, target):
     """Copy a file's content.
 
     The copy shares its blocks with the source where the file system can (Btrfs, XFS), so that it
-    takes no room. It is never a hard link: a change of one never changes the other.
+    takes no space. It is never a hard link: a change of one never changes the other.
     """
     try:
         with open(source, "rb") as old, open(target, "wb") as new:

@@ -5,7 +5,7 @@ import math
 
 from specialist.core.errors import UserError
 
-# The most that each size may be: several times what the largest open models have.
+# Upper limit of each size: several times that of the largest open models.
 LIMITS = {
     ("num_hidden_layers", "n_layer", "num_layers"): 1_000,
     ("hidden_size", "n_embd", "d_model", "head_dim"): 1 << 18,

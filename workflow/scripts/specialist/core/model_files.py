@@ -3,6 +3,6 @@
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 TEMPLATE, OTHER_TEMPLATES = "chat_template.jinja", "additional_chat_templates/*.jinja"
 INDEX = "model.safetensors.index.json"  # which shard holds which tensor
-# What a base is, but for its weights; the last three may be missing.
+# The files of a base without its weights; the last three may be missing.
 SMALL_FILES = [CONFIG, TOKENIZER, TOKENIZER_CONFIG, TEMPLATE, "tokenizer.model", OTHER_TEMPLATES]
 WEIGHT_FILES = [CONFIG, "*.safetensors", INDEX]

@@ -1,8 +1,8 @@
 """Where the rows of a prepared file came from, for messages that cite the user's file.
 
 Beside rows in `sft.train.jsonl` stands `sft.train.jsonl.places`: line 11 of it is where row 11
-came from, such as `data/sft.csv:27`. Steps cite prepared rows; the engine shows the places, so
-that no step reads them, and another place of the same row trains nothing again.
+came from, such as `data/sft.csv:27`. Steps cite prepared rows, and the engine shows
+the places. No step reads them, so a row that only moved to another place retrains nothing.
 """
 
 import itertools

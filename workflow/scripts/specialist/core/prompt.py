@@ -1,7 +1,7 @@
 """The system message, and conversations as token ids.
 
-Training and the agent share `system_message`, so that a model meets the very text that it
-was trained with.
+Training and the agent share `system_message`, so that a model reads exactly the text that it was
+trained with.
 """
 
 import functools
@@ -38,9 +38,9 @@ def system_message(template, tools):
 class Chat:
     """Encodes conversations as token ids, in the same way for training and agent.
 
-    What people and tools write never meets the template's text before it is tokenised, and
-    is tokenised as plain text: it cannot hold a control token, which would end a turn or
-    open another. Other text gets the ids that `apply_chat_template` gives it.
+    Text of people and tools is tokenised apart from the template's text, as plain text. It can
+    therefore never hold a control token, which would end a turn or open another. Other text gets
+    the ids that `apply_chat_template` gives it.
 
     Args:
         model: what knows the chat template and the tokens: an open
@@ -92,8 +92,8 @@ class Chat:
     def finished(self, messages):
         """A conversation whose last turn is the assistant's, as the agent would have written it.
 
-        Templates may write the last turn otherwise than those before it. Here it stands as they
-        do, behind the very prompt that the agent is given.
+        Templates may write the last turn differently from those before it. Here it has the form of
+        the others, after exactly the prompt that the agent reads.
 
         Returns:
             (ids, mask): the tokens, and of each whether it is the assistant's: of its text, or

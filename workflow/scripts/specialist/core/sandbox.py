@@ -1,7 +1,7 @@
 """A sandbox for Jinja templates from elsewhere, with limits on time and memory.
 
-Jinja's own sandbox keeps them from Python's internals and from ranges of more than 99,999 numbers;
-nested loops and recursive macros still run for ever there.
+Jinja's own sandbox hides Python's internals and refuses ranges of more than 99,999 numbers. Nested
+loops and recursive macros would still run forever there.
 """
 
 from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
@@ -41,7 +41,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             name: of the template, for messages.
 
         Raises:
-            UserError: the template is no Jinja, from here; it cannot be rendered, from the
+            UserError: the template is not Jinja, from here; it cannot be rendered, from the
                 function. `LimitError` if it needs too much.
         """
         template = _guarded(name, self.from_string, text)

@@ -65,7 +65,7 @@ def explain(error):
         for item in deeper:
             yield from explain(item)
     elif error.validator == "uniqueItems":
-        yield path, f"found {json.dumps(found)}, expected no item twice"
+        yield path, f"found {json.dumps(found)}, expected each item once"
     else:
         choices = [*part.get("enum", ()), *(item.get("const") for item in part.get("anyOf", ()))]
         yield (

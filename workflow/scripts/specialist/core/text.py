@@ -51,15 +51,15 @@ def end_of_text(bpe, tokens):
 def chat_renderer(template, tokens=()):
     """A function from a list of messages to their text, by a chat template of Transformers.
 
-    It renders as `apply_chat_template` does, without importing Transformers, and it ends whatever
-    the template is (`specialist.core.sandbox`).
+    It renders as `apply_chat_template` does, without importing Transformers. Rendering always ends,
+    whatever the template is (`specialist.core.sandbox`).
 
     Args:
         template: the Jinja template's text.
         tokens: what `special_tokens` found, which templates may name.
 
     Raises:
-        UserError: the template is no Jinja; from that function, if it refuses the messages.
+        UserError: the template is not Jinja; from that function, if it refuses the messages.
     """
     import datetime
 

@@ -1,4 +1,4 @@
-"""Words that YAML 1.1 reads otherwise than they look: 9:30 is 570, and no is false."""
+"""Words that YAML 1.1 reads differently from how they look: 9:30 is 570, and no is false."""
 
 import re
 

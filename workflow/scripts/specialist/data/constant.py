@@ -1,4 +1,4 @@
-"""Refuses suites that say nothing about an agent: one behaviour solves all of their tasks."""
+"""Refuses suites that cannot measure an agent, because one behaviour solves all of their tasks."""
 
 import json
 

@@ -66,10 +66,10 @@ class Conversations:
         return messages
 
     def convert(self, turn, place, strict=True):
-        """Bring a turn of the assistant to the agent's protocol, in place.
+        """Convert a turn of the assistant to the agent's protocol, in place.
 
         Args:
-            strict: whether a turn is a mistake that cannot be brought to it; else it stays.
+            strict: whether a turn that cannot be converted is a mistake; otherwise it stays.
 
         Returns:
             what was changed in it, or nothing.
@@ -178,9 +178,9 @@ class Conversations:
                 text = f"found earlier turns beside {read[0]}; put them in {read[0]}"
                 self._mistakes.add(place, key, text=text)
             elif key == "input" and "chosen" in read:
-                self._mistakes.add(place, key, text="found input, expected it inside of prompt")
+                self._mistakes.add(place, key, text="found input, expected it inside prompt")
             elif why := refusal(key, REFUSED_IN_ROWS):
-                text = f"found {key}, {why}; nothing here reads the key"
+                text = f"found {key}, {why}; no step reads this key"
                 self._mistakes.add(place, key, text=text)
             else:
                 self._mistakes.note(f"the key {key} is not used")

@@ -21,7 +21,7 @@ ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 class Documents:
     """Iterates over (place, document) of files; a document is {"text"} or {"messages"}.
 
-    Text is brought to Unicode's composed form (NFC) with newlines of one kind. A text file is
+    Text is normalised to Unicode's composed form (NFC) with one kind of newline. A text file is
     cut between paragraphs, into pieces of up to 8,000 characters. Any document above two million
     characters is cut at a paragraph, a line or a blank.
 

@@ -1,4 +1,4 @@
-"""Checks of a task's customer: what they say, what they hear, and that they stop."""
+"""Checks of a task's customer: what the customer says and hears, and that the customer stops."""
 
 import json
 
@@ -34,14 +34,14 @@ def check_texts(task, mistakes, place):
 
 
 def trials(task):
-    """The largest number of wordings of a task: so many trials say each of them."""
+    """The largest number of wordings of a task; this many trials use each of them."""
     says = [request["says"] for request in requests(task)]
     says += [rule["says"] for _, rule in rules(task)]
     return max(1 if isinstance(each, str) else len(each) for each in says)
 
 
 def check_customer(task, limit, mistakes, place):
-    """Note rules that cannot be used, a yes to nothing, and a customer who writes too much.
+    """Note rules that are never used, a yes to no change, and a customer who writes too much.
 
     Args:
         task: a conversation that fits its schema, with its defaults.
@@ -51,10 +51,10 @@ def check_customer(task, limit, mistakes, place):
         if text := problem(rule["hears"]):
             mistakes.add(place, *path, "hears", text=text)
         elif found(rule["hears"], ""):
-            text = (
-                f"found {rule['hears']!r}, which matches the empty text and so every reply; write "
+            text = f"found {rule['hears']!r}, which matches every reply, even an empty one; write "
+            mistakes.add(
+                place, *path, "hears", text=f"{text}words of the reply, or . for any reply"
             )
-            mistakes.add(place, *path, "hears", text=f"{text}what it must hold, or . for any reply")
         if path[0] == "customer" and rule.get("confirms"):
             text = "found a yes in the rules of all requests, expected it in the request that it "
             mistakes.add(place, *path, "confirms", text=f"{text}confirms; move the rule there")

@@ -40,7 +40,7 @@ class Part:
 
 @dataclass
 class Request:
-    """What a customer wants in one message: one thing, or several at once.
+    """The content of one message of a customer: one thing, or several at once.
 
     Attributes:
         parts: list of `Part`.
@@ -85,7 +85,7 @@ class Request:
             if number:
                 rule = next((r for r in left if found(r["hears"], heard)), None)
                 if rule is None:
-                    raise ValueError(f"no reply of the customer hears: {heard}")
+                    raise ValueError(f"no rule of the customer matches: {heard}")
                 left.remove(rule)
             played = [
                 play(

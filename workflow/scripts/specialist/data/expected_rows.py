@@ -12,7 +12,7 @@ def check_rows(task, stage, differing, mistakes, place):
     """Note rows with other columns than their table's, or that the database does not hold.
 
     A row holds all columns that SELECT * gives. Only those whose values differ from run to run
-    are left out, as no row can foretell them.
+    are left out, because no row can predict them.
 
     Args:
         differing: {table: such columns} of the rows that the solution changes, or None without
@@ -38,7 +38,7 @@ def check_rows(task, stage, differing, mistakes, place):
                     text += f" (without {', '.join(sorted(free))} if they differ from run to run)"
             elif moved:
                 where = (*where, sorted(moved)[0])
-                text = "its value differs from run to run, as a clock's does or random(); leave "
+                text = "its value differs from run to run, such as a time or random(); leave "
                 text += f"it out of all rows of {table}, or let the SQL give it a fixed value"
             elif left is not None and left != missing:
                 text = f"found {', '.join(row)}, expected the columns of the rows before it; leave "

@@ -14,7 +14,7 @@ MARK = re.compile(r"<\|[^|<>\s]+\|>")
 class Mistakes:
     """Collects mistakes; at the end of its `with` block they are raised as one UserError.
 
-    `notes` counts what is no mistake, but must not pass in silence: {text: how often}.
+    `notes` counts what is not a mistake but must be reported: {text: how often}.
     """
 
     def __init__(self):

@@ -11,8 +11,8 @@ from specialist.core.scratch import scratch
 def write_split(found, halves, *, share, seed, mistakes, where, size=lambda row: 1):
     """Write distinct rows for training and for validation, in their order, and their places.
 
-    Each row falls by a hash of its own, so that a new row moves no other to the other side. At
-    least one row is on either side.
+    A hash of the row decides its side, so a new row moves no other row. Each side has at least
+    one row.
 
     Args:
         found: iterable of (place, row); a row that equals an earlier one is left out.

@@ -12,7 +12,7 @@ LIMIT = 0.25  # most of the conversations that one answer may solve
 
 
 def check_idle(task, mistakes, place):
-    """Note what the customer's own words, or any reply, already solve."""
+    """Note requests that the customer's own words, or any reply, already solve."""
     before, asked = len(mistakes.found), requests(task)
     for number, request in enumerate(asked):
         facts = request["expect"]["answer"]
@@ -20,7 +20,7 @@ def check_idle(task, mistakes, place):
         if not facts or request["expect"]["database"]:
             continue
         if any(_held(facts, _replies(task, trial)[number]) for trial in range(trials(task))):
-            text = "the customer already says all of it, so repeating the message solves the "
+            text = "the message already contains all of it, so repeating the message solves the "
             text += "request; add a fact that the agent has to find, or rows of the database"
             mistakes.add(place, "requests", number, "expect", "answer", text=text)
     if len(mistakes.found) > before:
@@ -48,7 +48,7 @@ def check_constant(tasks, mistakes, path):
             if "answer" in step
         }
     )
-    # An answer of one conversation alone knows the task.
+    # An answer that occurs in one conversation only depends on the task.
     shared = [answer for answer, count in answers.items() if count > 1]
     idle = [
         [request["expect"]["answer"] for request in requests(task)]

@@ -31,7 +31,7 @@ def parse_json(text):
     """The value of a JSON text; NaN is None.
 
     Raises:
-        ValueError, RecursionError: it is no JSON, or an object has a key twice.
+        ValueError, RecursionError: it is not JSON, or an object has a key twice.
     """
     return DECODER.decode(text)
 

@@ -1,4 +1,4 @@
-"""Checks that a task's solution keeps the rules of the tools, as the agent's loop enforces them."""
+"""Checks that a task's solution follows the rules of the tools that the agent's loop enforces."""
 
 from specialist.agent import react
 from specialist.agent.customer import Customer, requests
@@ -29,7 +29,7 @@ def check_rules(task, records, stage, mistakes, place):
                     content = react.write_answer(step["thought"], step["answer"])
                     message = customer.hear(step["answer"])
                     if kept.false_claim(step["answer"], done):
-                        text = "claims what no call before it has done"
+                        text = "claims something that no earlier call has done"
                 else:
                     content = react.write_action(step["thought"], step["call"], step["arguments"])
                     text = kept.refusal(step["call"], step["arguments"], messages)

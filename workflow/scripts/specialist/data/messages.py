@@ -38,7 +38,7 @@ LOSS = re.compile(
     r"(^|_)(no)?(loss|train|trainable|training|learn|mask|masked|masking|weights?)(_|$)"
 )
 REASONING = ("reasoning_content", "reasoning", "thinking")
-# Keys that are for reading a call, and say nothing more.
+# Keys that are needed only to read a call.
 OF_CALLS = ("tool_calls", "function_call", "tool_call_id")
 MEDIA = ("images", "image", "audio", "audios", "videos", "video", "files", "documents")
 REFUSED = {
@@ -68,7 +68,7 @@ class Turn:
 
 
 def refusal(key, refused):
-    """Why a key must not pass unread, or None: a text of `refused`, or it says what is trained."""
+    """Why a key must be refused, or None: a text of `refused`, or it says what is trained."""
     if key not in refused and LOSS.search(key.lower()):
         return "give `weight`: 0 to a message that carries no loss"
     return refused.get(key)
@@ -83,7 +83,7 @@ def message_turns(messages, mistakes, place, name="messages"):
     """What `check_messages` takes, from {"role", "content"} or ShareGPT's {"from", "value"}.
 
     Tool calls become text, as the agent writes them; each of several calls in one message
-    becomes a turn, and its result follows on it.
+    becomes a turn, and its result follows it.
 
     Returns:
         list of Turn; None if it is no such list.
@@ -126,7 +126,7 @@ def _turn(message, mistakes, place, *path):
                 raise ValueError(f"found {' and '.join(asked)}, expected one of them")
             turn.calls = calls(message[key])
             if turn.role != "assistant":
-                raise ValueError("found a call, expected one in turns of the assistant alone")
+                raise ValueError("found a call, expected calls only in turns of the assistant")
     except ValueError as error:
         mistakes.add(place, *path, asked[0] if asked else said, text=f"{error}; fix the call")
     if turn.calls and turn.content is not None:  # it is the thought
@@ -193,12 +193,14 @@ def _with_results(turns, mistakes, place):
             results.append(waiting.popleft())
         if len(turn.calls) > 1 and len(results) != len(turn.calls):
             text = f"found {len(turn.calls)} calls and {len(results)} results after them"
-            return mistakes.add(place, *turn.path, text=f"{text}, expected a result of each")
+            return mistakes.add(
+                place, *turn.path, text=f"{text}, expected one result for each call"
+            )
         answering = results or [turn for turn in [*waiting][:1] if turn.role == "tool"]
         try:
             ordered = _in_order(turn.calls, answering)
         except ValueError as error:
-            text = f"{error}; mend the ids"
+            text = f"{error}; fix the ids"
             return mistakes.add(place, *turn.path[:-1], "tool_calls", text=text)
         found.pop()
         for number, call in enumerate(turn.calls):

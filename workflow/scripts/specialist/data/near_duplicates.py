@@ -1,8 +1,7 @@
 """Near-duplicates among documents: MinHash signatures on disk, and clusters of them.
 
-Rensa computes the signatures: 70 times as fast as datasketch on the same shingles. Both keep
-their index of all documents in memory, about 1 kB for each, so the index is here: the signatures
-lie in a file, and sorting one band at a time brings similar documents together.
+Rensa computes the signatures. It would keep its index of all documents in memory. Here the
+signatures are in a file, and sorting one band at a time brings similar documents together.
 """
 
 import itertools
@@ -60,9 +59,9 @@ class Signatures:
     def _join(self, groups, band, documents, threshold):
         """Join the groups of similar documents that share a band's key.
 
-        Each is compared with the one beside it and with the first of its key; those unlike the
-        first are compared with the first among them, and so on. So a key that many documents
-        share costs no more than a few comparisons for each.
+        Each is compared with the one beside it and with the first of its key. Those unlike the
+        first are compared with the first among them, and so on. A key that many documents share
+        therefore needs only a few comparisons for each.
         """
         import numpy as np
 

@@ -8,13 +8,13 @@ from specialist.agent.environment import Environment, open_database
 
 
 def play(spec, scenario, procedure, environment, topic="", note=False, values=()):
-    """The scripted oracle's way through a procedure.
+    """The scripted oracle's steps in a procedure.
 
     Args:
         procedure: its name.
         environment: where its calls are made.
         topic: what the customer writes about, for templates.
-        note: whether articles hold an instruction that has no business there.
+        note: whether articles contain an instruction that does not belong there.
         values: fields of the case that the customer gave otherwise.
 
     Returns:

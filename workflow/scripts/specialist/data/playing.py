@@ -30,7 +30,7 @@ from specialist.data.rehearsal import (
     check_turns,
 )
 
-# What came of a request's solution: the dump of the database before it, what it changed, results
+# The outcome of a request's solution: the dump of the database before it, what it changed, results
 # of its steps (None for answers), {table: columns whose values differ from run to run}.
 Played = namedtuple("Played", "before changes records differing")
 
@@ -96,7 +96,7 @@ def _check_unsolved(asked, stage, mistakes, place):
 def _listen(task, asked, mistakes, place):
     """The customer's messages when the solution replies, a `Message` for each of its answers.
 
-    None if the two do not go together.
+    None if the two do not fit.
     """
     before = len(mistakes.found)
     answers = [
@@ -130,18 +130,16 @@ def _listen(task, asked, mistakes, place):
 def _out_of_step(message, number, last, count):
     """What is wrong with the customer's message after an answer of request `number`, or None."""
     if message and message.source == "vain":
-        return (
-            "a rule with `vain` hears this: the answer asks for what the customer had said; drop it"
-        )
+        return "a rule with `vain` matches this: it asks for what the customer had said; remove it"
     going_on = message and message.request == number
     if last and going_on:
         return (
-            f"this is the last answer, but a rule hears it and the customer says "
+            f"this is the last answer, but a rule matches it and the customer says "
             f"{message.text!r}; narrow `hears`, or add steps"
         )
     if not last and not going_on:
         after = "goes on to the next request" if number + 1 < count else "leaves"
-        return f"no rule hears this, so the customer {after}; add a rule, or remove later steps"
+        return f"no rule matches this, so the customer {after}; add a rule, or remove later steps"
     return None
 
 
@@ -181,7 +179,7 @@ def _exchanges(steps):
 
 
 def _check_steps(request, opened, records, stage, mistakes, place):
-    """Note steps that the loop would not take: too many, too long, or the same again."""
+    """Note steps that the loop refuses: too many, too long, or repeated."""
     check_turns(request["solution"], mistakes, place)
     check_repeats(request["solution"], records, mistakes, place)
     for message, (start, steps) in zip(opened, _exchanges(request["solution"]), strict=True):
@@ -195,7 +193,7 @@ def _check_steps(request, opened, records, stage, mistakes, place):
 
 
 def _check_confirmed(request, opened, records, stage, mistakes, place):
-    """Note a write before the customer's yes, and a yes to nothing."""
+    """Note a write before the customer's yes, and a yes that no write follows."""
     yes = next((at for at, message in enumerate(opened) if message.confirms), None)
     if yes is None:
         return
@@ -205,10 +203,10 @@ def _check_confirmed(request, opened, records, stage, mistakes, place):
     early = [at for at in writes if at < start and "error" not in records[at]]
     for at in early:
         text = f"{request['solution'][at]['call']} changes the database before the customer "
-        mistakes.add(place, "solution", at, text=f"{text}confirms it; move it behind the yes")
+        mistakes.add(place, "solution", at, text=f"{text}confirms it; move it after the yes")
     if not early and not any(at >= start for at in writes):
         for path, rule in rules_of(request):
             if rule.get("confirms"):
-                text = "found a yes that no call of the solution follows which changes the "
+                text = "found a yes, but no call of the solution after it changes the "
                 text += "database; add the call, or remove `confirms`"
                 mistakes.add(place, *path, "confirms", text=text)

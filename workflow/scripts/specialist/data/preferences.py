@@ -35,7 +35,7 @@ class Preferences(Conversations):
         if None in both:
             return None
         if both[0] == both[1]:
-            found = "found the same as in chosen, expected what is worse"
+            found = "found the same as in chosen, expected a worse reply"
             text = f"{found}; change it or remove the row"
             return mistakes.add(place, "rejected", text=text)
         # Results of tools in a row are one message there.

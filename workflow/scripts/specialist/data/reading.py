@@ -61,7 +61,7 @@ def rows(path, mistakes, columns=None):
 
 def _unreadable(path, error, mistakes):
     cause = " ".join(str(error).split()) or type(error).__name__
-    whole = "a whole file of its kind"
+    whole = "a complete file"
     mistakes.add(path, text=f"cannot be read to its end ({cause}), expected {whole}; copy it again")
 
 

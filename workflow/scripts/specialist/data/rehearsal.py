@@ -1,10 +1,10 @@
 """Plays tasks before training: each must be solvable, but not by doing nothing.
 
-An agent without tools and articles knows only the message, so its answer, a label for example, may
-stand there. Then only a suite that repeating the message solves as a whole is refused.
+An agent without tools and articles knows only the message. The message may then contain the answer,
+for example a label. Only a suite that repeating the message solves completely is refused.
 
 A solution runs on its own copy of the database, with the tools' guards and the limits of the
-agent. What a search brings is not known here.
+agent. The results of searches are not known here.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from specialist.data.constant import solves
 from specialist.data.expected_rows import check_possible, check_rows
 from specialist.data.kept_rules import check_rules
 
-CONTROL = re.compile(r"[\x00-\x1f]")  # which the agent's grammar never writes
-SHORTEST = 8  # bytes: the tokens of hardly a tokenizer are longer on average
+CONTROL = re.compile(r"[\x00-\x1f]")  # characters that the agent's grammar never writes
+SHORTEST = 8  # bytes: hardly any tokenizer has longer tokens on average
 SHOWN = 5  # differences of one task in the message
 
 
@@ -124,7 +124,7 @@ def rehearse(task, stage, mistakes, place):
 
 
 def check_outcome(task, changes, records, answer, mistakes, place):
-    """Note what a solution leaves behind that is not expected.
+    """Note results of a solution that are not expected.
 
     Args:
         task: a task or a request, with "expect".
@@ -161,7 +161,7 @@ def check_facts(facts, mistakes, place):
     """Note facts that are in no answer, such as a comma."""
     for number, fact in enumerate(facts):
         if not holds(fact, fact):
-            text = f"found {json.dumps(fact, ensure_ascii=False)}, which no answer can hold"
+            text = f"found {json.dumps(fact, ensure_ascii=False)}, which no answer can contain"
             mistakes.add(place, "expect", "answer", number, text=f"{text}; write a word or number")
 
 
@@ -180,8 +180,8 @@ def check_repeats(steps, records, mistakes, place):
     ]
     for number in range(1, len(done)):
         if done[number] == done[number - 1] and done[number][0]:
-            text = "found the call and the result of the step before, which ends an episode"
-            mistakes.add(place, "solution", number, text=f"{text} as a loop; remove it")
+            text = "found the call and the result of the step before; the agent would stop here"
+            mistakes.add(place, "solution", number, text=f"{text}; remove it")
 
 
 def check_length(task, records, context, mistakes, place):

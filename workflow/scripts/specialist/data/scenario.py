@@ -110,14 +110,14 @@ class Scenario:
         return self.spec.render(self.spec.articles[page], figures=self.figures, note=note).strip()
 
     def note(self):
-        """An instruction that has no business in an article."""
+        """An instruction that does not belong in an article."""
         return self.say("note", percent=self.between(80, 100))
 
     def words(self, count):
         """Words and numbers of the entities; a model can only copy them.
 
-        They stand against the order of the entities, so that no two make up a pattern's
-        value by chance, which might be one that only tasks may use.
+        They are in the reverse order of the entities. Otherwise two could form a value of a
+        pattern by chance, which only tasks may use.
         """
         entities = self.spec.world["entities"]
         names = [name for name, entry in entities.items() if "pattern" not in entry]
@@ -133,7 +133,7 @@ class Scenario:
     def policy(self):
         """SQL that puts this scenario's figures into the database, a row for each page.
 
-        So the tools' guards hold to the very figures that the handbook states.
+        The tools' guards therefore use exactly the figures of the handbook.
         """
         table = self.spec.world.get("policy")
         return [

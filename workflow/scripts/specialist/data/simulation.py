@@ -1,8 +1,8 @@
 """Simulates a dataset from a spec that is data only.
 
-From scenarios come the four parts of a dataset folder: corpus, training episodes, knowledge
-base and held-out tasks. Each scenario has a generator of its own, seeded by part and number,
-so that a change in one part leaves the bytes of the others as they were.
+Scenarios give the four parts of a dataset folder: corpus, training episodes, knowledge base and
+held-out tasks. Each scenario has its own generator, seeded by part and number. A change in one
+part therefore does not change the bytes of the others.
 """
 
 import random
@@ -61,7 +61,7 @@ def episodes(spec, count, dialogues, seed):
 
 
 def knowledge_base(spec, seed):
-    """The handbook with the figures in force: {file name: text}."""
+    """The handbook with the current figures: {file name: text}."""
     scenario = Scenario(spec, "heldout", (seed, "handbook"), figures=spec.figures)
     return {page: scenario.article(page, scenario.note()) + "\n" for page in spec.articles}
 

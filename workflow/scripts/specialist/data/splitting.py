@@ -22,9 +22,9 @@ def first_of_equal(digests):
 def held_out(digests, groups, share):
     """Which documents are for validation, bool [n]; a group of near-duplicates stays together.
 
-    A group falls by the digest of one of its documents, so that a new document moves no other,
-    and hardly ever a near-duplicate of its own. A group larger than a tenth of the share is for
-    training: held out, it would outweigh the rest. At least one group is on either side.
+    The digest of one document decides the side of its group. A new document therefore moves no
+    other document, and hardly ever its own near-duplicates. A group larger than a tenth of the
+    share is for training: held out, it would outweigh the rest. Each side has at least one group.
 
     Args:
         digests: uint64 array [n, 2] of documents that differ, evenly distributed.
@@ -33,7 +33,7 @@ def held_out(digests, groups, share):
     """
     import numpy as np
 
-    # The one of a group that decides is chosen by other bits than those that decide.
+    # Other bits choose the deciding document of a group than those that decide the side.
     order = np.lexsort((digests[:, 1], groups))
     first = np.ones(len(order), bool)
     first[1:] = groups[order[1:]] != groups[order[:-1]]

@@ -26,7 +26,7 @@ def read_tasks(path, mistakes):
         _complete(task)
         check_texts(task, mistakes, place)
         if (other := ids.setdefault(task["id"], place)) != place:
-            mistakes.add(place, "id", text=f"{task['id']} is the id of {other} too; rename it")
+            mistakes.add(place, "id", text=f"{task['id']} is also the id of {other}; rename it")
         found.append((place, task))
     if not found and not mistakes.found:
         mistakes.add(path, text="found no tasks, expected one JSON object on each line; add tasks")
@@ -94,7 +94,7 @@ def _fill(value, part):
 
 
 def check_tasks(tasks, tools, tables, articles, mistakes):
-    """Note what tasks name that is not there: articles, tables, tools, arguments.
+    """Note names in tasks that do not exist: articles, tables, tools, arguments.
 
     Args:
         tasks: list of (place, task).

@@ -11,7 +11,7 @@ from specialist.data.files import LONGEST, lines
 
 BATCH = 256  # rows read at a time from a Parquet file
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-MISSING_CELLS = {"nan", "NaN", "-nan", "<NA>"}  # what pandas and NumPy write for no value
+MISSING_CELLS = {"nan", "NaN", "-nan", "<NA>"}  # pandas and NumPy write these for no value
 
 
 def read_csv(path, mistakes, separator=None):

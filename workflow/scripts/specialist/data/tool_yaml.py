@@ -1,4 +1,4 @@
-"""Reading tools.yaml: what YAML reads otherwise than it looks is refused, never guessed."""
+"""Reads tools.yaml and refuses values that YAML reads differently from how they look."""
 
 import math
 
@@ -73,11 +73,11 @@ def _too_large(node):
             sizes[id(node)] = None
             sizes[id(node)] = 1 + sum(map(count, _children(node)))
         if sizes[id(node)] is None:
-            raise yaml.YAMLError("an alias refers to what it stands in")
+            raise yaml.YAMLError("an alias refers to itself")
         return sizes[id(node)]
 
     if count(node) > MOST_VALUES:
-        return f"its aliases make more than {MOST_VALUES:,} values; write less"
+        return f"its aliases make more than {MOST_VALUES:,} values; remove some"
     return None
 
 

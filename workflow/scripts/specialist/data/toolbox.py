@@ -36,7 +36,7 @@ def schema(name):
 
 
 def fits(value, kind, mistakes, place, *path):
-    """Note what a value has against its schema; True if that is nothing."""
+    """Note where a value does not fit its schema; True if it fits."""
     errors = list(jsonschema.Draft202012Validator(schema(kind)).iter_errors(value))
     for where, text in sorted(
         ((where, text + _quotes(error)) for error in errors for where, text in explain(error)),
@@ -57,7 +57,7 @@ def read_database(path, mistakes):
     script = read_text(path, mistakes) if path else ""
     mistakes.stop()
     try:
-        # The newlines of a file that is opened as text, as the agent opens it.
+        # Read with the newlines of a text file, as the agent reads it.
         database = open_database(script.replace("\r\n", "\n").replace("\r", "\n"))
         dump(database)
         return database
@@ -73,7 +73,7 @@ def read_tools(path, database, session_keys, mistakes):
 
     Args:
         path: tools.yaml or nothing.
-        database: what their SQL must compile against.
+        database: the database for which their SQL must compile.
         session_keys: names of the values that tasks give to SQL.
 
     Returns:
@@ -128,7 +128,7 @@ def _check_parameters(parameters, session_keys, mistakes, place, text_at):
             expected = f"expected the name of one of the properties{near(name, properties)}"
             mistakes.add(place, "parameters", "required", text=f"found {name}, {expected}")
     for name in sorted(session_keys & properties.keys()):
-        text = "the tasks' session sets this value, which a model must not; rename it"
+        text = "the tasks' session sets this value, so the model must not; rename it"
         mistakes.add(place, "parameters", "properties", name, text=text)
     _check_values(parameters, text_at, mistakes, place, "parameters")
     return True
@@ -149,7 +149,7 @@ def _check_values(part, text_at, mistakes, place, *path):
         rest = {key: value for key, value in part.items() if key not in left_out}
         for where, value in values:
             for error in Validator(rest).iter_errors(value):
-                text = f"{error.message}, as its own schema demands; choose another value"
+                text = f"{error.message}, as its own schema requires; choose another value"
                 if error.validator == "type" and error.validator_value == "string":
                     raw = text_at((*path, *where))
                     found = f"{raw}, which YAML reads as {json.dumps(value)}" if raw else value

@@ -32,7 +32,7 @@ def in_protocol(text):
         (turn, what was converted in a few words, or "")
 
     Raises:
-        ValueError: what is wrong with the turn; it is neither a reply nor a call.
+        ValueError: the turn is neither a reply nor a call; the text says why.
     """
     if not text.strip():
         raise ValueError("found no text, expected a reply")
@@ -116,7 +116,7 @@ def calls(value):
         list of (name, arguments, id or None).
 
     Raises:
-        ValueError: it is no call.
+        ValueError: it is not a call.
     """
     if isinstance(value, str):
         try:

@@ -1,10 +1,10 @@
-"""A cache of step outputs, by what they were made from.
+"""A cache of step outputs. The key is made from everything that determines them.
 
 The key is a hash of what determines a step's outputs: the digest of its code, its parameters,
 and the names and contents of its inputs. Threads, times and folders are not in the key. An output
-that was made once is restored when it is needed again: after switching a dataset, a seed or an
-adapter away and back, after deleting results/, in another checkout, or when an upstream step ran
-again and wrote the same bytes.
+is restored when it is needed again: after switching a dataset, a seed or an adapter away and back,
+after deleting results/, in another checkout, or when an earlier step ran again and wrote the same
+bytes.
 
 A damaged or foreign entry is reported, removed and never used. No method fails because of the
 contents of the folder, or because the folder cannot be written.
@@ -37,7 +37,7 @@ from specialist.engine.cache_index import Index
 
 UNFINISHED = "unfinished"
 REMOVERS = 8  # threads that remove entries
-AGE = 60  # seconds from which an unfinished entry that nobody holds is removed
+AGE = 60  # seconds after which an unfinished entry that nobody holds is removed
 
 
 def key(rule, params, inputs, outputs):
@@ -59,9 +59,9 @@ class Cache:
     Several runs may share it: an entry appears whole, by one rename, or not at all.
 
     Args:
-        folder: where it lies; "~" is the home folder.
-        max_gb: size, in 10**9 bytes, above which the entries not used for longest are removed;
-            0 switches the cache off.
+        folder: its path; "~" is the home folder.
+        max_gb: largest size in 10**9 bytes; above it, the least recently used entries are
+            removed. 0 turns the cache off.
     """
 
     def __init__(self, folder, max_gb):
@@ -87,7 +87,7 @@ class Cache:
 
         Returns:
             what `store` was given as `provenance`; None if the cache is off, the key is not
-            known, or its entry was damaged: that is said, and the entry dropped.
+            known, or its entry was damaged, which is reported and removes the entry.
         """
         manifest = None
         if self.limit:
@@ -123,7 +123,7 @@ class Cache:
             self.index.use(key)
 
     def _drop(self, key, problem):
-        """Remove an entry that is none, and say so."""
+        """Remove a damaged entry, and report it."""
         entry = self._entry(key)
         print(f"cache: {entry} is damaged ({problem}); it is removed")
         remove(entry)
@@ -132,7 +132,7 @@ class Cache:
     def store(self, key, outputs, provenance):
         """Keep the files that a step made, unless the cache is off or has them.
 
-        A cache that cannot be written (full, read-only) is said, and costs no step its work.
+        If the cache cannot be written (full, read-only), this is reported, and the step goes on.
 
         Args:
             outputs: {path: SHA-256}.
@@ -179,7 +179,7 @@ class Cache:
             shutil.rmtree(made, ignore_errors=True)
 
     def replace(self, key, outputs, provenance):
-        """Like `store`, instead of what is kept; says so if that was damaged or differs."""
+        """Like `store`, but replace the entry; report it if the entry was damaged or differs."""
         known = self.lookup(key)
         if known and len(known["sha256"]) == len(outputs):
             entry, old = self._entry(key), dict(zip(outputs, known["sha256"], strict=True))
@@ -207,7 +207,7 @@ class Cache:
         return self.index.rows() if self.folder.is_dir() else []
 
     def prune(self, limit):
-        """Remove the entries not used for longest until `limit` bytes are not exceeded.
+        """Remove the least recently used entries until the cache has at most `limit` bytes.
 
         Returns:
             the number of bytes that were removed.
@@ -230,7 +230,7 @@ class Cache:
         return removed
 
     def _clear(self):
-        """Remove what runs that were killed while they stored left half done."""
+        """Remove unfinished entries of killed runs."""
         for half in (self.folder / UNFINISHED).glob("*"):
             with contextlib.suppress(OSError):
                 if time.time() - half.stat().st_mtime > AGE:

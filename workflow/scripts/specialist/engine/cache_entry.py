@@ -16,14 +16,14 @@ HASH = re.compile("[0-9a-f]{64}")
 
 
 class Damaged(Exception):
-    """An entry is not what the cache wrote; the text says in which way."""
+    """An entry is not what the cache wrote; the text says why."""
 
 
 def read(entry):
     """The manifest of an entry; None if there is no entry, or it cannot be read for now.
 
     Raises:
-        Damaged: it is none.
+        Damaged: the file is not a manifest.
     """
     try:
         if not (entry / MANIFEST).is_file():  # reading a pipe would never end
@@ -98,8 +98,8 @@ def link(source, target):
     """Share a file that a step made between two places, or copy it where that cannot be.
 
     Nothing writes into a file of results/ in place: Snakemake removes outputs before a step
-    makes them again. What somebody edits by hand is found out by its hash. Files of the user never
-    come here, as a step makes files of its own (core/files.py: copy).
+    makes them again. The hash shows what somebody edits by hand. Files of the user never come
+    here, because a step makes its own files (core/files.py: copy).
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)

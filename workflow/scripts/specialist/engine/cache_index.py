@@ -1,7 +1,7 @@
-"""An index of the cache: sizes and times of use, so that no walk over the entries is needed.
+"""An index of the cache: sizes and times of use, so that nothing has to walk over the entries.
 
-The entries on the disk are the truth. The index is made from them when it is missing or damaged,
-and when it could not be written once. So it may be deleted at any time.
+The entries on the disk are authoritative. The index is made from them if it is missing or damaged,
+or if it could not be written once. You may delete it at any time.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ DELETE = "DELETE FROM entries WHERE key = ?"
 class Index:
     """The index of a cache's folder.
 
-    Each method does nothing, and returns what it would for an empty cache, if the index cannot
-    be used for now: another process has it locked, or it cannot be written.
+    If the index cannot be used for now (another process has locked it, or it cannot be written),
+    each method does nothing and returns what it returns for an empty cache.
 
     Args:
         folder: of the cache.
@@ -114,7 +114,7 @@ class Index:
     def _complete(self, database):
         """Rebuild the index from the disk.
 
-        Other processes may note entries meanwhile: the walk, which takes long, locks nobody out.
+        The walk takes long and does not lock the index, so other processes can note entries.
         """
         with database:
             for statement in TABLE:

@@ -10,14 +10,14 @@ def params(old, new):
 
     Args:
         old: {name: value} of the record.
-        new: the same of the job; its `code` is left out, as the function `code` tells more.
+        new: the same of the job, without its `code`, because the function `code` explains more.
     """
     old, new = ({k: v for k, v in each.items() if k != "code"} for each in (old, new))
     return list(_values(old, json.loads(json.dumps(new, default=str))))
 
 
 def files(old, new):
-    """Inputs: "kb/refunds.md changed", and files that came or went.
+    """Inputs: "kb/refunds.md changed", and new and removed files.
 
     Args:
         old: {path: SHA-256} of the record.
@@ -28,7 +28,7 @@ def files(old, new):
     return [
         *_few(changed, "{} changed"),
         *_few([path for path in new if path not in old], "new input: {}"),
-        *_few([path for path in old if path not in new], "no input any more: {}"),
+        *_few([path for path in old if path not in new], "no longer an input: {}"),
     ]
 
 

@@ -10,8 +10,8 @@ import time
 def import_clock():
     """Seconds spent in imports while the block runs, in the one-item list it yields.
 
-    An import of Transformers makes many objects and drops few: they are not searched for garbage
-    meanwhile, which would take a good part of its time.
+    An import of Transformers makes many objects and drops few. Garbage collection is therefore off
+    during imports.
     """
     spent, depth, original = [0.0], [0], builtins.__import__
 
@@ -38,7 +38,7 @@ def import_clock():
 class Tee:
     """Writes to the terminal and to a log; a carriage return becomes a line in the log.
 
-    A log that cannot be written, on a full disk for example, costs no step its work.
+    If the log cannot be written, for example on a full disk, the step goes on.
     """
 
     def __init__(self, terminal, log):

@@ -1,12 +1,12 @@
-"""A digest of what a step computes with: its code, and the software of its concern.
+"""A digest of the code of a step and of the software that it uses.
 
-Snakemake sees only the time of a script, and nothing of the modules it imports. So every
-rule has this digest among its parameters (`params: code=...`), and reruns exactly when it
-changes: by code that the script imports, at any depth, but by no comment, docstring, layout
-or order of functions; and by the pins in envs/ that the rule uses.
+Snakemake sees only the time of a script, not the modules that it imports. Every rule therefore
+has this digest among its parameters (`params: code=...`), and reruns exactly when it changes.
+The digest covers the code that the script imports, at any depth, and the pins in envs/ that the
+rule uses. Comments, docstrings, layout and the order of functions do not change it.
 
-The engine runs every step, and most of it does not change what a step computes. So a digest
-holds the engine's version instead of its code; see version.py.
+The engine runs every step, and most of it does not change what a step computes. A digest
+therefore holds the engine's version instead of its code; see version.py.
 """
 
 import ast
@@ -36,7 +36,7 @@ def digest(script, *envs):
 
 
 def parts(script, *envs):
-    """What the digest is made from, in named pieces, so that a change can be explained.
+    """The named pieces that the digest is made from, to explain a change.
 
     Returns:
         {file: {piece: digest of its code}} of the script and everything that it imports from
@@ -51,7 +51,7 @@ def parts(script, *envs):
 def sources(*scripts):
     """Paths below workflow/scripts/ of scripts and everything that they import there, sorted.
 
-    Without the engine: what a release runs is no step.
+    Without the engine: a release runs no steps.
     """
     return sorted({path.as_posix() for script in scripts for path in _imported(script)})
 

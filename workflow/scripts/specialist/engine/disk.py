@@ -7,12 +7,12 @@ import shutil
 from specialist.engine import records
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# Libraries that write in C++ or Rust raise errors of their own, with the system's words.
+# Libraries in C++ or Rust raise their own errors, with the message of the system.
 WORDS = [os.strerror(number) for number in FULL]
 
 
 def shortage(error, outputs):
-    """A message if an exception comes from a disk that is full; None if it does not.
+    """A message if an exception comes from a full disk; None otherwise.
 
     Args:
         outputs: paths that the step was to write.

@@ -1,8 +1,7 @@
-"""What the user forces (-R, -f, -F) is computed, whatever the cache holds.
+"""Steps that the user forces (-R, -f, -F) compute, whatever the cache contains.
 
-To the process of a job every job looks forced. So the Snakefile writes down, when a run starts,
-what the user asked for, in a variable of the environment: Snakemake hands that on to the jobs,
-wherever they run.
+In the process of a job, every job looks forced. When a run starts, the Snakefile therefore writes
+the forced steps into an environment variable. Snakemake passes it to the jobs, wherever they run.
 """
 
 import json
@@ -34,5 +33,5 @@ def announce(selected):
 
 
 def announced():
-    """The selection that this job was told of."""
+    """The selection that this job received."""
     return json.loads(os.environ.get(VARIABLE) or "[]")

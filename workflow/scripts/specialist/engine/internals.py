@@ -1,8 +1,8 @@
-"""All that this workflow uses of Snakemake beyond what its documentation promises.
+"""All undocumented parts of Snakemake that this workflow uses.
 
-Nothing else may reach into Snakemake. Each attribute is looked up by `attribute`, which names it
-when a version of Snakemake has no such attribute; tests/unit/test_internals.py calls them all.
-Tried with Snakemake 9.27.
+No other module may use Snakemake's internals. `attribute` looks up each attribute, and names it if
+a version of Snakemake does not have it. tests/unit/test_internals.py calls them all. Tested with
+Snakemake 9.27.
 """
 
 import logging
@@ -109,10 +109,10 @@ def lift_job_rate(workflow):
 
 
 def compare_contents(workflow):
-    """Have the run make again what was made of other contents; see sources.py.
+    """Make the run repeat jobs whose inputs or outputs have other contents now; see sources.py.
 
-    It is done when Snakemake has found the jobs of the run and has not yet told or started any:
-    the Snakefile is read before that, and `onstart` comes too late.
+    This happens after Snakemake has found the jobs of the run and before it shows or starts any.
+    The Snakefile is read before that, and `onstart` comes too late.
     """
     build = attribute(workflow, "_build_dag")
 
@@ -154,10 +154,10 @@ def explain_with(function):
 
 
 class PlainErrors(logging.Filter):
-    """Shows mistakes of the user as their messages alone, and as the last words of a run.
+    """Shows mistakes of the user as messages only, at the end of the output of a run.
 
-    Snakemake shows an exception with the place in the Snakefile and a traceback. Of a failed job
-    it says in the end only that there was one.
+    Snakemake shows an exception with the place in the Snakefile and a traceback. At the end, it
+    says only that a job failed.
     """
 
     def __init__(self):
@@ -209,7 +209,7 @@ def _mistake(error):
 
 
 def _told(rule, log, signal=None):
-    """What a failed job says of itself in its log: the message, or where the traceback is.
+    """The message in the log of a failed job, or the place of its traceback.
 
     Args:
         signal: name of the signal that ended its process, or None.

@@ -1,10 +1,10 @@
-"""One job makes a file at a time, also when a killed run left a job that is still at work.
+"""Lets one job at a time write a file, even if a job of a killed run still works.
 
-Each job at work has a file in FOLDER, named by its first output and locked as long as its process
-lives. The file says what the job may leave behind. Snakemake deletes outputs and logs of a job
-before it starts it again, so none of those can be the lock.
+Each running job has a file in FOLDER. The file has the name of the job's first output, and is
+locked as long as its process lives. It lists what the job may leave behind. Snakemake deletes the
+outputs and logs of a job before it starts it again, so none of those can be the lock.
 
-A file that is there and not locked is that of a killed job: the next run removes what it names.
+If a file exists and is not locked, its job was killed. The next run removes what the file lists.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from specialist.core import scratch
 from specialist.core.files import unfinished
 
 FOLDER, SCRIPTS = Path(".snakemake/specialist/jobs"), Path(".snakemake/scripts")
-AGE = 60  # seconds from which a copy of a script was read by its interpreter, for sure
+AGE = 60  # seconds after which the interpreter has certainly read its copy of a script
 
 
 @contextlib.contextmanager
 def lock(outputs, folder=FOLDER):
-    """Let this process alone make these outputs; waits, and says so, while another one does.
+    """Let only this process write these outputs; wait, and report it, while another one does.
 
     Args:
         outputs: paths.
@@ -67,7 +67,7 @@ def _held(path, output):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not told:
-                print(f"{output}: a job of a killed run still makes it; waiting for its end")
+                print(f"{output}: a job of a killed run still writes it; waiting until it ends")
             told = True
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:  # a file system without locks
@@ -85,8 +85,8 @@ def _held(path, output):
 def clear(folder=FOLDER, scripts=SCRIPTS):
     """Remove what killed jobs left behind; what a process still uses stays.
 
-    To be called by a run that has the folder's lock (lock.py), as two could otherwise clear what
-    the other begins.
+    Only a run that has the folder's lock (lock.py) may call this. Otherwise two runs could remove
+    each other's files.
     """
     for path in folder.glob("*.json"):
         with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
@@ -94,7 +94,7 @@ def clear(folder=FOLDER, scripts=SCRIPTS):
             for left in _named(file):
                 _remove(left)
             path.unlink(missing_ok=True)
-    # Of jobs that were killed before they came to `lock`.
+    # Files of jobs that were killed before they called `lock`.
     for path in scripts.glob("tmp*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > AGE:

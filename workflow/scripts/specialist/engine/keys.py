@@ -49,9 +49,9 @@ def signature(path):
 def cache_key(job, inputs):
     """The key under which the cache knows what a job makes; see cache.py.
 
-    Most outputs are the same on any machine. The key of others holds the machine, so that a cache
-    that several machines share does not hand out the results of another one: its speeds, or what
-    it computed in bf16 because `precision: auto` found that it can.
+    Most outputs are the same on any machine. The key of the others contains the machine. A shared
+    cache therefore never returns the results of another machine: its speeds, or what it computed
+    in bf16 with `precision: auto`.
 
     Args:
         job: the object that Snakemake gives to a script, or one like it.
@@ -67,7 +67,7 @@ def cache_key(job, inputs):
 
 
 def _machine(job, params):
-    """What of this machine decides the outputs of a job, as parameters."""
+    """The properties of this machine that decide the outputs of a job, as parameters."""
     found = {}
     if dict(job.resources.items()).get(MEASURES_SPEED):
         found["machine"] = identity() | {"threads": job.threads}

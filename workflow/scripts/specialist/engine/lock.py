@@ -1,4 +1,4 @@
-"""A lock that ends with the process that holds it, so that a killed run leaves none behind.
+"""A lock that ends with its process, so that a killed run leaves no lock behind.
 
 Snakemake's own lock is a file, which stays after a kill until a person removes it; the default
 profile switches it off, and the Snakefile takes this one.
@@ -18,7 +18,7 @@ def hold(path):
     """Lock the current folder for this run until its process ends.
 
     Args:
-        path: file to lock; it says who has locked it.
+        path: file to lock; it names the process that has locked it.
 
     Raises:
         UserError: another run holds it, or the file system has no locks.

@@ -1,7 +1,7 @@
 """What a run would do: each job with the reason, its cost, and whether the cache has it.
 
-Which jobs run, Snakemake says (see show_plan.py). Why, the records of the jobs say, by what they
-hold of the last time: parameters, code, software, and the content of the inputs.
+Snakemake knows which jobs run (see show_plan.py). The records of the jobs show why: they hold the
+parameters, code, software and contents of the inputs of the last run.
 """
 
 import itertools
@@ -40,13 +40,13 @@ class Job:
     resources: dict = field(default_factory=dict)
     threads: int = 1
     name: str = ""
-    causes: list = field(default_factory=list)  # texts; empty if it merely follows from others
+    causes: list = field(default_factory=list)  # texts; empty if the job only follows from others
     after: list = field(default_factory=list)  # jobs of this run that make its inputs
-    upstream: set = field(default_factory=set)  # rules of this run that it follows from, at all
+    upstream: set = field(default_factory=set)  # all rules of this run that it follows from
     fate: str = COMPUTED
     seconds: float | None = None  # None: nothing is known
     memory_mb: int | None = None
-    guessed: bool = False  # the cost is that of the same step elsewhere, scaled
+    guessed: bool = False  # the cost is the scaled cost of another job of this step
 
 
 class Planner:
@@ -141,7 +141,7 @@ class Planner:
     def _fate(self, job, inputs):
         """Where the outputs would come from; notes what will be in them."""
         known = None not in inputs.values()
-        if not known:  # what if the inputs come out as they are?
+        if not known:  # assume that the inputs stay the same
             inputs = {path: self._as_it_is(path) for path in inputs}
         forced = is_forced(self.selected, job.rule, job.output)
         kept = None if forced else self.cache.lookup(cache_key(job, inputs))
@@ -164,8 +164,8 @@ def _script(params):
 
 
 def _in_short(reason):
-    # Snakemake makes what a killed run left behind again, and calls that forced.
-    return "an earlier run of it was broken off" if reason == "Forced execution" else reason
+    # Snakemake repeats jobs of a killed run, and calls them forced.
+    return "an earlier run of it was interrupted" if reason == "Forced execution" else reason
 
 
 def table(jobs):
@@ -248,6 +248,6 @@ def _total(jobs):
         memory = max(job.memory_mb for job in known) / 1000
         yield f"{span} if one runs after the other{more}; took at most {memory:.1f} GB"
     if any(job.guessed for job in working):
-        yield "~ estimated by the sizes of model and data, from what the same step took with others"
+        yield "~ estimated from another job of the same step, by the sizes of model and data"
     if fates[PERHAPS]:
-        yield "? restored from the cache if its inputs come out as they are now"
+        yield "? restored from the cache if its inputs stay the same"

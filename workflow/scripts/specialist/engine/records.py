@@ -68,7 +68,7 @@ def beside(path):
 def by_output(folder, damaged=None):
     """{path of an output: record of the job that made it} of all records below a folder.
 
-    An output that is a folder has its record too, as have the files in it.
+    A folder that is an output has a record too, and so have the files in it.
 
     Args:
         damaged: a dict; gets {path of a record: what is wrong with it}.

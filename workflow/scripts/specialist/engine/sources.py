@@ -1,14 +1,14 @@
-"""Files whose content changed where Snakemake does not see it.
+"""Finds files whose content changed without Snakemake noticing it.
 
-Snakemake compares the content of those inputs alone that are newer than the outputs. But what is
-moved, unpacked from an archive or copied with its times is often older. So is a file that was
-edited while a step read it, and every edited file where the outputs are dated in the future. A
-truncated output looks complete to Snakemake whatever its time.
+Snakemake compares the content of an input only if the input is newer than the outputs. But a file
+that was moved, unpacked from an archive or copied with its times is often older. The same holds for
+a file that was edited while a step read it, and for every edited file if the outputs have a date in
+the future. A truncated output looks complete to Snakemake, whatever its time.
 
-This module compares contents and changes no time. It looks at the jobs of the run alone, by the
-records beside their outputs. It reads a source only if its size or times are not those of the
-record, and an output only if it has the size of the record and is newer. So it may run at each
-start, and at each dry run.
+This module compares contents and changes no time. It looks only at the jobs of the run, and uses
+the records beside their outputs. It reads a source only if its size or times differ from the
+record, and an output only if it has the size of the record and is newer. It is fast enough for each
+start and each dry run.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ def outdated(jobs):
             continue
         changed = altered(job.output[0], record, content)
         for text in changed:
-            print(f"{text}; {record['rule']} makes it again", file=sys.stderr)
+            print(f"{text}; {record['rule']} writes it again", file=sys.stderr)
         if changed or _is_outdated(job, record, made, content):
             found.append(str(job.output[0]))
     return found
@@ -55,8 +55,8 @@ def outdated(jobs):
 def altered(output, record, content=sha256):
     """Texts about outputs of a job that have another content than the job wrote.
 
-    A missing file is none of them. Content of the same size is found only if the file is newer
-    than the record.
+    A missing file does not count. Other content of the same size is found only if the file is
+    newer than the record.
 
     Args:
         output: path of the job's first output.
@@ -73,7 +73,7 @@ def altered(output, record, content=sha256):
             if size is not None and now != size:
                 found.append(f"{path}: found {now} bytes, expected {size}")
             elif os.path.getmtime(path) > written and content(path) != digest:
-                found.append(f"{path}: found another content than its step wrote")
+                found.append(f"{path}: found other content than its step wrote")
     return found
 
 

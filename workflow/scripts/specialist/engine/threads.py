@@ -2,7 +2,7 @@
 
 import os
 
-BUSY = 0.3  # cores that other processes use, from which on the machine counts as busy
+BUSY = 0.3  # the machine is busy if other processes use more cores than this
 LOOK = 0.3  # seconds
 
 

@@ -1,8 +1,8 @@
 """The chain of records from a result back to the data: is every file what its step wrote?
 
-A file that a step made is wrong if it is missing or has another content than its record says. A
-chain is stale if a step's input is not what the record of its maker holds. What no step made, a
-spec or a folder of data, belongs to people: that it has changed since is worth a word, no error.
+A file that a step made is wrong if it is missing, or if its content differs from its record. A
+chain is stale if a step's input differs from the record of the step that made it. Specs and folders
+of data belong to people: if they have changed since, this is a note, not an error.
 """
 
 import os
@@ -71,8 +71,8 @@ def _visit(path, reader, folder, made, chain, seen):
     elif record and reader and record["outputs"][path] != expected:
         chain.stale.append(path)
         chain.problems.append(
-            f"{path}: stale: {step(reader)} read it with SHA-256 {expected[:12]}, and "
-            f"{step(record)} has made another since, {record['outputs'][path][:12]}"
+            f"{path}: stale: {step(reader)} read it with SHA-256 {expected[:12]}, but "
+            f"{step(record)} has written {record['outputs'][path][:12]} since"
         )
     if (key := id(record) if record else path) in seen:
         return
@@ -84,7 +84,7 @@ def _visit(path, reader, folder, made, chain, seen):
     elif not source:
         damaged = chain.damaged.get(f"{path}{records.SUFFIX}")
         why = f"its record is damaged: {damaged}" if damaged else "no record names it"
-        _wrong(path, f"nothing says how it was made: {why}", chain)
+        _wrong(path, f"no record shows how it was made: {why}", chain)
 
 
 def _check(path, expected, record, chain):
@@ -117,7 +117,7 @@ def mend(chain):
     known = {path for record in chain.steps for path in record["outputs"]}
     make, needed = [path for path in chain.wrong if path not in known], set()
     for record in reversed(chain.steps):
-        # A step that runs has what it reads made first; all else must be asked for by its name.
+        # Snakemake makes the inputs of a step that runs. All other files must be named.
         if wrong := [path for path in record["outputs"] if path in chain.wrong]:
             make += wrong[:1] if needed.isdisjoint(wrong) else []
             needed.update(record["inputs"])

@@ -1,7 +1,7 @@
 """Greedy decoding of several conversations in one batch of llama.cpp.
 
-A small model spends most of a step on overhead that does not depend on how many sequences the step
-has. So ten conversations together take little more time than one.
+A small model spends most of a step on overhead that does not depend on the number of sequences.
+Several conversations together therefore take little more time than one.
 """
 
 import time
@@ -79,7 +79,7 @@ class Batch:
         self.close()
 
     def clear(self, number):
-        """Cut a slot to the prefix, so that its next conversation depends on none before it."""
+        """Cut a slot to the prefix; its next conversation is then independent of earlier ones."""
         self._keep(number, len(self._prefix))
 
     def ask(self, number, ids):
@@ -141,7 +141,7 @@ class Batch:
         return ended
 
     def _choose(self, ready):
-        """Append the likeliest token that its grammar allows to each slot; who ended."""
+        """Append to each slot the likeliest token that its grammar allows; returns ended slots."""
         import numpy as np
 
         if not ready:

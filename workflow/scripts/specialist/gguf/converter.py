@@ -27,8 +27,8 @@ SPLITS = {
 def convert(folder, gguf, name, weights=True):
     """Write an F16 GGUF of a Hugging Face model.
 
-    A tokenizer trained here is unknown to the converter, which knows tokenizers by a hash
-    of the ids they give; it is taken for one that splits text in the same way.
+    The converter knows tokenizers by a hash of their ids, so it does not know a tokenizer that
+    was trained here. It treats it as a known tokenizer that splits text in the same way.
 
     Args:
         folder: holds config.json, model.safetensors and the tokenizer's files.
@@ -52,7 +52,7 @@ def convert(folder, gguf, name, weights=True):
         adds_tokens = True  # unless found otherwise; a SentencePiece model says itself
 
         def get_vocab_base_pre(self, tokenizer):
-            # What llama.cpp adds around a text is written down, not left to its defaults:
+            # The file states what llama.cpp adds around a text, instead of llama.cpp's defaults:
             # "llama-bpe" alone would mean a start token.
             self.adds_tokens = bool(tokenizer("")["input_ids"])
             try:
@@ -92,7 +92,7 @@ def convert(folder, gguf, name, weights=True):
             made.write() if weights else made.write_vocab()
     except UserError:
         raise
-    except Exception as error:  # what does not fit its architecture fails anywhere in it
+    except Exception as error:  # a model that does not fit its architecture can fail anywhere
         raise UserError(
             f"{folder}: llama.cpp's converter cannot convert this model: "
             f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
@@ -148,8 +148,8 @@ def _conversion():
     home = Path(sys.prefix) / "share" / "llama.cpp"
     if not (home / "conversion" / "__init__.py").is_file():
         raise UserError(
-            f"{home}: llama.cpp's converter is not there; `make .venv` puts it there, so run "
-            "this in the environment that it makes (source .venv/bin/activate)"
+            f"{home}: llama.cpp's converter is not installed; `make` installs it, so run this "
+            "in the environment that `make` sets up (source .venv/bin/activate)"
         )
     if str(home) not in sys.path:
         sys.path.append(str(home))
@@ -160,7 +160,7 @@ def _known_split(tokenizer):
     """llama.cpp's name for the way in which a tokenizer.json splits text.
 
     Raises:
-        UserError: it has none.
+        UserError: llama.cpp does not know this way.
     """
     split = json.loads(tokenizer.read_text(encoding="utf-8")).get("pre_tokenizer") or {}
     found = [

@@ -29,7 +29,7 @@ def tensors(path):
         (their number), bytes, bits_per_weight (with the scales of its blocks).
 
     Raises:
-        UserError: the file is no GGUF, or damaged.
+        UserError: the file is not a GGUF, or is damaged.
     """
     from gguf import GGUFReader
 

@@ -11,8 +11,8 @@ _callbacks = []  # ctypes does not keep them alive
 @functools.cache
 def library():
     """The llama.cpp bindings, initialised once; their log is silent, for `reason`."""
-    # llama.cpp's threads are OpenMP's. They meet at hundreds of barriers for each token, so that
-    # sleeping there makes a small model many times slower. Spinning threads would keep the cores
+    # llama.cpp's threads are OpenMP's. They meet at hundreds of barriers for each token. If they
+    # sleep there, a small model is much slower. Spinning threads would keep the cores
     # busy while a chat waits for its user. So they spin for some microseconds and then sleep.
     # OpenMP reads this when it loads; `python tests/bench_threads.py --gguf FILE` measures it.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
@@ -34,10 +34,10 @@ def library():
 
 
 def _stopped(text):
-    """llama.cpp ends the process after this: a check of its own failed."""
+    """Show the message; llama.cpp ends the process after this, because one of its checks failed."""
     print(
         f"\nError: llama.cpp stopped ({text.decode(errors='replace')}). The model's file is "
-        "damaged, or llama.cpp does not know its form: remove the file and make it again\n",
+        "damaged, or llama.cpp does not know its format: remove the file and make it again\n",
         flush=True,
     )
 

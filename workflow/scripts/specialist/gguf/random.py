@@ -1,4 +1,4 @@
-"""A model of a given shape with random weights, for what depends on the shape alone."""
+"""A model of a given shape with random weights, to measure what depends only on the shape."""
 
 NORM, STANDARD_DEVIATION = "norm", 0.02
 BLOCK = 1 << 22  # random numbers that are drawn; larger matrices repeat them

@@ -1,7 +1,7 @@
 """The one place that opens a GGUF: tokens, logits and greedy decoding through llama.cpp.
 
-The low-level interface of llama-cpp-python is used, as its `Llama` class copies the logits
-and rebuilds its sampler for each token, which costs a small model most of its speed.
+It uses the low-level interface of llama-cpp-python. The `Llama` class copies the logits and
+rebuilds its sampler for each token, which makes a small model much slower.
 """
 
 import ctypes
@@ -34,9 +34,9 @@ class Usage:
 class Runtime(Tokens):
     """A GGUF model with one sequence of cached keys and values.
 
-    Decoding is greedy, so equal calls give equal tokens for a given file, library and
-    number of threads. Results may depend on how a sequence was cut into batches, in the
-    last bits of the logits: `start` makes a conversation independent of those before it.
+    Decoding is greedy, so equal calls give equal tokens for a given file, library and number of
+    threads. The last bits of the logits may depend on how a sequence was cut into batches.
+    `start` makes a conversation independent of earlier ones.
 
     Args:
         path: the GGUF file.
@@ -73,7 +73,7 @@ class Runtime(Tokens):
         self.context = context or trained
         if self.context > trained:
             raise UserError(
-                f"{path}: a context of {context} tokens is asked for, but the model was "
+                f"{path}: found a context of {context} tokens, but the model was "
                 f"trained for {trained}; set the context to at most {trained}"
             )
         params = lib.llama_context_default_params()
@@ -84,7 +84,9 @@ class Runtime(Tokens):
         self._batch_size = params.n_batch
         self._context = lib.llama_init_from_model(self._model, params)
         if not self._context:
-            raise UserError(f"{path}: llama.cpp makes no context of {self.context}: {reason()}")
+            raise UserError(
+                f"{path}: llama.cpp cannot make a context of {self.context}: {reason()}"
+            )
         self._memory = lib.llama_get_memory(self._context)
         self._tokens = (lib.llama_token * self._batch_size)()
         self._cached = []  # the ids whose keys and values are in the cache
@@ -157,8 +159,8 @@ class Runtime(Tokens):
     def stream(self, ids, grammar=None, max_tokens=256, stop_ids=()):
         """Greedy continuation of a prompt, token by token.
 
-        What the prompt has in common with the sequence evaluated before is not evaluated
-        again. It may be left at any token; the next call goes on from there.
+        A prefix that the prompt shares with the sequence before it is not evaluated again. The
+        caller may stop at any token; the next call continues from there.
 
         Args:
             ids: the whole prompt.
@@ -201,7 +203,7 @@ class Runtime(Tokens):
                 lib.llama_sampler_free(sampler)
 
     def time(self, prompt, continuation):
-        """Seconds to evaluate a prompt, and to go on by given tokens one at a time.
+        """Seconds to evaluate a prompt, and then given tokens one at a time.
 
         A given continuation makes models comparable: none stops early.
         """
@@ -237,8 +239,8 @@ class Runtime(Tokens):
     def allowed(self, sampler, logits, best):
         """The likeliest token that a grammar's sampler allows, `best` being the likeliest of all.
 
-        A trained model nearly always follows the grammar: asking for its first choice alone
-        spares a pass over the vocabulary.
+        A trained model nearly always follows the grammar. Checking only its first choice avoids a
+        pass over the vocabulary.
         """
         import numpy as np
 

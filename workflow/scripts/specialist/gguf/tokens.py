@@ -15,11 +15,11 @@ class Tokens:
         """The Jinja template that the GGUF carries for conversations.
 
         Raises:
-            UserError: it carries none.
+            UserError: it has none.
         """
         if not (template := self._lib.llama_model_chat_template(self._model, None)):
             raise UserError(
-                f"{self._path}: the model carries no chat template, which the agent needs; "
+                f"{self._path}: the model has no chat template, but the agent needs one; "
                 "convert it from a folder with chat_template.jinja"
             )
         return template.decode()
@@ -62,8 +62,8 @@ class Tokens:
 
         Args:
             text: str.
-            special: whether "<|im_end|>" and its kin become control tokens; False for text
-                from outside, which must not end a turn or open another.
+            special: whether texts such as "<|im_end|>" become control tokens; False for text from
+                outside, which must not end a turn or open another.
         """
         data = text.encode()
         # No token is shorter than a byte; SentencePiece may put a blank before them.

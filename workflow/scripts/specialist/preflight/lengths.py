@@ -34,7 +34,7 @@ def longest(config, adapter, base_name):
     times = tuple(os.stat(path).st_mtime_ns for path in (tokenizer, rows))
     try:
         return _longest(tokenizer, rows, prompt, times)
-    except Exception:  # a damaged file: what reads it in the run tells what is wrong
+    except Exception:  # a damaged file; the step that reads it reports the problem
         return None
 
 

@@ -13,7 +13,7 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 
 @dataclass(frozen=True)
 class Machine:
-    """What is there, in bytes; `vram` is 0 without a GPU. `bf16`: `auto` precision takes it."""
+    """The memory and disk in bytes; `vram` is 0 without a GPU. `bf16`: `auto` precision uses it."""
 
     ram: float
     vram: float

@@ -1,8 +1,8 @@
 """Memory, GPU memory and disk of each stage, estimated from sizes and settings.
 
-The largest parts are counted: weights, their copies, optimizer, what is kept for the gradients,
-logits. The rest, which hardly depends on the model, is a constant of each stage, as measured.
-docs/memory.md compares the figures with measurements.
+The estimates count the largest parts: weights, their copies, optimizer, activations, logits. The
+rest hardly depends on the model; it is a measured constant of each stage. docs/memory.md compares
+the figures with measurements.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ def finetuning(model, adapter, gpu, bf16, rows=None):
     if stored:
         frozen = 2 * model.parameters
     kept = _kept(model, tokens, adapter["max_length"], bf16, gpu)
-    if checkpointing:  # what goes into each layer, and what one keeps while it is at work
+    if checkpointing:  # inputs of each layer, and what one layer keeps while it computes
         kept += model.layers * 4 * model.hidden * tokens
     else:
         kept *= model.layers
@@ -134,7 +134,7 @@ def _kept(model, tokens, sequence, bf16, gpu):
     """Bytes of activations that one layer keeps for the gradients.
 
     The stream between the layers is fp32; each matrix has a copy of its input in its own number
-    format. Attention as products keeps its weights too, fused attention does not.
+    format. Attention as matrix products also keeps its weights; fused attention does not.
     """
     size = 2 if bf16 else 4
     queries = model.heads * model.head_dim

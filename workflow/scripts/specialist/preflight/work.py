@@ -1,10 +1,10 @@
 """Work of a job, to estimate its time from another job of the same step.
 
-The time of a step that reads a model grows with the number of its weights and the number of tokens
-that it sees; that of others with the size of what they read. So the time of a job is estimated as
-the time of a job that ran, times the ratio of the two products. Imports and the start of a process
-are not scaled. A token takes some time in a model of any size; this counts as a few million
-weights more. Between models of very different sizes the estimate may be wrong by a factor of two.
+The time of a step that reads a model grows with the number of its weights and of the tokens that it
+sees. The time of other steps grows with the size of their inputs. The estimate is the time of a job
+that ran, times the ratio of the two products. Imports and the start of a process are not scaled. A
+token takes some time in a model of any size; this counts as a few million weights more. The
+estimate is less exact between models of very different sizes.
 """
 
 from specialist.core.shape import shape

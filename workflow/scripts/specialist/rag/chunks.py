@@ -1,4 +1,4 @@
-"""Cutting articles into chunks that a person can read and the embedding model reads whole."""
+"""Cuts articles into chunks that a person can read and that fit the embedding model."""
 
 import re
 import unicodedata
@@ -23,9 +23,9 @@ class Cutter:
 
     An article that fits is one chunk. A longer Markdown article is cut at its headings. A
     section that is still too long is cut between paragraphs, else list items, else lines of
-    code, else sentences, else words; a word that is too long (a sentence in Chinese, Japanese
-    or Thai, or base64) between what the embedding model takes for words. A row of a table is
-    never cut, and each part of a table begins with the table's header.
+    code, else sentences, else words. A word that is too long (a sentence in Chinese, Japanese
+    or Thai, or base64) is cut between the words that the embedding model sees in it. A row of a
+    table is never cut, and each part of a table begins with the table's header.
 
     Args:
         counter: `specialist.rag.tokens.TokenCounter`.
@@ -180,7 +180,7 @@ class _Cut:
             first = back
 
     def reach(self, atoms, first, prefix, room):
-        """How far a chunk that begins at an atom can reach; at least over that atom."""
+        """The end of the longest chunk that begins at an atom; it contains at least that atom."""
         words = self.cutter.max_words - len(prefix.split())
         room -= self.cutter.counter.count(prefix) if prefix else 0
         for i in range(first, len(atoms)):

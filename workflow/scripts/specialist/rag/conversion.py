@@ -36,24 +36,24 @@ def convert(path):
         title, text = read(path)
     except UserError:
         raise
-    except Exception as error:  # the libraries raise anything on a damaged file
+    except Exception as error:  # the libraries can raise any exception on a damaged file
         raise UserError(f"{path}: {_why(kind, error)}") from None
     if not text.strip():
         reason = "it may be a scan; recognise its text first" if kind == ".pdf" else "it is empty"
-        raise UserError(f"{path}: this document holds no text: {reason}, or remove the file")
+        raise UserError(f"{path}: this document contains no text: {reason}, or remove the file")
     return " ".join(title.split()), text.strip() + "\n"
 
 
 def _why(kind, error):
-    """The reason of an exception, for people."""
+    """The reason for an exception, for people."""
     said = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0][:200]
     if "password" in said.lower() or "encrypt" in said.lower():
         return "this document needs a password; save it without one, or remove the file"
-    return f"this is no readable {kind} document ({said}); save it again, or remove the file"
+    return f"this {kind} document cannot be read ({said}); save it again, or remove the file"
 
 
 def _refuse_packed(path):
-    """Raise a UserError if a packed document has a password or unpacks to too much."""
+    """Raise a UserError if a packed document has a password or unpacks to too many bytes."""
     if path.read_bytes()[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":  # how Office encrypts
         raise UserError(
             f"{path}: this document has a password or an old format; save it without a password "

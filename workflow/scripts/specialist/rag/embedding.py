@@ -48,8 +48,8 @@ def locate_model(model):
     for module in modules_of(model, folder):
         if not module["type"].startswith("sentence_transformers."):
             raise UserError(
-                f"embedding {model}: module {module['type']} is code of the model's own, which "
-                "is never run; choose a model built of sentence-transformers' modules"
+                f"embedding {model}: module {module['type']} is the model's own code, which "
+                "is never run; choose a model that has only sentence-transformers' modules"
             )
     if not any(folder.rglob("*.safetensors")):
         raise UserError(f"embedding {model}: no *.safetensors weights in {folder}; convert them")
@@ -162,8 +162,8 @@ class SentenceEncoder:
 class LlamaEncoder:
     """The same embedding model run by llama.cpp, which starts in a fraction of the time.
 
-    It runs on one thread: a query is too short to gain from more, and threads that wait
-    for each other are slow on a busy machine.
+    It runs on one thread. A query is too short for more threads, and threads that wait for each
+    other are slow on a busy machine.
 
     Args:
         gguf: the model, written by convert_encoder.
@@ -202,7 +202,7 @@ class LlamaEncoder:
     def _embed(self, prompt, texts):
         import numpy as np
 
-        # One by one: a vector does not depend on what else is embedded.
+        # One by one, so that a vector does not depend on the other texts.
         vectors = [self._llama.embed(prompt + text, normalize=True) for text in texts]
         return np.array(vectors, dtype=np.float32)
 

@@ -1,6 +1,6 @@
-"""The files of an index: chunks in JSONL, their vectors in .npy, and what made the vectors.
+"""The files of an index: chunks in JSONL, their vectors in .npy, and the settings of the vectors.
 
-They may be larger than the memory: what reads all of them does so a block at a time.
+They may be larger than the memory, so a reader of all of them reads one block at a time.
 """
 
 import json
@@ -17,7 +17,7 @@ REMEDY = (
 
 
 def embedded_text(chunk):
-    """What is searched of a chunk: its title, perhaps its article's introduction, and its text."""
+    """The searched text of a chunk: title, perhaps its article's introduction, and text."""
     return "\n".join(filter(None, (chunk["title"], chunk.get("intro"), chunk["text"])))
 
 
@@ -69,7 +69,7 @@ class Chunks:
 
 
 def read_settings(path):
-    """What embed_chunks wrote about the vectors of an index; see there.
+    """The settings of an index's vectors, which embed_chunks wrote.
 
     Raises:
         UserError: the file is damaged.
@@ -143,7 +143,7 @@ def _top(scores, numbers, count):
     """The best columns of each row, the first of equal ones first."""
     kept = min(count, scores.shape[1])
     if kept < scores.shape[1] // 8:
-        # Sorting all takes long. What is as good as the last one kept has to be sorted.
+        # Sorting all takes long. Only columns as good as the last kept one must be sorted.
         limits = np.partition(scores, -kept, axis=1)[:, -kept]
         order = [_best(row, np.flatnonzero(row >= least), kept) for row, least in
                  zip(scores, limits, strict=True)]  # fmt: skip

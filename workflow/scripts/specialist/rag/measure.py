@@ -16,14 +16,14 @@ TIE = 1e-5  # difference in similarity below which two chunks are equally near
 SAMPLE = 256  # chunks that are embedded again
 BATCH = 500  # messages searched for at a time
 TIMED = 100  # messages whose search is timed
-MOST_QUESTIONS, SHOWN, MOST_CHARACTERS = 1000, 3, 200  # what retrieval.json holds of each task
+MOST_QUESTIONS, SHOWN, MOST_CHARACTERS = 1000, 3, 200  # rows of tasks in retrieval.json
 
 
 def read_tasks(path, records):
     """The tasks in a JSONL file; for a conversation, each request as a task of its own.
 
     Raises:
-        UserError: there are none, or one names an article that no chunk is of.
+        UserError: there are none, or one names an article without chunks.
     """
     with open(path, encoding="utf-8") as lines:
         loaded = [json.loads(line) for line in lines if line.strip()]
@@ -80,7 +80,7 @@ def variants(searcher):
 
 
 def _same(how, searcher):
-    """What differs between two ways to search; a shift that does not exist moves nothing."""
+    """The difference between two ways to search; without a shift, `learned` does not count."""
     dense = how.dense and (how.sentences, how.learned and searcher.shift is not None)
     return dense, how.bm25, how.articles, how.reranker
 

@@ -1,11 +1,11 @@
-"""How a query becomes a ranking: its sentences, the fusion of two searches, and articles."""
+"""Turns a query into a ranking: its sentences, the fusion of two searches, and articles."""
 
 import re
 from typing import NamedTuple
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 LEAST_WORDS, LEAST_CHARACTERS = 4, 8  # shorter parts of a message are greetings
-MOST_SENTENCES = 8  # a query has a limited price
+MOST_SENTENCES = 8  # limits the cost of a query
 CONSTANT = 60  # of reciprocal rank fusion; the value of its authors
 
 

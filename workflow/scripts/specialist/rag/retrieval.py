@@ -63,7 +63,7 @@ def chroma(path):
 
 
 def open_shift(path, dimension):
-    """What learn_queries learned: float32 [dimension, dimension], or None without a path.
+    """The matrix of learn_queries: float32 [dimension, dimension], or None without a path.
 
     Raises:
         UserError: it was learned for another model, or the file is damaged.
@@ -120,7 +120,7 @@ class Embedder:
 
 
 class Search(Embedder):
-    """Ranks chunks for a query: what the search over a store and the exact one share.
+    """Ranks chunks for a query: the common part of the search in a store and the exact search.
 
     Args:
         settings, encoder, shift, threads: see `Embedder`.
@@ -153,8 +153,8 @@ class Search(Embedder):
 
         Returns:
             A list for each query of {"id", "source", "title", "text", "score"}. The score is the
-            cosine similarity, from -1 to 1, of BM25 alone its own, of a fusion the sum of
-            reciprocal ranks, and of a reranker its own.
+            cosine similarity from -1 to 1, BM25's score if only words are searched, the sum of
+            reciprocal ranks after a fusion, or the reranker's score.
         """
         how, top_k = how or self.how, min(top_k or self.top_k, self._count)
         deep = how.articles or how.reranker or (how.dense and how.bm25)

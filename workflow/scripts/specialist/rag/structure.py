@@ -1,4 +1,4 @@
-"""Where the headings, tables, lists and code blocks of an article are."""
+"""Finds the headings, tables, lists and code blocks of an article."""
 
 import functools
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What an embedding model reads of a text, counted without loading its weights."""
+"""Counts the tokens of an embedding model without loading its weights."""
 
 import functools
 from array import array
@@ -44,9 +44,9 @@ class TokenCounter:
     def starts(self, text):
         """Where the tokens of a text begin, in characters, ascending.
 
-        A model knows no token for a word in a script that it never saw, and takes it for one
-        unknown token however long it is. Such a word counts a token for each 4 characters, the
-        usual length.
+        A model has no token for a word in a script that it never saw, and reads it as one unknown
+        token, whatever its length. Here, such a word counts as one token for each 4 characters,
+        the usual length.
         """
         found = array("q")
         # Piece by piece: the tokenizer's own records of a token take 100 bytes.

@@ -1,4 +1,4 @@
-"""Search by words: BM25 (Robertson and Zaragoza, 2009) by bm25s, beside the vectors."""
+"""Search by words: BM25 (Robertson and Zaragoza, 2009) with bm25s, in addition to the vectors."""
 
 import json
 import re

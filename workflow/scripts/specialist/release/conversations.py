@@ -1,9 +1,9 @@
 """The conversations that a server remembers between requests.
 
-A client of OpenAI's chat completions sends the whole conversation each time, and no name for it. So
-a conversation is found by what was said. Each request works on a copy of the state that was reached
-there: a request that is sent again gives the same again, and two clients who have said the same so
-far go on independently.
+A client of OpenAI's chat completions sends the whole conversation each time, without a name. The
+server therefore finds a conversation by its messages. Each request works on a copy of the state
+after these messages. A repeated request gives the same answer again, and two clients with equal
+messages have independent conversations.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ class State:
 
 
 class Conversations:
-    """Remembers so many states, each for so long after its last use.
+    """Remembers a number of states, each for some time after its last use.
 
     Args:
         most: conversations to remember. The states that they have left behind count as many again.
@@ -40,7 +40,7 @@ class Conversations:
         self.most, self.seconds, self.clock, self.states = most, seconds, clock, {}
 
     def find(self, session, history):
-        """The conversation in which exactly this was said, or None.
+        """The conversation with exactly these messages, or None.
 
         Args:
             session: dict of the session's values.
@@ -66,7 +66,7 @@ class Conversations:
         self._make_room()
 
     def forget(self):
-        """Forget what was not used for too long."""
+        """Forget states that were not used for too long."""
         end = self.clock() - self.seconds
         for name in [name for name, state in self.states.items() if state.used < end]:
             self._drop(name)

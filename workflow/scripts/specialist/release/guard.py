@@ -1,7 +1,7 @@
 """Protects the server from other sites, and from slow or too many connections.
 
-The server answers without a password, so a web page must not reach it through its visitor's
-browser: not by a form, not by a script, and not by a name that leads to 127.0.0.1.
+The server has no password. A web page must therefore not reach it through its visitor's browser:
+neither with a form or a script, nor with a name that leads to 127.0.0.1.
 """
 
 import json
@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from specialist.release.openai_api import Refused
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-CONNECTIONS = 64  # most that are open at once; each holds at most one request's bytes
+CONNECTIONS = 64  # most open connections; each holds at most one request's bytes
 ARRIVAL_SECONDS = 10  # in which a request must arrive, from the opening of its connection
 
 
@@ -49,7 +49,7 @@ class Guard:
             known = ", ".join(self.hosts)
             text = f"Host: found {host!r}, expected one of {known}; serve.py --allow-host adds one"
             return Refused(400, text, param="Host")
-        # A header may be there twice, and other programs may read the other one.
+        # A header may occur twice, and other programs may read the other one.
         own = {f"http://{host}", f"https://{host}"}.issuperset(headers.getlist("origin"))
         if not own or not {"none", "same-origin"}.issuperset(headers.getlist("sec-fetch-site")):
             text = "Origin: a page of another site may not use this server; ask it from a program"

@@ -1,8 +1,8 @@
 """An Ollama Modelfile: the chat template of a model, written in Ollama's own language.
 
-Ollama renders conversations by Go's text/template, and models carry Jinja. The templates of chat
-models write a fixed text between two messages, which depends on their roles alone; so a few
-conversations tell all of it. One that does otherwise is refused.
+Ollama renders conversations with Go's text/template, and models have Jinja templates. The templates
+of chat models write a fixed text between two messages, which depends only on their roles. A few
+conversations therefore show the whole template. Other templates are refused.
 """
 
 import json
@@ -27,7 +27,7 @@ def edges(render, skipped=""):
     Args:
         render: function from messages to the text of a conversation that is open for the
             assistant's next turn.
-        skipped: text at the start of a conversation that is left out, as Ollama adds it.
+        skipped: text at the start of a conversation that is left out, because Ollama adds it.
 
     Returns:
         {(role before, role after): text}; a role is "" at the start and at the end.
@@ -43,7 +43,7 @@ def edges(render, skipped=""):
             text = render(
                 [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
             )
-        except Exception as error:  # a template raises what it likes
+        except Exception as error:  # a template can raise any exception
             raise UserError(f"the chat template refuses {shape}: {error}") from None
         for role, after, mark in zip(["", *roles], roles, marks, strict=False):
             before, mark, text = text.partition(mark)

@@ -15,7 +15,7 @@ from specialist.release.deployment import ContextFull
 LARGEST = 1_000_000  # bytes of a request
 GREEDY = "the agent decodes greedily"
 OWN_TOOLS = "the agent uses its own tools"
-# The only values that some parameters may have, as the agent does that and nothing else.
+# Parameters with a single allowed value, because the agent can do nothing else.
 ONLY = {
     "n": ([1], "one answer is written for a request"),
     "temperature": ([0], GREEDY),
@@ -33,7 +33,7 @@ ONLY = {
     "store": ([False], "no conversation is stored"),
     "service_tier": (["auto", "default"], "there is one tier"),
 }
-# What greedy decoding honours whatever the value, and what only labels a request.
+# Parameters that greedy decoding satisfies with any value, or that only label a request.
 FREE = {
     "top_p": (float, "a number"),
     "seed": (int, "a whole number"),
@@ -181,7 +181,7 @@ def _usage(body, stream):
     place = "stream_options."
     usage = _typed(options, "include_usage", bool, "true or false", place) or False
     for key, value in options.items():
-        # OpenAI pads events on request, against who reads the lengths of encrypted ones.
+        # OpenAI pads events on request, to hide the lengths of encrypted ones.
         if key != "include_usage" and not (key == "include_obfuscation" and value in (None, False)):
             raise _wrong(f"{place}{key}", value, "only include_usage", "unsupported_parameter")
     if usage and not stream:

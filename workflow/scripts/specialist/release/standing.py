@@ -6,8 +6,8 @@ def notice(scores, baselines):
 
     Args:
         scores: dict with "success" (solved cases) and "n" (all cases).
-        baselines: {name of a system: the same of it}: what acts by chance, and the base before
-            its adapter was trained.
+        baselines: {name of a system: its scores}: random policies, and the base before its adapter
+            was trained.
     """
     solved = f"this model solves {scores['success']} of {scores['n']} held-out cases"
     if not scores["success"]:

@@ -62,7 +62,7 @@ class Screen:
     def reply(self, specialist, conversation, message):
         """A `specialist.release.deployment.Reply`; None if there is none, after printing why."""
         self.shown, self.interrupted = "", False
-        # A flag, as an exception in the middle of llama.cpp's work would leave it half done.
+        # A flag, because an exception would stop llama.cpp in the middle of its work.
         before = signal.signal(signal.SIGINT, lambda *_: setattr(self, "interrupted", True))
         try:
             message.encode()

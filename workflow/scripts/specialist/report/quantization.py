@@ -17,7 +17,7 @@ def judge(systems, measures, config, origin):
 
     Returns:
         ({name of a gate: {"value", "limit", "passed"}}, list of texts: each file that failed one,
-        with the cause and the types that would do)
+        with the cause and the types that pass)
     """
     gates, lost, back = {}, {}, {}
     entries, limit = config["systems"], config["lost_tasks"]
@@ -36,9 +36,9 @@ def judge(systems, measures, config, origin):
     failed = {*back, *(entries[name]["quantization"] for name in lost)}
     would_do = sorted((measures[k]["bytes"], k) for k in measures if k not in failed)
     advice = (
-        f"of the measured types {', '.join(kind for _, kind in would_do)} would do"
+        f"these measured types pass: {', '.join(kind for _, kind in would_do)}"
         if would_do
-        else "no measured type would do: add Q8_0 or types with an importance matrix (_IMATRIX)"
+        else "no measured type passes: add Q8_0 or types with an importance matrix (_IMATRIX)"
     )
     headline = entries[config["headline"]].get("adapter")
     texts = []

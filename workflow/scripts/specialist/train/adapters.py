@@ -1,4 +1,4 @@
-"""What is trained on a base: a low-rank update of some kind, or all of its weights."""
+"""The trained part of a base: a low-rank update, or all of its weights."""
 
 from specialist.core.errors import UserError
 from specialist.core.schema_errors import near
@@ -8,10 +8,10 @@ QLORA, FULL = "qlora", "full"
 
 
 def load_base(folder, *, method="lora", attention="sdpa", precision="fp32"):
-    """The base of a folder, as a method trains on it: QLoRA on 4 bits, all others on 32.
+    """The base in a folder, as a method trains on it: QLoRA in 4 bits, all others in 32.
 
-    Where bf16 is computed, what is frozen stays in 16 bits if it is stored so: on a GPU in its own
-    format, on a processor in bf16.
+    If bf16 is computed, frozen weights that are stored in 16 bits stay in 16 bits: on a GPU in
+    their own format, on a processor in bf16.
 
     Args:
         folder: with model.safetensors and config.json.
@@ -53,7 +53,7 @@ def _half(folder):
 
 
 def four_bits():
-    """How QLoRA holds the matrices of its base: NF4, the scales of its blocks quantised in turn."""
+    """How QLoRA stores the matrices of its base: NF4, with quantised scales of the blocks."""
     import torch
     from transformers import BitsAndBytesConfig
 
@@ -100,7 +100,7 @@ def linear_layers(folder):
 
 
 def check_targets(place, folder, target_modules):
-    """Refuse targets that no layer of a base has the name of; its weights are not read.
+    """Refuse targets that match no layer of a base; its weights are not read.
 
     Args:
         place: the adapter's entry in the configuration, for the message.
@@ -108,7 +108,7 @@ def check_targets(place, folder, target_modules):
         target_modules: "all-linear" or a list of names.
 
     Raises:
-        UserError: names each that matches nothing, and what there is.
+        UserError: names each target without a match, and the layers that exist.
     """
     if isinstance(target_modules, str):
         return

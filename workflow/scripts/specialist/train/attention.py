@@ -1,7 +1,7 @@
-"""Which attention training uses, and one for processors.
+"""Chooses the attention for training, and defines one for processors.
 
-PyTorch's fused attention computes bf16 at half the speed of its plain matrix products, on
-processors without AMX: in training a small model, attention took a third of the time.
+On processors without AMX, PyTorch's fused attention computes bf16 more slowly than its plain matrix
+products.
 """
 
 from specialist.core.precision import computes_bf16

@@ -29,7 +29,7 @@ def draw(count, examples, seed):
         examples: how many, in an order drawn by the seed; None for all, as they are.
 
     Raises:
-        UserError: there are not as many.
+        UserError: there are fewer rows.
     """
     import numpy as np
 
@@ -82,7 +82,7 @@ class BaseTokenizer:
 
 
 def encode(path, rows, tokenizer, max_length, drawn=None):
-    """Conversations as the trainer takes them, each written as the agent would have met it.
+    """Conversations in the form of the trainer, each written as the agent would read it.
 
     Args:
         path: the file that they are from, for the message.
@@ -96,8 +96,8 @@ def encode(path, rows, tokenizer, max_length, drawn=None):
         what the assistant says, but for messages of weight 0.
 
     Raises:
-        UserError: names the first one that training would have to cut, or that the chat template
-            refuses.
+        UserError: names the first conversation that training would have to cut, or that the chat
+            template refuses.
     """
     from specialist.core.prompt import Chat
 
@@ -121,7 +121,7 @@ def encode(path, rows, tokenizer, max_length, drawn=None):
 
 
 def encode_preferences(path, rows, tokenizer, max_length):
-    """Preferences as `preference_trainer` takes them, in the very tokens that the agent meets.
+    """Preferences in the form of `preference_trainer`, in exactly the tokens that the agent reads.
 
     Args:
         path, tokenizer, max_length: as of `encode`.
@@ -145,7 +145,7 @@ def encode_preferences(path, rows, tokenizer, max_length):
     ]
     for row, *both in zip(rows, *sides, strict=True):
         prompt, whole = chat.ids(row["prompt"]), [_until_end(**side) for side in both]
-        # What is said may share its first token with the blank before it.
+        # The text may share its first token with the blank before it.
         shared = min(len(os.path.commonprefix([prompt, ids])) for ids in whole)
         ids = {f"{name}_ids": side[shared:] for name, side in zip(names, whole, strict=True)}
         found.append({"prompt_ids": prompt[:shared], **ids})

@@ -1,4 +1,4 @@
-"""Fine-tuning on conversations: the loss, and what trl's trainers need beside their own code."""
+"""Fine-tuning on conversations: the loss, and additions to trl's trainers."""
 
 import functools
 
@@ -20,7 +20,7 @@ def assistant_loss(model, tokenizer, rows, batch_size=4):
     from specialist.core.prompt import Chat
     from specialist.train.conversations import BaseTokenizer
 
-    # Of a model that stays on disk, the weights are on no device.
+    # The weights of a model that stays on disk are on no device.
     device = "cpu" if model.device.type == "meta" else model.device
     chat = Chat(BaseTokenizer(tokenizer))
     coded = sorted((chat.finished(row["messages"]) for row in rows), key=lambda pair: len(pair[0]))
@@ -39,7 +39,7 @@ def assistant_loss(model, tokenizer, rows, batch_size=4):
 
 
 def carried(model, carries, **inputs):
-    """What a model says of rows, with logits for no more than the tokens that carry loss.
+    """The output of a model for rows, with logits only for tokens that carry loss.
 
     Padding comes last, where causal attention hides it: no mask is needed for it.
 
@@ -116,10 +116,10 @@ def _marked(ids, mask, tokenizer):
 
 @functools.cache
 def trainer_class():
-    """trl's SFTTrainer, on a processor with a loss that skips what carries none.
+    """trl's SFTTrainer; on a processor, its loss skips tokens without loss.
 
-    Without Triton, trl computes the logits of every token and several statistics of them, twice:
-    for a small model that is nearly half of the training time.
+    Without Triton, trl computes the logits of every token and several statistics of them twice. For
+    a small model, this is a large part of the training time.
     """
     import torch
     from trl import SFTTrainer
@@ -147,11 +147,11 @@ def trainer_class():
 
 
 def packed_collator(pad_token_id):
-    """What makes batches of rows that hold several conversations, which do not see each other.
+    """A collator for rows with several conversations that do not attend to each other.
 
     Transformers reads restarts of the positions as borders that attention does not cross, but
-    only where there is no mask. trl's own way, all rows of a batch behind each other in one, makes
-    attention matrices of the square of its length.
+    only where there is no mask. trl puts all rows of a batch into one long row, whose attention
+    matrices grow with the square of its length.
     """
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -168,8 +168,8 @@ def packed_collator(pad_token_id):
 def preference_trainer():
     """trl's DPOTrainer for the rows of `encode_preferences`.
 
-    It has no option to leave out its own rendering, which writes the last turn as the template
-    does: not always as the agent writes it, and with what people say as control tokens.
+    It has no option to leave out its own rendering. That rendering writes the last turn as the
+    template does, not always as the agent does, and allows control tokens in the text of people.
     """
     from trl import DPOTrainer
 

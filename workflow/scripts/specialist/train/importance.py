@@ -1,4 +1,4 @@
-"""Squares of what goes into a model's linear layers."""
+"""Sums of the squared inputs of a model's linear layers."""
 
 
 def squares(model, tokenizer, rows, batch_size):

@@ -7,7 +7,7 @@ BATCH = 16  # windows that are measured at a time
 
 
 def one_text(path, sequence):
-    """Token ids of a text, [1 + n]; the first is <|endoftext|>, which is no part of it.
+    """Token ids of a text, [1 + n]; the first is <|endoftext|>, which does not belong to it.
 
     Args:
         path: .npy of its tokens and <|endoftext|> behind them.
@@ -45,7 +45,7 @@ def training(
     model, ids, *, steps, batch_tokens, sequence, learning_rate, muon_learning_rate,
     weight_decay, warmup_share, precision, seed, device,
 ):  # fmt: skip
-    """Train a model on windows of a text; a step is taken each time one is asked for.
+    """Train a model on windows of a text; each `next` takes one step.
 
     Args:
         ids: array [n] of token ids.

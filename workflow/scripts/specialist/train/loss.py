@@ -13,7 +13,7 @@ SCALED_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm
 
 
 def in_parts(model, tokens):
-    """Whether `carried_loss` is worth it for a number of tokens, and applies to a model.
+    """Whether `carried_loss` helps for a number of tokens, and applies to a model.
 
     It does if the head is a plain linear layer that is frozen.
     """

@@ -11,8 +11,9 @@ from specialist.train.streaming import PREFIX, places, tensor_in
 def merge(model, config, adapter, merged, merged_config):
     """Write a base with an adapter merged into it.
 
-    A base in bf16 becomes one in F16, whose rounding is eight times finer and takes the same room:
-    small updates would be lost in bf16, and the GGUF is in F16 anyway. Other bases keep theirs.
+    A base in bf16 becomes one in F16, which takes the same space and rounds eight times more
+    finely. In bf16, small updates would be lost, and the GGUF is in F16 anyway. Other bases keep
+    their format.
 
     Args:
         model, config: safetensors and config.json of the base.
@@ -79,7 +80,7 @@ def _updates(file):
 def _merged(weight, update, settings):
     """A matrix [out, in] in fp32 with its update, by peft's own arithmetic.
 
-    So what peft knows (DoRA, rank-stabilised scales) holds here too.
+    All methods that peft knows (DoRA, rank-stabilised scales) therefore work here too.
 
     Args:
         update: {"lora_A.weight": [rank, in], "lora_B.weight": [out, rank], ...}.

@@ -1,4 +1,4 @@
-"""Muon in fp32: for processors without instructions for bf16, and where fp32 is asked for."""
+"""Muon in fp32, for processors without instructions for bf16 and for `precision: fp32`."""
 
 import torch
 
@@ -6,9 +6,9 @@ import torch
 class Float32Muon(torch.optim.Muon):
     """torch's Muon, orthogonalising in fp32.
 
-    Its own does so in bf16, and has no option for another format; such processors emulate it,
-    which takes much of a training step of a small model. A step differs from that of torch's by
-    the rounding of bf16 alone.
+    torch's Muon orthogonalises in bf16, and has no option for another format. Processors without
+    bf16 emulate it, which takes much of a training step of a small model. A step differs from
+    torch's only by the rounding of bf16.
     """
 
     @torch.no_grad()

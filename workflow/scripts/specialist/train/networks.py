@@ -19,7 +19,7 @@ def empty_network(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except Exception as error:  # sizes that do not fit fail anywhere in Transformers
+    except Exception as error:  # wrong sizes can fail anywhere in Transformers
         reason = " ".join(str(error).split())
         raise UserError(
             f"{folder / 'config.json'}: Transformers cannot build this model: "

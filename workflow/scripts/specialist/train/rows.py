@@ -7,9 +7,9 @@ class Rows:
     """A stream of documents cut into rows, with positions that restart at each document.
 
     Transformers reads the restarts as borders that attention does not cross, so documents in
-    one row do not see each other. A row's positions start at 0, however far into a document it
-    begins: rotary angles stay small and exact, and positions are computed when a batch is read.
-    Tokens after the last whole row are dropped.
+    one row do not see each other. A row's positions start at 0, even if it begins inside a
+    document. Rotary angles therefore stay small and exact. Positions are computed when a batch is
+    read. Tokens after the last whole row are dropped.
 
     Args:
         tokens: array [n] of token ids, each document ended by `end`; may be memory-mapped.

@@ -8,7 +8,7 @@ TEMPERATURE, DOCUMENT_TOKENS = 0.8, 32
 def sample(model, begin, tokens, seed, device):
     """Token ids that a model writes, drawn at random; the same for the same seed.
 
-    The generator of the training is left as it was.
+    The random generator of the training does not change.
 
     Args:
         begin: token ids that they follow.

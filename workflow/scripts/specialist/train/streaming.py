@@ -37,7 +37,7 @@ def open_model(folder, adapter=None):
         with init_empty_weights(include_buffers=False):
             settings = PeftConfig.from_pretrained(str(adapter))
             model = PeftModel(model, settings, autocast_adapter_dtype=False)
-    logging.getLogger("accelerate.big_modeling").setLevel("ERROR")  # where the weights are, we know
+    logging.getLogger("accelerate.big_modeling").setLevel("ERROR")  # we know where the weights are
     return dispatch_model(
         model.eval(),
         {"": "disk"},

@@ -1,7 +1,9 @@
-"""Tokens that an adapter must write and its base hardly saw: LoRA leaves their embeddings as
-pretraining left them, so that the adapter cannot learn to write them."""
+"""Tokens that an adapter must write and its base hardly saw.
 
-SEEN = 20  # occurrences in pretraining from which on an embedding counts as trained; as tried
+LoRA does not train their embeddings, so the adapter cannot learn to write them.
+"""
+
+SEEN = 20  # with so many occurrences in pretraining, an embedding counts as trained
 SHOWN = 10
 AROUND = 4  # tokens on either side of an example
 
@@ -11,7 +13,7 @@ def hardly_seen(rows, tokens, train_tokens, vocabulary):
 
     Args:
         rows: list of {"input_ids", "assistant_masks"}.
-        tokens: int array [n] of the corpus, which may lie on disk.
+        tokens: int array [n] of the corpus, which may be on disk.
         train_tokens: tokens that pretraining saw: a part of the corpus, or several passes.
         vocabulary: number of tokens.
 
@@ -62,9 +64,9 @@ def report(rows, tokens, train_tokens, tokenizer):
         )
     if named:
         print(
-            f"WARNING: the base hardly saw {len(named)} of the tokens that the replies are made "
-            "of, and an adapter does not train their embeddings: they may come out wrong. Use "
-            "other words, or add text with these to the corpus, or train longer:"
+            f"WARNING: the base hardly saw {len(named)} of the tokens in the replies. "
+            "An adapter does not train their embeddings, so the model may write them wrongly. "
+            "Use other words, add text with these tokens to the corpus, or train longer:"
         )
     for entry in named[:SHOWN]:
         print(

@@ -1,7 +1,7 @@
 """Which files the rules read and write, by the names of the configuration.
 
-`Paths` is what the rules ask. It is composed of one object for each kind of entry; each path
-pattern is written in one of them. A function returns a path as text, a list of paths, or an empty
+The rules ask `Paths`. It has one object for each kind of entry, and each path pattern is written in
+one of these objects. A function returns a path as text, a list of paths, or an empty
 list for a file that is not needed, as Snakemake takes them as inputs.
 """
 

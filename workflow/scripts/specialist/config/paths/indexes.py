@@ -42,7 +42,7 @@ class Indexes:
         return self.file(index, "bm25.zip") if "bm25" in self.entry(index)["search"] else []
 
     def conversations(self, index):
-        """What the fusion of two searches is weighted by, or an empty list."""
+        """The inputs that weight the fusion of two searches, or an empty list."""
         dataset = self.entry(index)["dataset"]
         return self.datasets.prepared(dataset, "sft.train.jsonl") if self.shift(index) else []
 

@@ -86,7 +86,7 @@ class Systems:
         return list(dict.fromkeys(system[key] for system in given if key in system))
 
     def searches(self, dataset):
-        """Whether agents that are trained on a dataset can search; so says their prompt."""
+        """Whether agents that are trained on a dataset can search; their prompt says so."""
         given = self.config["systems"].values()
         adapters = self.config["adapters"]
         own = [s for s in given if adapters.get(s.get("adapter"), {}).get("dataset") == dataset]
@@ -106,7 +106,7 @@ class Systems:
         return halves + [path for name in sorted(adapters) for path in self.models.practice(name)]
 
     def gates(self):
-        """{stage: file of its gates} of everything that a system runs with."""
+        """{stage: file of its gates} of all models and indexes of a system."""
         models = dict.fromkeys(filter(None, map(self.model, self.config["systems"])))
         found = {stage: path for name in models for stage, path in self.models.gates(name).items()}
         indexes = {

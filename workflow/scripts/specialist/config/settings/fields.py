@@ -27,7 +27,7 @@ def _no_item_twice(items):
 def number(**bounds):
     """The type of a finite number.
 
-    A whole number stays one: 32 is not turned into 32.0, which would be other text in results.
+    A whole number stays whole: 32 does not become 32.0, which would be other text in results.
 
     Args:
         bounds: gt, ge, lt, le, as for pydantic's `Field`.

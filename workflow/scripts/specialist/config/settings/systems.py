@@ -11,7 +11,7 @@ UNQUANTIZED = "F16"
 
 
 class Chunking(Settings):
-    """What `chunk_kb` computes with."""
+    """The settings of `chunk_kb`."""
 
     place: ClassVar = "indexes/{index}"
     max_words: int = Field(120, ge=1, description="Largest chunk, in words.")
@@ -85,13 +85,13 @@ class Index(Chunking, Search, Embedding):
     learn_from: int = Field(
         1000,
         ge=0,
-        description="Number of training conversations with a search that teach the index what "
-        "customers mean; 0 searches with the embedding model alone.",
+        description="Number of training conversations with a search from which the index learns "
+        "what customers mean; 0 uses only the embedding model.",
     )
 
 
 class Retrieval(Settings):
-    """What the search tool computes with."""
+    """The settings of the search tool."""
 
     place: ClassVar = "retrieval"
     top_k: int = Field(1, ge=1, le=100, description="Number of chunks that a search returns.")
@@ -104,8 +104,8 @@ class Generation(Settings):
     context: int = Field(
         1024,
         ge=32,
-        description="Context length of the agent: tokens of prompt and answers. A conversation "
-        "that outgrows it loses its oldest answers first.",
+        description="Context length of the agent: tokens of prompt and answers. If a conversation "
+        "is longer, its oldest answers are left out first.",
     )
     max_new_tokens: int = Field(
         128, ge=1, description="Largest number of tokens in one turn of the model."
@@ -124,13 +124,13 @@ class PlayedCustomer(Settings):
 
 
 class AgentLimits(Generation):
-    """What the agent's loop computes with."""
+    """The settings of the agent's loop."""
 
     max_steps: int = Field(
-        8, ge=1, description="Most turns of the model until its reply to one message."
+        8, ge=1, description="Largest number of turns of the model for one message."
     )
     max_messages: int = Field(
-        12, ge=1, description="Most messages of the customer in one conversation."
+        12, ge=1, description="Largest number of messages of the customer in one conversation."
     )
     parallel: int = Field(
         8,
@@ -147,7 +147,7 @@ class AgentLimits(Generation):
     customer: PlayedCustomer | None = Field(
         None,
         description="A language model that plays the customers of conversations, for systems with "
-        "a model and the random policy. By default the rules in the tasks do.",
+        "a model and the random policy. By default, the rules in the tasks play them.",
     )
 
 
