@@ -4,7 +4,7 @@
 # make new      makes data/NAME and config/NAME.yaml: make new NAME=my-shop FROM=path/to/documents
 # make verify   checks the hashes of everything behind the result
 # make chat     talks to the specialist in the terminal; SYSTEM=lora-q4
-# make serve    serves it to any OpenAI client on http://127.0.0.1:8000/v1
+# make serve    serves a chat page on http://127.0.0.1:8000, and /v1 to any OpenAI client
 # make test     sets up .venv and runs the tests
 # make lint     sets up .venv and checks style
 # make docs     builds the documentation as a website in results/site

@@ -53,7 +53,8 @@ def test_what_it_holds(released):
         "release.json", "prompt.jinja", "tools.yaml", "database.sql", "chat.py", "serve.py",
         "verify.py", "kb/late.md", "index/chunks.jsonl", "index/embeddings.npy",
         "index/embeddings.json", "index/encoder.gguf", "index/shift.npy",
-        "specialist/agent/loop.py",
+        "specialist/agent/loop.py", "page/chat.html", "page/chat.css", "page/chat.js",
+        "page/chat_parts.js",
     } <= there  # fmt: skip
     about = settings(released)
     assert about["parts"] == ["tools.yaml", "database.sql", "index"]

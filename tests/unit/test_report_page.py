@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 from render_report import render_report
 
+import browsers
 from specialist.core.text import write_rows
 from specialist.report import page
 
@@ -213,17 +213,7 @@ def test_page_shows_both_parts_harm_and_reliability(rendered):
 @pytest.fixture(scope="module")
 def browser(rendered):
     """Chromium with the page open; skipped where there is none."""
-    from selenium import webdriver
-
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--window-size=1200,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened = browsers.chromium()
     opened.get(rendered.as_uri())
     yield opened
     assert opened.get_log("browser") == []

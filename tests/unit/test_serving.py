@@ -17,6 +17,7 @@ import pytest
 import tiny_release
 from specialist.core.errors import UserError
 from specialist.release.conversations import Conversations
+from tiny_server import served, wait
 
 ASK = [{"role": "user", "content": "Hi"}]
 
@@ -153,6 +154,16 @@ TWO_ORIGINS, TEXT = [("Origin", HOME), ("Origin", EVIL)], ("Content-Type", "text
         ("GET", "/v1/models", {"Host": "evil.example"}, b"", 400),
         ("GET", "/v1/models", {"Host": "127.0.0.1.evil.example:80"}, b"", 400),
         ("GET", "/v1/models", {"Host": "[::1"}, b"", 400),
+        ("POST", "/page/ask", JSON | {"Origin": EVIL}, b"{}", 403),
+        ("POST", "/page/ask", JSON | {"Sec-Fetch-Site": "same-site"}, b"{}", 403),
+        ("POST", "/page/ask", {"Content-Type": "text/plain"}, b"{}", 415),
+        ("POST", "/page/ask", JSON, b"{}", 400),
+        ("GET", "/page/ask", {}, b"", 404),
+        ("GET", "/page/about", {"Sec-Fetch-Site": "cross-site"}, b"", 403),
+        ("GET", "/page/model.gguf", {}, b"", 404),
+        ("GET", "/page/..%2frelease.json", {}, b"", 404),
+        ("GET", "/", {"Host": "evil.example"}, b"", 400),
+        ("GET", "/", {"Sec-Fetch-Site": "none"}, b"", 200),
         ("GET", "/v1/models", {"Host": "localhost:8000"}, b"", 200),
         ("GET", "/v1/models", {"Host": "LOCALHOST", "Sec-Fetch-Site": "none"}, b"", 200),
     ],
@@ -167,39 +178,6 @@ def test_requests_that_no_client_sends(address, method, path, headers, content, 
     if status != 200:
         assert found.json()["error"].keys() == {"message", "type", "param", "code"}
         assert found.headers["connection"] == "close"
-
-
-@contextlib.contextmanager
-def served(release, options=None, **limits):
-    """A server in a thread of this process: (port, `Server`)."""
-    import uvicorn
-
-    from specialist.release import guard
-    from specialist.release.serving import Server, application
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in limits.items():
-            patch.setattr(guard, name, value)
-        server = Server(release, **options or {})
-        app = application(server, guard.LOOPBACK)
-        config = uvicorn.Config(app, port=0, log_config=None, **guard.options())
-        web = uvicorn.Server(config)
-        thread = threading.Thread(target=web.run)
-        thread.start()
-        try:
-            wait(lambda: web.started)
-            server.open = web.server_state.connections
-            yield web.servers[0].sockets[0].getsockname()[1], server
-        finally:
-            web.should_exit = True
-            thread.join()
-
-
-def wait(happened, seconds=20):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def connect(port, data):

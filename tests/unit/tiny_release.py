@@ -39,6 +39,7 @@ def write(folder):
     from specialist.core.prompt import system_message
     from specialist.engine.digest import sources
     from specialist.gguf.converter import convert
+    from specialist.release.contents import PAGE_FILES
 
     model, prompt = tiny_models.save_model(folder / "model"), ROOT / "resources/prompts/react.jinja"
     shutil.copy(ROOT / "resources/prompts/chat_template.jinja", model)
@@ -82,6 +83,7 @@ def write(folder):
         folder / "scores.json",
         [],
         [SCRIPTS / name for name in sources(*PROGRAMS)],
+        [ROOT / "workflow/report" / name for name in PAGE_FILES],
         ROOT / "envs" / "serve.txt",
         folder / "made",
         name=NAME,

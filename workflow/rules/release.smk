@@ -92,6 +92,7 @@ rule make_release:
                 "release/chat.py", "release/serve.py", "release/verify_release.py"
             )
         ],
+        page=multiext("workflow/report/chat", ".html", ".css", ".js", "_parts.js"),
         requirements="envs/serve.txt",
     output:
         release=directory("results/release/{system}"),

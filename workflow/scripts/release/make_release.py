@@ -9,7 +9,7 @@ from specialist.core.errors import UserError
 
 def make_release(
     model, modelfile, card, license_text, prompt, tools, database, articles, index, tasks, scores,
-    baselines, programs, requirements, release, *, name, limits, examples, sources, search,
+    baselines, programs, page, requirements, release, *, name, limits, examples, sources, search,
 ):  # fmt: skip
     """Write the folder `release`.
 
@@ -26,6 +26,7 @@ def make_release(
         baselines: the same of the systems that it should be better than; see
             `baselines` in specialist/config/paths/systems.py.
         programs: chat.py, serve.py, verify_release.py and the modules that they import.
+        page: files of the server's page.
         requirements: pins of what the programs need.
         release: folder to write.
         name: the model's name.
@@ -42,7 +43,7 @@ def make_release(
 
     from specialist.agent.customer import requests
     from specialist.core.text import read_rows
-    from specialist.release.contents import DATABASE, INDEX, SETTINGS, TOOLS
+    from specialist.release.contents import DATABASE, INDEX, PAGE, SETTINGS, TOOLS
     from specialist.release.standing import notice
 
     _copy(model, release / "model.gguf")
@@ -58,6 +59,8 @@ def make_release(
         _copy(path, release / "kb" / source)
     for path in index:
         _copy(path, release / INDEX / path.name)
+    for path in page:
+        _copy(path, release / PAGE / path.name)
     for path in programs:
         _copy(path, release / _place(path))
     asked = {}

@@ -1,7 +1,7 @@
-"""Serves a released specialist to any client of OpenAI's chat completions, on this machine.
+"""Serves a released specialist on this machine: a chat page, and OpenAI's chat completions.
 
-The address for clients is http://127.0.0.1:8000/v1. Each conversation has its own copy of the
-database, in memory.
+The page is http://127.0.0.1:8000, and the address for clients http://127.0.0.1:8000/v1. Each
+conversation has its own copy of the database, in memory.
 """
 
 import sys

@@ -9,6 +9,13 @@ from specialist.core.schema_errors import explain
 
 SETTINGS = "release.json"
 TOOLS, DATABASE, INDEX = "tools.yaml", "database.sql", "index"
+PAGE = "page"  # folder of the page for talking to the specialist
+PAGE_FILES = {
+    "chat.html": "text/html",
+    "chat.css": "text/css",
+    "chat.js": "text/javascript",
+    "chat_parts.js": "text/javascript",
+}
 REMEDY = "`python verify.py` in the release names every damaged file; copy the release again"
 
 _COUNT = {"type": "integer", "minimum": 1}
@@ -131,6 +138,20 @@ def read_tools(path):
             check_schema(tool["parameters"])
             for _, text in pattern_problems(tool["parameters"]):
                 raise ValueError(text)
+    return found
+
+
+def read_page(folder):
+    """{name: (bytes, media type)} of the files of a release's page.
+
+    Raises:
+        UserError: one is missing.
+    """
+    found = {}
+    for name, kind in PAGE_FILES.items():
+        path = folder / PAGE / name
+        with reading(path):
+            found[name] = path.read_bytes(), kind
     return found
 
 

@@ -75,12 +75,17 @@ class Reply:
         exchange: the `Exchange`.
         steps: the `Step`s of the exchange.
         text: what the customer reads: the reply, or as much of it as the agent has written.
+        changes: what the exchange changed in the database; see
+            `specialist.agent.environment.changes`.
+        anew: whether the conversation began anew before it, with earlier exchanges as texts alone.
     """
 
     conversation: Conversation
     exchange: Exchange
     steps: list
     text: str
+    changes: dict
+    anew: bool = False
 
 
 class Specialist:
@@ -174,9 +179,9 @@ class Specialist:
             after.close()
             raise
         steps = after.trace.steps[len(after.trace.steps) - exchange.steps :]
-        text = self._shown(after, exchange)
+        text, changes = self._shown(after, exchange), _changes(conversation, after)
         after.condense()
-        return Reply(after, exchange, steps, text)
+        return Reply(after, exchange, steps, text, changes)
 
     def _shown(self, conversation, exchange):
         """The reply, or the part of an answer that is no false claim."""
@@ -201,6 +206,15 @@ def told(question, answer):
     """An exchange as the agent would have had it, from question and answer alone."""
     answer = react.write_answer("answered", " ".join(answer.split()) or "-")
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def _changes(before, after):
+    """What differs in the database between two states of a conversation."""
+    from specialist.agent.environment import changes, dump
+
+    if before.changes() == after.changes():  # both since the start, and known already
+        return {}
+    return changes(dump(before.connection), dump(after.connection))
 
 
 def _database(folder, there):

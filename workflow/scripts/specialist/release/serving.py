@@ -1,4 +1,4 @@
-"""A specialist behind OpenAI's chat completions, so that any chat client can talk to it.
+"""A specialist behind OpenAI's chat completions, and a page for talking to it in a browser.
 
 One model answers one request at a time. Others wait, up to a number, and more are refused. Each
 conversation has its own copy of the database; see `specialist.release.conversations`.
@@ -9,7 +9,6 @@ streamed or not. A request that still waits when its client leaves is dropped.
 
 import asyncio
 import contextlib
-import json
 import threading
 import time
 import uuid
@@ -22,41 +21,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from specialist.agent import react
 from specialist.release.conversations import Conversations
 from specialist.release.deployment import Specialist
 from specialist.release.guard import Guard, response
 from specialist.release.openai_api import LARGEST, Refused, failure, parse
-
-
-class Work:
-    """One request in the agent's thread.
-
-    What happens is put in a queue of the server's: ("part", text of the answer that is new), and
-    at the end ("done", `specialist.release.deployment.Reply`), or ("failed", exception).
-    """
-
-    def __init__(self, loop, request):
-        self.loop, self.request = loop, request
-        self.events, self.gone, self.sent = asyncio.Queue(), threading.Event(), 0
-
-    def put(self, kind, value):
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
-            self.loop.call_soon_threadsafe(self.events.put_nowait, (kind, value))
-
-    def said(self, turn):
-        """Store the text of a turn so far."""
-        self.show(before_stop(react.answer(turn), self.request.stops))
-
-    def finish(self, reply):
-        """Store the end of the agent's work, and the part of the answer held back so far."""
-        self.show(reply.text)
-        self.put("done", reply)
-
-    def show(self, answer):
-        if len(answer) > self.sent:
-            self.put("part", answer[self.sent :])
-            self.sent = len(answer)
+from specialist.release.page import Page
+from specialist.release.work import Work, before_stop, event
 
 
 class Server:
@@ -78,8 +48,9 @@ class Server:
         self.lock, self.closing, self.work = threading.Lock(), False, None
         try:
             self.specialist = self.thread.submit(
-                Specialist, folder, session, threads=threads, said=self.said
+                Specialist, folder, session, threads=threads, said=self.said, acted=self.acted
             ).result()
+            self.page = Page(self, folder)
         except BaseException:
             self.thread.shutdown(wait=False)
             raise
@@ -97,9 +68,10 @@ class Server:
     def said(self, turn):
         if self.closing:
             raise Refused(503, "the server ends")
-        # A rule may replace a reply, so none is shown before the rules have seen it whole.
-        if not self.specialist.settings["rules"]:
-            self.work.said(turn)
+        self.work.said(turn)
+
+    def acted(self, step):
+        self.work.acted(step)
 
     def answer(self, work):
         """Do a request's work, in the agent's thread."""
@@ -119,6 +91,7 @@ class Server:
         else:
             with contextlib.closing(self.specialist.converse(history, session)) as new:
                 reply = self.specialist.reply(new, request.message, request.limit)
+            reply.anew = bool(history)
         reply.text = before_stop(reply.text, request.stops, whole=True)
         said = [*history, (request.message, reply.text)]
         self.conversations.keep(session, said, reply.conversation)
@@ -130,8 +103,12 @@ class Server:
             await asyncio.sleep(min(60, self.conversations.seconds))
             await asyncio.wrap_future(self.thread.submit(self.conversations.forget))
 
-    def submit(self, request):
+    def submit(self, request, kind=Work):
         """The `Work` of a request, in the queue of the agent's thread.
+
+        Args:
+            request: a `specialist.release.openai_api.Request`.
+            kind: class of the work; see `specialist.release.work`.
 
         Raises:
             Refused: too many requests wait.
@@ -141,7 +118,7 @@ class Server:
                 text = f"{self.here} requests are at work or waiting; try again later"
                 raise Refused(429, text, code="rate_limit_exceeded")
             self.here += 1
-        work = Work(asyncio.get_running_loop(), request)
+        work = kind(asyncio.get_running_loop(), request, self.specialist.settings["rules"])
         self.thread.submit(self.answer, work).add_done_callback(self.left)
         return work
 
@@ -153,23 +130,26 @@ class Server:
         card = {"id": self.name, "object": "model", "created": self.started}
         return JSONResponse({"object": "list", "data": [card | {"owned_by": "specialist"}]})
 
-    async def completions(self, http):
-        request = parse(await read(http), self.name, self.sessions)
-        work = self.submit(request)
+    async def begin(self, http, kind=Work):
+        """(the `Work` of a request, the first thing that happens), once the agent has begun.
+
+        Raises:
+            Refused: the request is malformed, or the work failed at once.
+        """
+        work = self.submit(parse(await read(http), self.name, self.sessions), kind)
         leaving = asyncio.create_task(leave(http, work))
         try:
-            kind, value = await work.events.get()
-            if kind == "failed":
-                raise failure(value)
-            if request.stream:
-                events = self.stream(work, kind, value)
-                return StreamingResponse(events, media_type="text/event-stream")
-            while kind == "part":
-                kind, value = await work.events.get()
-            if kind == "failed":
-                raise failure(value)
+            return work, await work.next()
         finally:
             leaving.cancel()
+
+    async def completions(self, http):
+        work, (kind, value) = await self.begin(http)
+        if work.request.stream:
+            events = self.stream(work, kind, value)
+            return StreamingResponse(events, media_type="text/event-stream")
+        while kind == "part":
+            kind, value = await work.next()
         message = {"role": "assistant", "content": value.text}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": ended(value)}
         head = self.head("chat.completion")
@@ -184,11 +164,12 @@ class Server:
             return event(head | {"choices": [choice]})
 
         yield chunk({"role": "assistant", "content": ""})
-        while kind == "part":
-            yield chunk({"content": value})
-            kind, value = await work.events.get()
-        if kind == "failed":
-            yield event(failure(value).body())
+        try:
+            while kind == "part":
+                yield chunk({"content": value})
+                kind, value = await work.next()
+        except Refused as error:
+            yield event(error.body())
             return
         yield chunk({}, ended(value))
         if work.request.usage:
@@ -221,23 +202,6 @@ async def read(http):
     return bytes(data)
 
 
-def before_stop(answer, stops, whole=False):
-    """An answer up to the first stop.
-
-    Args:
-        answer: as far as it is written.
-        stops: texts at which it ends.
-        whole: whether it is written to its end; else what may be the start of a stop is left out.
-    """
-    end = min((answer.find(stop) for stop in stops if stop in answer), default=len(answer))
-    if not whole and end == len(answer):
-        for stop in stops:
-            sizes = range(min(len(stop), len(answer)), 0, -1)
-            held = next((size for size in sizes if answer.endswith(stop[:size])), 0)
-            end = min(end, len(answer) - held)
-    return answer[:end]
-
-
 def ended(reply):
     """OpenAI's finish_reason; `length` if the agent gave no answer."""
     return "stop" if reply.exchange.reply is not None else "length"
@@ -248,11 +212,6 @@ def tokens(reply):
     asked = sum(step.prompt_tokens for step in reply.steps)
     made = sum(step.generated_tokens for step in reply.steps)
     return {"prompt_tokens": asked, "completion_tokens": made, "total_tokens": asked + made}
-
-
-def event(value):
-    # In ASCII, as some clients end a line at other characters than a line feed.
-    return f"data: {json.dumps(value)}\n\n"
 
 
 def application(server, hosts):
@@ -285,6 +244,7 @@ def application(server, hosts):
         routes=[
             Route("/v1/models", server.models),
             Route("/v1/chat/completions", server.completions, methods=["POST"]),
+            *server.page.routes(),
         ],
         middleware=[Middleware(Guard, hosts=hosts)],
         exception_handlers={
