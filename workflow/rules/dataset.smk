@@ -91,7 +91,6 @@ rule simulate_tools:
         spec=lambda w: files.datasets.spec(w.dataset, "tools")[0],
     output:
         tools="results/{dataset}/data/tools.yaml",
-        cost="results/{dataset}/costs/simulate_tools.json",
     log:
         "results/logs/{dataset}/simulate_tools.log",
     priority: 1
@@ -232,7 +231,6 @@ rule render_prompt:
         tools=lambda w: files.datasets.file(w.dataset, "tools"),
     output:
         prompt="results/{dataset}/prepared/system_prompt.txt",
-        cost="results/{dataset}/costs/render_prompt.json",
     log:
         "results/logs/{dataset}/render_prompt.log",
     priority: 1

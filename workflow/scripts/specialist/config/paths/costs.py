@@ -1,4 +1,7 @@
-"""The files with time and memory of each step behind a result."""
+"""The files with time and memory of each step behind a result.
+
+The tools and the prompt are left out: these two steps only copy text.
+"""
 
 from specialist.config.settings.bases import imported, in_gguf
 from specialist.config.settings.fields import IMATRIX
@@ -6,7 +9,7 @@ from specialist.config.settings.systems import UNQUANTIZED
 
 SIMULATED = {
     "corpus": "simulate_corpus", "sft": "simulate_sft", "kb": "simulate_kb",
-    "tasks": "simulate_tasks", "tools": "simulate_tools",
+    "tasks": "simulate_tasks",
 }  # fmt: skip
 
 
@@ -70,7 +73,7 @@ class Costs:
 
     def _data(self, bases, ggufs):
         main = self.config["dataset"]
-        parts = dict.fromkeys((main, part) for part in ("tasks", "tools"))
+        parts = {(main, "tasks"): None}
         for base in bases:
             given = self.config["bases"][base]
             if given["train_tokens"]:
@@ -78,8 +81,7 @@ class Costs:
         for model in ggufs:
             if self.models.corpus(model):
                 parts[self.models.base_of(model)[1]["dataset"], "corpus"] = None
-            dataset = self.models.dataset(model)
-            parts |= {(dataset, part): None for part in ("sft", "tools")}
+            parts[self.models.dataset(model), "sft"] = None
         for index in self.systems.used("index"):
             dataset = self.indexes.entry(index)["dataset"]
             parts[dataset, "kb"] = None
@@ -93,8 +95,6 @@ class Costs:
                 yield from ((dataset, step, None) for step in ("fetch_corpus", "split_corpus"))
             elif part in ("corpus", "sft", "tasks"):
                 yield dataset, f"prepare_{part}", None
-        for dataset in dict.fromkeys(map(self.models.dataset, ggufs)):
-            yield dataset, "render_prompt", None
         yield main, "audit_leakage", None
 
     def _base(self, base):
