@@ -229,6 +229,18 @@ def test_every_measure_and_experiment_has_a_name(paper):
         assert {*claim["shows"], *(rule["metric"] for rule in claim["rules"])} <= {*metrics.METRICS}
 
 
+@pytest.mark.parametrize("width", [390, 1200])
+def test_page_fits_its_screen(paper, chromium, screen, width):
+    chromium.get((paper / "report.html").as_uri())
+    screen(width, "light")
+    assert chromium.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    cut_off = chromium.execute_script("""
+        return [...document.querySelectorAll(".wide")].filter((e) => e.scrollWidth > e.clientWidth)
+            .map((e) => e.getAttribute("aria-label"))""")
+    assert width < 1200 or cut_off == []
+    assert chromium.get_log("browser") == []
+
+
 def svg(paper, name):
     return (paper / f"{name}.svg").read_text()
 

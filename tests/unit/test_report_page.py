@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from html import unescape
 from pathlib import Path
 
@@ -344,23 +343,11 @@ def test_curve_of_one_step_is_drawn(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browser(rendered):
-    """Chromium with the page open; skipped where there is none."""
-    from selenium import webdriver
-
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--window-size=1200,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    opened.get(rendered.as_uri())
-    yield opened
-    assert opened.get_log("browser") == []
-    opened.quit()
+def browser(rendered, chromium):
+    """Chromium with the page open; its console must stay empty."""
+    chromium.get(rendered.as_uri())
+    yield chromium
+    assert chromium.get_log("browser") == []
 
 
 def test_filters_and_comparison_work(browser):
@@ -443,19 +430,11 @@ def test_parts_of_the_page_have_names_for_screen_readers(browser):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
-def test_page_fits_phones_and_wide_screens(browser, width, scheme):
-    screen(browser, width, scheme)
+def test_page_fits_phones_and_wide_screens(browser, screen, width, scheme):
+    screen(width, scheme)
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     # Text and ground differ in lightness whatever the scheme is.
     dark = browser.execute_script("""
         const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g);
         return (Number(r) + Number(g) + Number(b)) / 3 < 128""")
     assert dark == (scheme == "dark")
-
-
-def screen(browser, width, scheme):
-    """Show the page on a screen of a width, in pixels, in a colour scheme."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

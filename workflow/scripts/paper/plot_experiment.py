@@ -6,7 +6,7 @@ from specialist.report import metrics
 
 # Distinguishable with any colour vision (Okabe and Ito), on light and on dark backgrounds.
 SEED, MEAN = "#e69f00", "#0072b2"
-PANEL, PER_ROW = (3.6, 2.8), 2  # inches; panels
+PANEL, PER_ROW = (3.6, 3.0), 2  # inches; panels
 ROW, WIDTH = 0.32, 7.2  # inches: height of a category, width of its panel
 
 

@@ -37,7 +37,7 @@ METRICS = {
     "kl_mean": Metric("KL to F16", "nats per token"),
     "same_top_token": Metric("same most probable token", "%", 100),
     "held_out_loss": Metric("held-out loss", "nats per token"),
-    "gap": Metric("held-out minus training loss", "nats per token"),
+    "gap": Metric("held-out minus training", "nats per token"),
     "forgotten": Metric("pretraining forgotten", "bits per byte"),
     "trainable_share": Metric("parameters trained", "%", 100),
     "peak_memory_mb": Metric("peak memory of training", "MB"),
