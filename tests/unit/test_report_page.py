@@ -56,7 +56,7 @@ def test_sample_of_training_is_a_task_that_only_the_trained_system_solves():
     outcomes = {name: scores["outcomes"] for name, (_, scores) in RUNS.items()}
     found = parts.first_turns(traces, outcomes, ("blind", "agent"))
     assert found["task"] == "t0" and found["message"] == f"{HOSTILE} t0"
-    assert found["turns"]["agent"] == "look\nrefund {'order': 'a'}"
+    assert found["turns"]["agent"] == 'look\nrefund {"order": "a"}'
 
 
 def cost(seconds, memory=100, cpus=2):

@@ -1,5 +1,6 @@
 """What each part of the headline's system adds to the tasks that it solves."""
 
+import json
 from collections import Counter
 
 from specialist.report.claims import bootstrap_interval
@@ -106,7 +107,6 @@ def _first(trace):
     step = next(iter(trace["steps"]), None)
     if step is None or not step["valid"]:
         return "no valid turn"
-    acted = (
-        f"{step['call']} {step['arguments']}" if step["call"] else trace["exchanges"][0]["reply"]
-    )
+    arguments = json.dumps(step["arguments"], ensure_ascii=False)
+    acted = f"{step['call']} {arguments}" if step["call"] else trace["exchanges"][0]["reply"]
     return "\n".join(filter(None, (step["thought"], acted)))
