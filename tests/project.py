@@ -18,7 +18,7 @@ TINY = ROOT / "tests" / "config" / "tiny.yaml"
 SCRIPTS = "workflow/scripts"
 BIG = 1_000_000  # bytes from which a copied project shares a file with the original
 # Random ids, times, speeds.
-DIFFERS = ("chroma.zip", "times.jsonl", "cost.json", "summary.md", "report.html")
+DIFFERS = ("chroma.zip", "times.jsonl", "summary.md", "report.html")
 TIMES = (
     "times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16", "ms_p50", "ms_p95",
 )  # fmt: skip
@@ -145,7 +145,7 @@ class Project:
         return {
             path: without_times(json.loads(data)) if path.endswith(".json") else data
             for path, data in self.contents().items()
-            if not path.endswith(DIFFERS)
+            if not path.endswith(DIFFERS) and "/costs/" not in path
         }
 
     def written(self):

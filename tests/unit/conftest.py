@@ -54,3 +54,35 @@ def release(tmp_path_factory):
 def moved(release, tmp_path):
     """A copy of it in another place."""
     return Path(shutil.copytree(release, tmp_path / "moved"))
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Chromium without a window; a test is skipped where there is none."""
+    from selenium import webdriver
+
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("needs chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--window-size=1200,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def screen(chromium):
+    """A function that shows the page on a screen of a width, in pixels, in a colour scheme."""
+
+    def show(width, scheme):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    yield show
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

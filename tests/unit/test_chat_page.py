@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-import browsers
 import tiny_release
 from tiny_server import served
 
@@ -176,27 +175,20 @@ class Page:
         return [line for line in self.driver.get_log("browser") if line["source"] != "network"]
 
 
-@pytest.fixture(scope="module")
-def driver():
-    opened = browsers.chromium()
-    yield opened
-    opened.quit()
-
-
 @contextlib.contextmanager
-def opened(driver, release, options=None, prepare=lambda server: None):
+def opened(chromium, release, options=None, prepare=lambda server: None):
     """The page of a new server, with the message box in focus."""
     with served(release, options) as (port, server):
         prepare(server)
-        page = Page(driver, port)
+        page = Page(chromium, port)
         page.one("#message").click()
         yield page, server
         assert page.errors() == []
-        driver.get("about:blank")  # lets go of the server
+        chromium.get("about:blank")  # lets go of the server
 
 
-def test_a_question_is_answered_and_a_reset_begins_anew(driver, release):
-    with opened(driver, release) as (page, server):
+def test_a_question_is_answered_and_a_reset_begins_anew(chromium, release):
+    with opened(chromium, release) as (page, server):
         assert page.one("h1").text == page.driver.title == tiny_release.NAME
         assert page.one("#session").text == "Account: customer 7"
         page.say("Hi")
@@ -226,25 +218,25 @@ def test_a_question_is_answered_and_a_reset_begins_anew(driver, release):
         assert page.texts(".changes li") == [changed]
 
 
-def test_it_is_used_by_keyboard_and_read_aloud(driver, release):
+def test_it_is_used_by_keyboard_and_read_aloud(chromium, release):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    with opened(driver, release) as (page, _):
-        keys = ActionChains(driver)
-        driver.refresh()
+    with opened(chromium, release) as (page, _):
+        keys = ActionChains(chromium)
+        chromium.refresh()
         page.wait(lambda: page.all("#examples button"))
         found = []
         for _ in range(5):
             keys.send_keys(Keys.TAB).perform()
-            found.append(driver.switch_to.active_element.accessible_name)
+            found.append(chromium.switch_to.active_element.accessible_name)
         assert found == [
             "Go to the message box", "New conversation", "Cancel FD-12!", "Message", "Send",
         ]  # fmt: skip
         page.one("#examples button").send_keys(Keys.ENTER)
         page.wait(lambda: page.all(".answer[aria-busy=false]"))
         assert page.texts(".answer .text") == [tiny_release.ANSWER]
-        assert driver.switch_to.active_element.get_attribute("id") == "message"
+        assert chromium.switch_to.active_element.get_attribute("id") == "message"
         page.say("Is it?", Keys.SHIFT + Keys.ENTER)
         assert page.one("#message").get_property("value") == "Is it?\n"
         assert page.one(".answer").get_attribute("aria-live") == "polite"
@@ -270,12 +262,12 @@ def hostile(server):
     server.specialist.agent.acted, server.reply = seen, replied
 
 
-def test_hostile_text_is_shown_as_text(driver, moved):
+def test_hostile_text_is_shown_as_text(chromium, moved):
     example = {"message": HOSTILE, "session": {"customer": 7}}
     rewrite(moved, name=HOSTILE, notice=HOSTILE, examples=[example])
     shown = HOSTILE.replace("\u202e", r"\u202e")
     quoted = json.dumps(HOSTILE, ensure_ascii=False).replace("\u202e", r"\u202e")
-    with opened(driver, moved, prepare=hostile) as (page, _):
+    with opened(chromium, moved, prepare=hostile) as (page, _):
         assert page.texts("#examples button") == page.texts("h1") == [shown]
         page.say(HOSTILE)
         assert page.texts(".customer .text") == page.texts(".answer .text") == [shown]
@@ -286,8 +278,8 @@ def test_hostile_text_is_shown_as_text(driver, moved):
         assert page.texts(".changes li") == [f"{shown}, new: id {shown}, {shown} {shown}"]
         assert page.texts(".problem.text")[-1] == f"The agent had written: {shown}"
         assert page.all("img") == [] and len(page.all("script")) == 1
-        driver.execute_script("document.querySelectorAll('details').forEach(e => e.open = true)")
-        assert fits(driver, 390) and fits(driver, 1400)
+        chromium.execute_script("document.querySelectorAll('details').forEach(e => e.open = true)")
+        assert fits(chromium, 390) and fits(chromium, 1400)
 
 
 def fits(driver, width):
@@ -300,8 +292,8 @@ def fits(driver, width):
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_problems_are_sentences(driver, moved):
-    with opened(driver, moved, {"waiting": 0}) as (page, server):
+def test_problems_are_sentences(chromium, moved):
+    with opened(chromium, moved, {"waiting": 0}) as (page, server):
         page.say("word " * 600)
         problem = page.one("#problem").text
         assert problem.startswith("The message is too long for the specialist: ")
@@ -331,10 +323,10 @@ def test_problems_are_sentences(driver, moved):
         )
 
 
-def test_an_exchange_without_an_answer_is_left_out(driver, moved):
+def test_an_exchange_without_an_answer_is_left_out(chromium, moved):
     """The conversation goes on from the state before it."""
     rewrite(moved, rules=False)
-    with opened(driver, moved) as (page, server):
+    with opened(chromium, moved) as (page, server):
         page.say("Hi")
         server.specialist.agent.max_steps = 1
         page.say("Is it?")
@@ -350,9 +342,9 @@ def test_an_exchange_without_an_answer_is_left_out(driver, moved):
         assert sorted(lengths) == [1, 2, 2]
 
 
-def test_server_that_is_gone_is_told(driver, release):
+def test_server_that_is_gone_is_told(chromium, release):
     with served(release) as (port, _):
-        page = Page(driver, port)
+        page = Page(chromium, port)
     page.one("#message").click()
     page.say("Hi")
     assert page.one("#problem").text == (
@@ -362,10 +354,10 @@ def test_server_that_is_gone_is_told(driver, release):
     assert page.errors() == []
 
 
-def test_account_is_chosen_where_clients_may(driver, moved):
+def test_account_is_chosen_where_clients_may(chromium, moved):
     other = {"message": "Hi", "session": {"customer": 8}}
     rewrite(moved, examples=[other])
-    with opened(driver, moved, {"choose_session": True}) as (page, _):
+    with opened(chromium, moved, {"choose_session": True}) as (page, _):
         assert page.one("#account input").get_property("value") == "7"
         page.one("#examples button").click()
         page.wait(lambda: page.all(".answer[aria-busy=false]"))

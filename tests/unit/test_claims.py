@@ -13,6 +13,7 @@ from specialist.report.claims import (
     INCONCLUSIVE,
     NOT_SUPPORTED,
     SUPPORTED,
+    UNTESTED,
     bootstrap_interval,
     judge,
     overall,
@@ -20,6 +21,7 @@ from specialist.report.claims import (
     t_interval,
     verdict,
 )
+from specialist.report.sentences import fill
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/claims.schema.yaml"
@@ -31,6 +33,7 @@ RULE = {
 CLAIM = {
     "id": "same", "title": "Same", "claim": "b is as good as a.", "experiment": "x",
     "rules": [RULE], "shows": ["loss"], "limits": "Two cells.", "done": "Trained.",
+    "plain": "The loss of b is {0:number} above that of a.",
 }  # fmt: skip
 NO_TASKS = pd.DataFrame(columns=["experiment", "cell", "seed", "metric", "task", "value"])
 numbers = st.floats(-10, 10)
@@ -110,8 +113,28 @@ def test_rule_over_tasks_is_paired_by_task():
 
 def test_cell_that_was_not_measured():
     found = judge(CLAIM, measured(a=[1.0, 2.0]), NO_TASKS)
-    assert found["verdict"] == INCONCLUSIVE and "Not all" in found["reason"]
+    assert found["verdict"] == UNTESTED and "Not all" in found["reason"]
     assert found["rules"][0]["value"] is None
+    assert found["finding"] == "This version does not measure all that the claim needs."
+
+
+def test_finding_is_a_sentence_with_the_values():
+    found = judge(CLAIM, measured(a=[1.0, 2.0, 3.0], b=[1.51, 2.52, 3.51]), NO_TASKS)["finding"]
+    assert found == (
+        "The measurements contradict the claim. The loss of b is 0.513 above that of a."
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("percent", 0.306, "31 %"), ("percent", 0.0684, "6.8 %"), ("times", 2.466, "2.47 times"),
+        ("fewer", -0.0131, "1.3 fewer"), ("fewer", 0.78, "78.0 more"),
+        ("megabytes", -82.0, "82 MB less"), ("number", 2.314, "2.31"),
+    ],
+)  # fmt: skip
+def test_values_are_in_words(kind, value, expected):
+    assert fill(f"It is {{0:{kind}}}.", [value]) == f"It is {expected}."
 
 
 def test_models_that_solve_nothing_are_equal_and_prove_nothing():
@@ -124,7 +147,8 @@ def test_models_that_solve_nothing_are_equal_and_prove_nothing():
 def test_claim_holds_if_all_rules_do():
     assert overall([SUPPORTED, SUPPORTED]) == SUPPORTED
     assert overall([SUPPORTED, INCONCLUSIVE]) == INCONCLUSIVE
-    assert overall([INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED]) == NOT_SUPPORTED
+    assert overall([INCONCLUSIVE, NOT_SUPPORTED, UNTESTED, SUPPORTED]) == NOT_SUPPORTED
+    assert overall([INCONCLUSIVE, UNTESTED, SUPPORTED]) == UNTESTED
 
 
 def test_intervals_are_those_of_the_textbook():
@@ -147,6 +171,8 @@ def test_shipped_claims_name_what_is_measured():
 
 MISTAKES = {
     "an unknown key": ({"clam": "x"}, "clam"),
+    "a value of a rule that is not there": ({"plain": "It is {1:number}."}, "same.plain"),
+    "a format that is not there": ({"plain": "It is {0:inches}."}, "same.plain.*inches"),
     "no bound": ({"rules": [{"says": "x", "metric": "loss", "cell": "a"}]}, "rules.0"),
     "a cell to compare, and not how": (
         {"rules": [{k: v for k, v in RULE.items() if k != "by"}]}, "by",

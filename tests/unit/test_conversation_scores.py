@@ -375,13 +375,16 @@ def test_result_and_page_of_a_suite_with_conversations(folder, tmp_path):
     del broken["systems"]["again"]["conversations"]["pass_hat_k"]
     with pytest.raises(jsonschema.ValidationError, match="pass_hat_k"):
         jsonschema.validate(broken, json.loads(SCHEMA.read_text()))
+    report = ROOT / "workflow/report"
     render_report(
         tmp_path / "result", folder / "tasks", files["traces"], files["times"], files["json"],
-        [], [], [], ROOT / "workflow/report/run.html.jinja", ROOT / "workflow/report/run.js",
-        tmp_path / "page",
+        [], [], [], [], [], report / "run.html.jinja",
+        [report / "page.css", report / "charts.html.jinja"], report / "run.js", tmp_path / "page",
+        steps=[],
     )  # fmt: skip
     text = (tmp_path / "page").read_text()
-    assert "Of 2 conversations, it solves 100.0 %, and does harm in 0 of 100." in text
+    assert "100.0 %</strong><span>of 2 conversations solved" in text
+    assert "0 in 100</strong><span>conversations with harm" in text
 
 
 SCHEMA = ROOT / "workflow/schemas/agent_eval.schema.json"

@@ -16,12 +16,13 @@ from compare_searches import METHODS
 from judge_claims import judge_claims
 from plot_curves import plot_curves
 from plot_experiment import _numbers, plot_experiment
-from render_paper import figure, render_paper
+from render_paper import render_paper
 
 from specialist.config.experiments import BENCHMARK, PRETRAINING, lay_out
 from specialist.config.load import load
 from specialist.config.paths import Paths
 from specialist.core.text import write_rows
+from specialist.report import metrics
 from specialist.report.numbers import picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,7 +120,9 @@ def paper(tmp_path_factory):
     pretraining = Path(files.pretraining(experiments))
     render_paper(
         verdicts, summary, samples, pretraining, plots, ROOT / "workflow/report/paper.html.jinja",
-        folder / "report.html", paper="full", dataset="<food>", seeds=3,
+        [ROOT / "workflow/report/page.css", ROOT / "workflow/report/charts.html.jinja"],
+        folder / "report.html", paper="full", about="Made up, so it shows nothing.",
+        dataset="<food>", seeds=3,
         shared={
             "sweeps": {"examples": 400}, "all": {"dataset": {"tasks": 160}, "base": {}}, "no": {},
         },
@@ -161,7 +164,16 @@ def test_page_has_a_section_with_figure_and_table_for_each_claim(paper):
     assert text.count('role="img" aria-label="') == len(claims)
     assert {claim["id"] for claim in claims} <= set(page.ids)
     assert all(claim["verdict"] in text and claim["done"][:40] in said for claim in claims)
+    assert all(claim["finding"] in said for claim in claims)
     assert "sweeps: examples 400; all: dataset (tasks 160)." in text
+
+
+def test_page_begins_with_what_its_version_can_show(paper):
+    text = (paper / "report.html").read_text()
+    head = text[: text.index("</header>")]
+    assert "What this version can show.</strong> Made up, so it shows nothing." in head
+    counts = re.findall(r"<strong>(\d+)</strong><span>[a-z ]+</span>", head)
+    assert len(counts) == 4 and sum(map(int, counts)) == 11
 
 
 def test_page_needs_nothing_from_elsewhere(paper):
@@ -192,7 +204,45 @@ def test_curves_are_plotted_beside_what_is_published(paper):
     assert set(table[table["experiment"] == "benchmark"]["seconds"]) == {20, 40}
     by_time, by_tokens = ((paper / f"{name}.svg").read_text() for name in CURVES)
     assert "nanoGPT" in by_time and "seconds of training" in by_time
-    assert "nanoGPT" not in by_tokens and "tokens seen" in by_tokens
+    assert "nanoGPT" not in by_tokens and "tokens seen, millions" in by_tokens
+
+
+def test_categories_are_not_joined_by_a_line(paper):
+    """Only numbers have something between them: one line joins the means of each measure."""
+
+    def joined(name):
+        lines = re.findall(r'<path d="([^"]+)" clip-path=[^>]*stroke: #0072b2', svg(paper, name))
+        return [line for line in lines if line.count("L") > 1]
+
+    assert joined("rank") and not joined("quantization") and not joined("batch")
+
+
+def test_axes_have_words_and_units(paper):
+    scale = svg(paper, "scale")
+    assert all(title in scale for title in ("file size, MB", "memory in use, MB"))
+    assert "rank of the adapter" in svg(paper, "rank") and "resident" not in scale
+
+
+def test_every_measure_and_experiment_has_a_name(paper):
+    for claim in json.loads((paper / "verdicts.json").read_text()):
+        assert claim["experiment"] in metrics.CELLS
+        assert {*claim["shows"], *(rule["metric"] for rule in claim["rules"])} <= {*metrics.METRICS}
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_page_fits_its_screen(paper, chromium, screen, width):
+    chromium.get((paper / "report.html").as_uri())
+    screen(width, "light")
+    assert chromium.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    cut_off = chromium.execute_script("""
+        return [...document.querySelectorAll(".wide")].filter((e) => e.scrollWidth > e.clientWidth)
+            .map((e) => e.getAttribute("aria-label"))""")
+    assert width < 1200 or cut_off == []
+    assert chromium.get_log("browser") == []
+
+
+def svg(paper, name):
+    return (paper / f"{name}.svg").read_text()
 
 
 def test_plot_takes_its_colour_from_the_page_and_is_the_same_again(paper, tmp_path):
@@ -207,10 +257,11 @@ def test_plot_takes_its_colour_from_the_page_and_is_the_same_again(paper, tmp_pa
 
 
 def test_numbers_for_people():
-    assert figure(0.1234, "success_rate") == "12.3%"
-    assert figure(9051000.0) == "9,051,000"
-    assert figure(0.000123456) == "0.000123"
-    assert figure(float("nan")) == figure(None) == "–"
+    assert metrics.metric("success_rate").text(0.1234) == "12.3"
+    assert metrics.metric("bytes").text(9051000.0) == "9.05"
+    assert metrics.metric("kl_mean").text(0.000123456) == "0.000123"
+    assert metrics.metric("mrr").text(float("nan")) == metrics.metric("mrr").text(None) == "–"
+    assert metrics.metric("of_ones_own").title == "of ones own"
 
 
 def test_picture_has_ids_of_its_own():

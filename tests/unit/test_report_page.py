@@ -2,36 +2,81 @@
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
 from render_report import render_report
 
-import browsers
 from specialist.core.text import write_rows
-from specialist.report import page
+from specialist.report import lines, page, pages, parts, spending
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {
     "adapters": {"lora": {"base": "small"}},
     "systems": {
-        "agent": {"adapter": "lora", "quantization": "Q4_K_M", "index": "minilm"},
-        "blind": {"adapter": "lora", "quantization": "Q4_K_M"},
+        "agent": {"adapter": "lora", "quantization": "Q4_K_M", "index": "minilm", "trials": 4},
+        "blind": {"adapter": "lora", "quantization": "Q4_K_M", "trials": 1},
         "whole": {"adapter": "lora", "quantization": "F16", "index": "minilm"},
         "base": {"base": "small", "quantization": "F16", "index": "minilm"},
     },
 }
-RATES = {"agent": 0.9, "blind": 0.3, "whole": 0.95, "base": 0.1}
 HOSTILE = "</script><script>alert(1)</script><b>bold</b> & \u2028"
 
 
+def solved(*tasks):
+    """Outcomes of ten tasks, of which some are solved."""
+    return {f"t{n}": None if n in tasks else "loop" for n in range(10)}
+
+
 def test_contributions_compare_systems_that_differ_in_one_part():
-    rows = {name: {"success_rate": rate} for name, rate in RATES.items()}
-    assert page.contributions(CONFIG, rows, "agent") == [
-        "The adapter adds 80.0 points.",
-        "Retrieval adds 60.0 points.",
-        "Q4_K_M against F16: -5.0 points.",
+    outcomes = {
+        "agent": solved(*range(9)), "blind": solved(0, 1, 2), "whole": solved(*range(10)),
+        "base": solved(0),
+    }  # fmt: skip
+    found = parts.contributions(CONFIG, outcomes, "agent")
+    assert [(row["part"], row["without"], round(row["value"], 9)) for row in found] == [
+        ("the adapter", "base", 0.8), ("retrieval", "blind", 0.6),
+        ("Q4_K_M instead of F16", "whole", -0.1),
+    ]  # fmt: skip
+    assert all(row["low"] <= row["value"] <= row["high"] for row in found)
+    assert found[0]["low"] > 0 and found[2]["high"] == 0
+
+
+def test_failures_are_counted_by_kind_and_class():
+    outcomes = {"t0": None, "t1": "loop", "t2": "loop", "talk": "wrong_state"}
+    assert parts.by_kind(TASKS, outcomes) == [
+        {"kind": "refund", "n": 3, "solved": 1, "failures": {"loop": 2}},
+        {"kind": "talk", "n": 1, "solved": 0, "failures": {"wrong_state": 1}},
     ]
+
+
+def test_sample_of_training_is_a_task_that_only_the_trained_system_solves():
+    traces = {name: rows for name, (rows, _) in RUNS.items()}
+    outcomes = {name: scores["outcomes"] for name, (_, scores) in RUNS.items()}
+    found = parts.first_turns(traces, outcomes, ("blind", "agent"))
+    assert found["task"] == "t0" and found["message"] == f"{HOSTILE} t0"
+    assert found["turns"]["agent"] == 'look\nrefund {"order": "a"}'
+
+
+def cost(seconds, memory=100, cpus=2):
+    return {
+        "start_s": 0.25, "import_s": 0.25, "compute_s": seconds - 0.5, "peak_memory_mb": memory,
+        "threads": 1, "hardware": {"processor": "one", "cpus": cpus, "gpus": []},
+    }  # fmt: skip
+
+
+def test_steps_below_a_percent_of_the_time_are_small():
+    found = spending.spent({"pretrain small": cost(99), "score agent": cost(0.5, 300)})
+    assert found["seconds"] == 99.5 and found["memory_mb"] == 300
+    assert found["steps"] == [{"step": "pretrain small", "seconds": 99, "memory_mb": 100}]
+    assert [row["step"] for row in found["small"]] == ["score agent"]
+    assert found["machines"] == ["one, 2 cores"]
+
+
+def test_steps_of_several_machines_are_named():
+    found = spending.spent({"a": cost(1), "b": cost(1, cpus=8)})
+    assert found["machines"] == ["one, 2 cores", "one, 8 cores"]
 
 
 def step(call, exchange=0, **arguments):
@@ -81,7 +126,8 @@ def talk(trial=0):
 
 
 def scores_of(trials, harm=None):
-    return {"trials": trials, "harm": {"runs": harm or {}}}
+    outcomes = {task: found[0] for task, found in trials.items()}
+    return {"trials": trials, "outcomes": outcomes, "harm": {"runs": harm or {}}}
 
 
 RUNS = {
@@ -134,13 +180,18 @@ def test_runs_too_many_for_a_page_leave_out_solved_ones():
     assert {"t2", "talk, trial 2"} <= {task["id"] for task in json.loads(text)["tasks"]}
 
 
+COSTS = {"pretrain": 90, "train_lora": 60, "score": 0.6}
+
+
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     """The page of a run of two systems, with hostile text in every place."""
     folder = tmp_path_factory.mktemp("page")
     row = {
         "n": 3, "ci95": [0.2, 0.9], "valid_action_rate": 1.0, "steps_mean": 2.0, "model": None,
-        "latency_s": {"p50": 0.03}, "by_kind": {"refund": {"n": 3, "success": 2}},
+        "tokens_per_second": None,
+        "latency_s": {"p50": 0.03},
+        "by_kind": {"refund": {"n": 3, "success": 2}, "talk": {"n": 1, "success": 1}},
         "tasks": {"n": 3, "success_rate": 2 / 3, "harm_per_100": 0.0},
         "harm": {"examples": [{"task": "talk", "kind": "false_claim", "text": HOSTILE}]},
     }  # fmt: skip
@@ -163,11 +214,31 @@ def rendered(tmp_path_factory):
                 "conversations": {**talks, **single},
             },
         },
-        "retrieval": None, "quantization": {},
+        "retrieval": {
+            "recall_at_1": 0.5, "recall_at_3": 1.0, "mrr": 0.75, "n": 2, "variant": "both",
+            "variants": [
+                {"variant": name, "recall_at_1": 0.5, "recall_at_3": 1.0, "mrr": 0.75,
+                 "ndcg_at_10": 0.8, "ms_p50": 1.5, "ms_p95": 2.5}
+                for name in ("words", "meaning", "both")
+            ],
+        },
+        "quantization": {
+            "Q4_K_M": {
+                "bytes": 4_000_000, "ratio_to_f16": 0.4, "bits_per_weight": 5.5,
+                "perplexity": 3.0, "kl_mean": 0.02, "same_top_token": 0.95,
+                "tokens_per_second": 900.0, "speedup_over_f16": 1.25,
+            },
+        },
         "gates": {"merge/lora/merge_logits": {"value": 0.1, "limit": 0.2, "passed": True}},
         "leakage": {"n_leaking": 0, "n_tasks": 3, "run_words": 8, "training_texts": 9},
         "provenance": {
-            "config": {"adapters": {}, "systems": {"agent": {}, "blind": {"index": "x"}}},
+            "config": {
+                "adapters": {"lora": {"base": "<small>"}},
+                "systems": {
+                    "agent": {"adapter": "lora", "quantization": "F16"},
+                    "blind": {"base": "<small>", "quantization": "F16"},
+                },
+            },
             "python": "3", "packages": {},
             "hardware": {
                 "processor": "one", "cpus": 2, "memory_gb": 4, "gpus": [], "system": "Linux",
@@ -182,13 +253,25 @@ def rendered(tmp_path_factory):
         (folder / f"{name}.scores").write_text(json.dumps(scores))
     (folder / "lora").mkdir()
     (folder / "lora/loss.csv").write_text("step,loss\n1,2.5\n2,1.5\n")
+    (folder / "lora/training.json").write_text('{"held_out_loss": 1.25}')
+    samples = [{"tokens": 1000, "sample": HOSTILE}]
+    (folder / "base").mkdir()
+    (folder / "base/loss.csv").write_text("step,loss\n1,9.5\n2,7.5\n")
+    (folder / "base/pretraining.json").write_text(
+        json.dumps({"held_out_loss": 7.0, "samples": samples})
+    )
+    for step, seconds in COSTS.items():
+        (folder / step).write_text(json.dumps(cost(seconds)))
     files = [
         [folder / f"{name}.{kind}" for name in SYSTEMS] for kind in ("traces", "times", "scores")
     ]
+    report = ROOT / "workflow/report"
     render_report(
-        folder / "result.json", folder / "tasks.jsonl", *files, [], [], [folder / "lora/loss.csv"],
-        ROOT / "workflow/report/run.html.jinja", ROOT / "workflow/report/run.js",
-        folder / "report.html",
+        folder / "result.json", folder / "tasks.jsonl", *files, [folder / "base/pretraining.json"],
+        [folder / "base/loss.csv"], [folder / "lora/loss.csv"], [folder / "lora/training.json"],
+        [folder / step for step in COSTS], report / "run.html.jinja",
+        [report / "page.css", report / "charts.html.jinja"], report / "run.js",
+        folder / "report.html", steps=list(COSTS),
     )  # fmt: skip
     return folder / "report.html"
 
@@ -199,25 +282,72 @@ def test_page_needs_nothing_from_elsewhere(rendered):
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     assert len(scripts) == 1
-    assert f"script-src '{page.script_hash(scripts[0])}'" in policy.replace("&#39;", "'")
+    assert f"script-src '{pages.script_hash(scripts[0])}'" in policy.replace("&#39;", "'")
 
 
 def test_page_shows_both_parts_harm_and_reliability(rendered):
     text = rendered.read_text()
-    assert "Of 3 tasks with one message, it solves 66.7 %, and does harm in 0 of 100." in text
-    assert "Of 1 conversations, it solves 100.0 %, and does harm in 33.3 of 100." in text
+    for tile in (
+        "66.7 %</strong><span>of 3 tasks with one message solved",
+        "0 in 100</strong><span>tasks with one message with harm",
+        "100.0 %</strong><span>of 1 conversations solved",
+        "33.3 in 100</strong><span>conversations with harm",
+    ):
+        assert tile in text
     plot = re.search(r'aria-label="pass\^k by k">(.*?)</div>', text, re.DOTALL)[1]
     assert ">agent<" in plot and ">blind<" not in plot  # which has one trial only
 
 
+def text_of(rendered, section):
+    """The words in a section of the page, without its tags."""
+    inner = re.search(rf'<section id="{section}".*?</section>', rendered.read_text(), re.DOTALL)[0]
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", inner)).split())
+
+
+def test_page_shows_what_each_part_adds(rendered):
+    assert "the adapter +75.0 points" in text_of(rendered, "systems")
+
+
+def test_page_shows_time_and_memory_of_each_step(rendered):
+    said = text_of(rendered, "costs")
+    assert "All steps together take 2 min 31 s" in said
+    assert "pretrain 1 min 30 s 100 MB train_lora 1 min 0 s 100 MB" in said
+    assert "1 shorter steps Step Time Peak memory score 0.6 s" in said
+
+
+def test_page_compares_quantised_types_with_f16(rendered):
+    said = text_of(rendered, "quantization")
+    assert "F16 10 MB 100.0 % of F16 Q4_K_M 4 MB 40.0 % of F16" in said
+    assert "F16 1 × Q4_K_M 1.25 × 900 tokens/s" in said
+    assert "F16 0 Q4_K_M 0.02" in said
+
+
+def test_page_shows_every_way_to_search(rendered):
+    said = text_of(rendered, "retrieval")
+    assert all(f"{name} 50.0 %" in said for name in ("words", "meaning", "both (in use)"))
+
+
+def test_page_shows_losses_and_samples(rendered):
+    said = text_of(rendered, "training")
+    assert "Pretraining of base: the training loss goes from 9.5 to 7.5" in said
+    assert "Fine-tuning of lora: the training loss goes from 2.5 to 1.5" in said
+    assert "held out, at the end: 1.25" in said
+    assert "What base wrote during pretraining After 1,000 tokens: </script>" in said
+    assert "What fine-tuning changes: the first turn on task t0" in said
+
+
+def test_curve_of_one_step_is_drawn(tmp_path):
+    (tmp_path / "loss.csv").write_text("step,loss\n1,2.5\n")
+    [plot] = lines.losses([tmp_path / "loss.csv"], [{"held_out_loss": 2.0}], "Pretraining")
+    assert plot["svg"].startswith("<svg")
+
+
 @pytest.fixture(scope="module")
-def browser(rendered):
-    """Chromium with the page open; skipped where there is none."""
-    opened = browsers.chromium()
-    opened.get(rendered.as_uri())
-    yield opened
-    assert opened.get_log("browser") == []
-    opened.quit()
+def browser(rendered, chromium):
+    """Chromium with the page open; its console must stay empty."""
+    chromium.get(rendered.as_uri())
+    yield chromium
+    assert chromium.get_log("browser") == []
 
 
 def test_filters_and_comparison_work(browser):
@@ -236,12 +366,22 @@ def test_filters_and_comparison_work(browser):
     assert shown() == ["t0", "t1", "t2", "talk", "talk, trial 2"]
     assert browser.find_element(By.CSS_SELECTOR, "#shown .customer").text.startswith("</script>")
     assert browser.find_elements(By.CSS_SELECTOR, "#shown b") == []
-    choose("outcome", "loop")
+    choose("failure", "loop")
     assert shown() == ["t2"]
+    choose("failure", "")
+    choose("outcome", "failed")
+    assert shown() == ["t2", "talk, trial 2"]
+    choose("kind", "talk")
+    assert shown() == ["talk, trial 2"]
+    choose("kind", "")
+    choose("outcome", "solved")
+    assert shown() == ["t0", "t1", "talk"]
     choose("other", "blind")
+    choose("outcome", "differs")
+    assert shown() == ["t0", "t1", "talk"]  # which the other system fails
     marked = browser.find_elements(By.CSS_SELECTOR, "#shown .differs")
     assert ['"b"' in each.text or '"a"' in each.text for each in marked] == [True, True]
-    assert {each.find_element(By.TAG_NAME, "small").text.split(":")[0] for each in marked} == {
+    assert {each.find_element(By.TAG_NAME, "small").text.split(",")[0] for each in marked} == {
         "Turn 2"
     }
     choose("outcome", "")
@@ -262,6 +402,39 @@ def test_filters_and_comparison_work(browser):
     assert browser.find_element(By.ID, "count").text == "0 of 5 runs"
 
 
-def test_page_fits_a_phone(browser):
-    browser.set_window_size(500, 900)
+def test_runs_are_browsed_with_the_keyboard(browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser.refresh()
+    browser.find_element(By.CSS_SELECTOR, "#list button").send_keys(Keys.ARROW_DOWN)
+    assert browser.switch_to.active_element.get_attribute("value") == "t1"
+    assert browser.find_element(By.CSS_SELECTOR, "#shown h3").text == "t1, refund"
+    assert browser.find_element(By.ID, "count").text == "5 of 5 runs. Shown: t1."
+    current = browser.find_elements(By.CSS_SELECTOR, "#list [aria-current=true]")
+    assert [button.get_attribute("value") for button in current] == ["t1"]
+
+
+def test_parts_of_the_page_have_names_for_screen_readers(browser):
+    unnamed = browser.execute_script("""
+        const named = (e) => e.getAttribute("aria-label") || e.closest("label") ||
+            document.getElementById(e.getAttribute("aria-labelledby")) || e.textContent.trim();
+        return [...document.querySelectorAll("section[id],select,input,button,a,[role],[tabindex]")]
+            .filter((e) => !named(e) && e.id !== "more").map((e) => e.outerHTML.slice(0, 80));""")
+    assert unnamed == []
+    heads = browser.execute_script(
+        "return [...document.querySelectorAll('h1,h2,h3')].map((e) => +e.tagName[1])"
+    )
+    assert heads[0] == 1 and heads.count(1) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_page_fits_phones_and_wide_screens(browser, screen, width, scheme):
+    screen(width, scheme)
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    # Text and ground differ in lightness whatever the scheme is.
+    dark = browser.execute_script("""
+        const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g);
+        return (Number(r) + Number(g) + Number(b)) / 3 < 128""")
+    assert dark == (scheme == "dark")

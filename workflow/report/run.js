@@ -4,10 +4,11 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (id) => document.getElementById(id);
-  const [system, other, kind, outcome, harm, words, list, count, shown, more] =
-    ["system", "other", "kind", "outcome", "harm", "words", "list", "count", "shown", "more"].map(find);
+  const [system, other, kind, outcome, failure, harm, words, list, count, shown, more] =
+    ["system", "other", "kind", "outcome", "failure", "harm", "words", "list", "count", "shown", "more"]
+      .map(find);
   const PAGE = 50;
-  let limit = PAGE, chosen = null;
+  let limit = PAGE, chosen = null, counted = "";
 
   const make = (tag, text, cls) => {
     const element = document.createElement(tag);
@@ -21,11 +22,11 @@
     select.append(element);
   };
   const plain = (name) => name.replaceAll("_", " ");
-  const label = (failure) => (failure ? plain(failure) : "solved");
+  const label = (name) => (name ? plain(name) : "solved");
 
   data.systems.forEach((name) => { option(system, name, name); option(other, name, name); });
-  data.kinds.forEach((name) => option(kind, name, name));
-  data.failures.forEach((name) => option(outcome, name, label(name)));
+  data.kinds.forEach((name) => option(kind, name, plain(name)));
+  data.failures.forEach((name) => option(failure, name, plain(name)));
   data.harms.forEach((name) => option(harm, name, plain(name)));
   system.value = data.headline;
 
@@ -38,11 +39,20 @@
   const harmful = (trace) => !harm.value || (harm.value === "none" ? !trace.harm.length :
     trace.harm.some((each) => harm.value === "any" || each.kind === harm.value));
 
+  const outcomes = {
+    solved: (task, trace) => !trace.failure,
+    failed: (task, trace) => trace.failure,
+    differs: (task, trace) => {
+      const against = data.traces[other.value]?.[task.id];
+      return against && !against.failure !== !trace.failure;
+    },
+  };
+
   const matches = (task, trace) => {
     if (kind.value && task.kind !== kind.value) return false;
     if (!harmful(trace)) return false;
-    if (outcome.value === "failed" ? !trace.failure : outcome.value && label(trace.failure) !== label(
-      outcome.value === "solved" ? "" : outcome.value)) return false;
+    if (outcome.value && !outcomes[outcome.value](task, trace)) return false;
+    if (failure.value && trace.failure !== failure.value) return false;
     const wanted = words.value.trim().toLowerCase();
     return !wanted || task.id.toLowerCase().includes(wanted) ||
       task.message.toLowerCase().includes(wanted) || text(trace).includes(wanted);
@@ -63,7 +73,7 @@
     if (step.call) facts.append(line("Call", `${step.call} ${JSON.stringify(step.arguments)}`, "code"));
     if (step.observation !== null) {
       facts.append(line(step.sources.length ? `Passage, ${step.sources.join(", ")}` : "Result",
-        data.strings[step.observation]));
+        data.strings[step.observation], "text"));
     }
     if (step.error) facts.append(line("Refused", step.error));
     if (!step.valid) facts.append(line("Form", "not a valid turn"));
@@ -71,7 +81,7 @@
     const cost = [];
     if (step.generated_tokens) cost.push(`${step.prompt_tokens} tokens read, ${step.generated_tokens} written`);
     if (step.seconds !== null) cost.push(`${(step.seconds * 1000).toFixed(0)} ms`);
-    if (cost.length) item.append(make("small", `Turn ${number + 1}: ${cost.join(", ")}`));
+    item.append(make("small", [`Turn ${number + 1}`, ...cost].join(", ")));
     return item;
   };
 
@@ -135,19 +145,25 @@
     const one = data.traces[system.value][id];
     const two = other.value && other.value !== system.value ? data.traces[other.value][id] : null;
     const difference = firstDifference(one, two);
-    shown.replaceChildren(make("h3", task.id));
+    shown.replaceChildren(make("h3", `${task.id}, ${plain(task.kind)}`));
+    if (other.value && other.value !== system.value && !two) {
+      shown.append(make("p", `${other.value} did not run this one.`));
+    } else if (two && difference < 0) {
+      shown.append(make("p", "Both systems did the same."));
+    }
     const both = make("div", undefined, two ? "two" : "");
     both.append(conversation(system.value, one, difference));
     if (two) both.append(conversation(other.value, two, difference));
     shown.append(both);
     list.querySelectorAll("button").forEach((button) =>
       button.setAttribute("aria-current", String(button.value === id)));
+    count.textContent = `${counted}. Shown: ${id}.`;
   };
 
   const update = () => {
     const traces = data.traces[system.value];
     const found = data.tasks.filter((task) => traces[task.id] && matches(task, traces[task.id]));
-    count.textContent = `${found.length} of ${data.tasks.length} runs`;
+    counted = `${found.length} of ${data.tasks.length} runs`;
     list.replaceChildren(...found.slice(0, limit).map((task) => {
       const button = make("button", task.message);
       button.type = "button";
@@ -161,14 +177,24 @@
     }));
     more.hidden = found.length <= limit;
     if (found.length && !found.some((task) => task.id === chosen)) chosen = found[0].id;
-    if (found.length) show(chosen); else shown.replaceChildren(make("p", "No run matches."));
+    if (found.length) return show(chosen);
+    count.textContent = counted;
+    shown.replaceChildren(make("p", "No run matches."));
   };
 
-  [system, other, kind, outcome, harm].forEach((each) => each.addEventListener("change", () => {
+  [system, other, kind, outcome, failure, harm].forEach((each) => each.addEventListener("change", () => {
     limit = PAGE;
     update();
   }));
   words.addEventListener("input", () => { limit = PAGE; update(); });
+  list.addEventListener("keydown", (event) => {
+    const to = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+    const next = to && event.target.closest("li")?.[to]?.querySelector("button");
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+    show(next.value);
+  });
   more.addEventListener("click", () => { limit += PAGE; update(); });
   update();
 })();

@@ -13,12 +13,12 @@ rule train_lora:
         adapter_config="results/{dataset}/adapter/{adapter}/adapter_config.json",
         figures="results/{dataset}/adapter/{adapter}/training.json",
         masks="results/{dataset}/adapter/{adapter}/masks.txt",
-        cost="results/{dataset}/adapter/{adapter}/cost.json",
         curve=report(
             "results/{dataset}/adapter/{adapter}/loss.csv",
             category="Training",
             caption="../report/loss.rst",
         ),
+        cost="results/{dataset}/costs/train_lora/{adapter}.json",
     log:
         "results/logs/{dataset}/train_lora/{adapter}.log",
     threads: lambda w: cores(w.adapter, evaluated, workflow.cores)
@@ -42,6 +42,7 @@ rule render_text:
         tokenizer_config=lambda w: files.models.tokenizer(w.model)["tokenizer_config"],
     output:
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
+        cost="results/{dataset}/costs/render_text/{model}.json",
     log:
         "results/logs/{dataset}/render_text/{model}.log",
     params:
@@ -59,6 +60,7 @@ rule simulate_practice:
         spec=lambda w: files.datasets.spec(w.dataset, "sft"),
     output:
         sft="results/{dataset}/adapter/{adapter}/dpo/practice.jsonl",
+        cost="results/{dataset}/costs/simulate_practice/{adapter}.json",
     log:
         "results/logs/{dataset}/simulate_practice/{adapter}.log",
     priority: 1
@@ -82,6 +84,7 @@ rule collect_preferences:
         lora_config="results/{dataset}/adapter/{adapter}/adapter_config.json",
     output:
         preferences="results/{dataset}/adapter/{adapter}/dpo/collected.jsonl",
+        cost="results/{dataset}/costs/collect_preferences/{adapter}.json",
     log:
         "results/logs/{dataset}/collect_preferences/{adapter}.log",
     threads: workflow.cores
@@ -103,6 +106,7 @@ rule prepare_preferences:
         validation="results/{dataset}/adapter/{adapter}/dpo/preferences.validation.jsonl",
         train_places="results/{dataset}/adapter/{adapter}/dpo/preferences.train.jsonl.places",
         validation_places="results/{dataset}/adapter/{adapter}/dpo/preferences.validation.jsonl.places",
+        cost="results/{dataset}/costs/prepare_preferences/{adapter}.json",
     log:
         "results/logs/{dataset}/prepare_preferences/{adapter}.log",
     priority: 1
@@ -134,6 +138,7 @@ rule train_dpo:
             category="Training",
             caption="../report/loss.rst",
         ),
+        cost="results/{dataset}/costs/train_dpo/{adapter}.json",
     log:
         "results/logs/{dataset}/train_dpo/{adapter}.log",
     threads: workflow.cores
@@ -159,6 +164,7 @@ rule merge_lora:
         merged="results/{dataset}/adapter/{adapter}/merged/model.safetensors",
         merged_config="results/{dataset}/adapter/{adapter}/merged/config.json",
         gate="results/{dataset}/adapter/{adapter}/merge_gate.json",
+        cost="results/{dataset}/costs/merge_lora/{adapter}.json",
     log:
         "results/logs/{dataset}/merge_lora/{adapter}.log",
     params:

@@ -11,6 +11,7 @@ rule run_agent:
     output:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
         times="results/{dataset}/agent/{system}/times.jsonl",
+        cost="results/{dataset}/costs/run_agent/{system}.json",
     log:
         "results/logs/{dataset}/run_agent/{system}.log",
     priority: 1  # the oracle checks the tasks, so it runs before any training
@@ -42,6 +43,7 @@ rule score:
         gguf=lambda w: files.systems.gguf(w.system),
     output:
         scores="results/{dataset}/agent/{system}/scores.json",
+        cost="results/{dataset}/costs/score/{system}.json",
     log:
         "results/logs/{dataset}/score/{system}.log",
     priority: 1  # it checks the tasks' solutions

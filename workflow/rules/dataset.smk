@@ -9,6 +9,7 @@ rule simulate_corpus:
         spec=lambda w: files.datasets.spec(w.dataset, "corpus"),
     output:
         corpus="results/{dataset}/data/corpus/corpus.jsonl",
+        cost="results/{dataset}/costs/simulate_corpus.json",
     log:
         "results/logs/{dataset}/simulate_corpus.log",
     priority: 1
@@ -27,6 +28,7 @@ rule simulate_sft:
         spec=lambda w: files.datasets.spec(w.dataset, "sft"),
     output:
         sft="results/{dataset}/data/sft.jsonl",
+        cost="results/{dataset}/costs/simulate_sft.json",
     log:
         "results/logs/{dataset}/simulate_sft.log",
     priority: 1
@@ -52,6 +54,7 @@ for name, entry in config["datasets"].items():
                 spec=files.datasets.spec(name, "kb"),
             output:
                 articles=files.datasets.part(name, "kb"),
+                cost=f"results/{name}/costs/simulate_kb.json",
             log:
                 f"results/logs/{name}/simulate_kb.log",
             priority: 1
@@ -68,6 +71,7 @@ rule simulate_tasks:
     output:
         suite="results/{dataset}/data/tasks.jsonl",
         database="results/{dataset}/data/database.sql",
+        cost="results/{dataset}/costs/simulate_tasks.json",
     log:
         "results/logs/{dataset}/simulate_tasks.log",
     priority: 1
@@ -101,6 +105,7 @@ rule fetch_corpus:
         local=lambda w: files.datasets.local_copy(w.dataset),
     output:
         corpus="results/{dataset}/data/corpus.txt",
+        cost="results/{dataset}/costs/fetch_corpus.json",
     log:
         "results/logs/{dataset}/fetch_corpus.log",
     priority: 1
@@ -118,6 +123,7 @@ rule split_corpus:
     output:
         train="results/{dataset}/prepared/corpus.train.jsonl",
         validation="results/{dataset}/prepared/corpus.validation.jsonl",
+        cost="results/{dataset}/costs/split_corpus.json",
     log:
         "results/logs/{dataset}/split_corpus.log",
     wildcard_constraints:
@@ -142,6 +148,7 @@ rule prepare_corpus:
         train_places="results/{dataset}/prepared/corpus.train.jsonl.places",
         validation_places="results/{dataset}/prepared/corpus.validation.jsonl.places",
         stats="results/{dataset}/prepared/corpus.json",
+        cost="results/{dataset}/costs/prepare_corpus.json",
     log:
         "results/logs/{dataset}/prepare_corpus.log",
     priority: 1
@@ -164,6 +171,7 @@ rule prepare_sft:
         train_places="results/{dataset}/prepared/sft.train.jsonl.places",
         validation_places="results/{dataset}/prepared/sft.validation.jsonl.places",
         stats="results/{dataset}/prepared/sft.json",
+        cost="results/{dataset}/costs/prepare_sft.json",
     log:
         "results/logs/{dataset}/prepare_sft.log",
     priority: 1
@@ -185,6 +193,7 @@ rule prepare_tasks:
         database=lambda w: files.datasets.file(w.dataset, "database"),
     output:
         tasks="results/{dataset}/prepared/tasks.jsonl",
+        cost="results/{dataset}/costs/prepare_tasks.json",
     log:
         "results/logs/{dataset}/prepare_tasks.log",
     priority: 1
@@ -205,6 +214,7 @@ rule audit_leakage:
         training=main.systems.training(),
     output:
         leakage="results/{dataset}/prepared/leakage.json",
+        cost="results/{dataset}/costs/audit_leakage.json",
     log:
         "results/logs/{dataset}/audit_leakage.log",
     priority: 1

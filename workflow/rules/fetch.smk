@@ -16,6 +16,7 @@ rule fetch_tokenizer:
         chat_template="results/{dataset}/base/{base}/tokenizer/chat_template.jinja",
         sentencepiece="results/{dataset}/base/{base}/tokenizer/sentencepiece.model",
         gate="results/{dataset}/base/{base}/tokenizer/gate.json",
+        cost="results/{dataset}/costs/fetch_tokenizer/{base}.json",
     log:
         "results/logs/{dataset}/fetch_tokenizer/{base}.log",
     wildcard_constraints:
@@ -46,6 +47,7 @@ rule fetch_base:
     output:
         model="results/{dataset}/base/{base}/model/model.safetensors",
         config="results/{dataset}/base/{base}/model/config.json",
+        cost="results/{dataset}/costs/fetch_base/{base}.json",
     log:
         "results/logs/{dataset}/fetch_base/{base}.log",
     wildcard_constraints:
@@ -69,6 +71,7 @@ rule dequantize_base:
         config="results/{dataset}/base/{base}/model/config.json",
         source_facts="results/{dataset}/base/{base}/model/source.json",
         gate="results/{dataset}/base/{base}/model/gate.json",
+        cost="results/{dataset}/costs/dequantize_base/{base}.json",
     log:
         "results/logs/{dataset}/dequantize_base/{base}.log",
     wildcard_constraints:
@@ -99,6 +102,7 @@ rule continue_pretraining:
             caption="../report/loss.rst",
         ),
         figures="results/{dataset}/base/{base}/pretraining.json",
+        cost="results/{dataset}/costs/continue_pretraining/{base}.json",
     log:
         "results/logs/{dataset}/continue_pretraining/{base}.log",
     wildcard_constraints:

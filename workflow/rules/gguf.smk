@@ -9,6 +9,7 @@ rule convert_gguf:
     output:
         gguf="results/{dataset}/gguf/{model}/F16.gguf",
         gate="results/{dataset}/gguf/{model}/convert_gate.json",
+        cost="results/{dataset}/costs/convert_gguf/{model}.json",
     log:
         "results/logs/{dataset}/convert_gguf/{model}.log",
     params:
@@ -25,6 +26,7 @@ rule measure_importance:
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
     output:
         imatrix="results/{dataset}/gguf/{model}/imatrix.gguf",
+        cost="results/{dataset}/costs/measure_importance/{model}.json",
     log:
         "results/logs/{dataset}/measure_importance/{model}.log",
     threads: workflow.cores
@@ -40,6 +42,7 @@ rule quantize:
         imatrix=lambda w: files.models.imatrix(w.model, w.quantization),
     output:
         gguf="results/{dataset}/gguf/{model}/{quantization}.gguf",
+        cost="results/{dataset}/costs/quantize/{model}.{quantization}.json",
     log:
         "results/logs/{dataset}/quantize/{model}.{quantization}.log",
     params:
@@ -60,6 +63,7 @@ rule measure_gguf:
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
     output:
         measures="results/{dataset}/gguf/{model}/measures/{quantization}.json",
+        cost="results/{dataset}/costs/measure_gguf/{model}.{quantization}.json",
     log:
         "results/logs/{dataset}/measure_gguf/{model}.{quantization}.log",
     wildcard_constraints:

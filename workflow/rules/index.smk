@@ -6,6 +6,7 @@ rule convert_document:
         document=lambda w: f"{files.datasets.entry(w.dataset)['path']}/kb/{w.document}",
     output:
         markdown="results/{dataset}/documents/{document}.md",
+        cost="results/{dataset}/costs/convert_document/{document}.json",
     log:
         "results/logs/{dataset}/convert_document/{document}.log",
     wildcard_constraints:
@@ -24,6 +25,7 @@ rule chunk_kb:
         weights=lambda w: files.indexes.weights(w.index),
     output:
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        cost="results/{dataset}/costs/chunk_kb/{index}.json",
     log:
         "results/logs/{dataset}/chunk_kb/{index}.log",
     priority: 1  # it checks the articles
@@ -45,6 +47,7 @@ rule embed_chunks:
     output:
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
         settings="results/{dataset}/index/{index}/embeddings.json",
+        cost="results/{dataset}/costs/embed_chunks/{index}.json",
     log:
         "results/logs/{dataset}/embed_chunks/{index}.log",
     priority: 1  # see rule run_agent
@@ -60,6 +63,7 @@ rule convert_encoder:
         weights=lambda w: files.indexes.weights(w.index),
     output:
         encoder="results/{dataset}/index/{index}/encoder.gguf",
+        cost="results/{dataset}/costs/convert_encoder/{index}.json",
     log:
         "results/logs/{dataset}/convert_encoder/{index}.log",
     priority: 1  # see rule run_agent
@@ -76,6 +80,7 @@ rule build_chroma:
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
     output:
         store="results/{dataset}/index/{index}/chroma.zip",
+        cost="results/{dataset}/costs/build_chroma/{index}.json",
     log:
         "results/logs/{dataset}/build_chroma/{index}.log",
     priority: 1  # see rule run_agent
@@ -94,6 +99,7 @@ rule learn_queries:
         encoder=lambda w: files.indexes.encoder(w.index),
     output:
         shift="results/{dataset}/index/{index}/shift.npy",
+        cost="results/{dataset}/costs/learn_queries/{index}.json",
     log:
         "results/logs/{dataset}/learn_queries/{index}.log",
     priority: 1  # see rule run_agent
@@ -114,6 +120,7 @@ rule build_bm25:
         conversations=lambda w: files.indexes.conversations(w.index),
     output:
         words="results/{dataset}/index/{index}/bm25.zip",
+        cost="results/{dataset}/costs/build_bm25/{index}.json",
     log:
         "results/logs/{dataset}/build_bm25/{index}.log",
     priority: 1  # see rule run_agent
@@ -138,6 +145,7 @@ rule measure_retrieval:
     output:
         retrieval="results/{dataset}/index/{index}/retrieval.json",
         gate="results/{dataset}/index/{index}/gate.json",
+        cost="results/{dataset}/costs/measure_retrieval/{index}.json",
     log:
         "results/logs/{dataset}/measure_retrieval/{index}.log",
     params:

@@ -242,6 +242,7 @@ rule render_paper:
         pretraining=lambda w: files.paper.pretraining(experiments),
         plots=expand("results/paper/plots/{experiment}.svg", experiment=experiments),
         template="workflow/report/paper.html.jinja",
+        parts_of_pages=["workflow/report/page.css", "workflow/report/charts.html.jinja"],
     output:
         page=report(
             "results/paper/report.html",
@@ -253,6 +254,7 @@ rule render_paper:
     params:
         settings=settings(
             paper=config["paper"],
+            about=config["papers"][config["paper"]]["about"],
             dataset=config["dataset"],
             seeds=len(config["papers"][config["paper"]]["seeds"]),
             shared={

@@ -9,6 +9,7 @@ rule train_tokenizer:
         tokenizer="results/{dataset}/base/{base}/tokenizer/tokenizer.json",
         tokenizer_config="results/{dataset}/base/{base}/tokenizer/tokenizer_config.json",
         chat_template="results/{dataset}/base/{base}/tokenizer/chat_template.jinja",
+        cost="results/{dataset}/costs/train_tokenizer/{base}.json",
     log:
         "results/logs/{dataset}/train_tokenizer/{base}.log",
     wildcard_constraints:
@@ -31,6 +32,7 @@ rule tokenize_corpus:
         tokens="results/{dataset}/base/{base}/tokens/train.npy",
         held_out_tokens="results/{dataset}/base/{base}/tokens/validation.npy",
         stats="results/{dataset}/base/{base}/tokens/stats.json",
+        cost="results/{dataset}/costs/tokenize_corpus/{base}.json",
     log:
         "results/logs/{dataset}/tokenize_corpus/{base}.log",
     params:
@@ -54,6 +56,7 @@ rule pretrain:
             caption="../report/loss.rst",
         ),
         figures="results/{dataset}/base/{base}/pretraining.json",
+        cost="results/{dataset}/costs/pretrain/{base}.json",
     log:
         "results/logs/{dataset}/pretrain/{base}.log",
     wildcard_constraints:

@@ -11,15 +11,19 @@ rule render_report:
         pretraining=main.systems.pretrained("pretraining.json"),
         pretraining_losses=main.systems.pretrained("loss.csv"),
         adapter_losses=main.systems.adapted("loss.csv"),
+        adapter_figures=main.systems.adapted("training.json"),
+        costs=list(main.costs.of_run().values()),
         template="workflow/report/run.html.jinja",
+        parts_of_pages=["workflow/report/page.css", "workflow/report/charts.html.jinja"],
         script="workflow/report/run.js",
     output:
-        page=report(
+        report=report(
             "results/report.html", category="Result", caption="../report/page.rst"
         ),
     log:
         "results/logs/render_report.log",
     params:
+        steps=list(main.costs.of_run()),
         code=digest("report/render_report.py", "report"),
     script:
         "../scripts/report/render_report.py"

@@ -25,17 +25,20 @@ def plot_curves(curves, plot, *, experiment, published):
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     for number, ((cell, seed), line) in enumerate(table.groupby(["cell", "seed"])):
+        across = line["seconds"] if published else line["tokens"] / 1e6
         axes.plot(
-            line["seconds" if published else "tokens"], line["bits_per_byte"],
+            across, line["bits_per_byte"],
             color=COLORS[number % len(COLORS)], label=f"{cell}, seed {seed}",
             marker="o" if published else "", ms=4, lw=1.5,
         )  # fmt: skip
     for point in published:
         place = point["seconds"], point["bits_per_byte"]
         axes.plot(*place, "D", color=PUBLISHED, ms=7, label=point["name"])
-    axes.set_xlabel("seconds of training" if published else "tokens seen")
-    axes.set_ylabel("bits per byte")
+    axes.set_xlabel("seconds of training" if published else "tokens seen, millions")
+    axes.set_ylabel("bits per byte of text")
     axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="#000000", alpha=0.12, lw=0.6)
     axes.legend(frameon=False, labelcolor="#000000", fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     write_svg(figure, plot)

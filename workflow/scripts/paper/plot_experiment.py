@@ -2,13 +2,19 @@
 
 import json
 
-# Seen apart with any colour vision (Okabe and Ito), and on light as on dark ground.
+from specialist.report import metrics
+
+# Distinguishable with any colour vision (Okabe and Ito), on light and on dark backgrounds.
 SEED, MEAN = "#e69f00", "#0072b2"
-PANEL, PER_ROW = (3.2, 2.6), 3  # inches; panels
+PANEL, PER_ROW = (3.6, 3.0), 2  # inches; panels
+ROW, WIDTH = 0.32, 7.2  # inches: height of a category, width of its panel
 
 
 def plot_experiment(claims, measurements, summary, plot, *, experiment):
     """Write the measures that the claims on an experiment show.
+
+    Numbers are on a logarithmic axis and joined by a line. Categories have a row each, and no
+    line, because nothing lies between them.
 
     Args:
         claims: JSON of check_claims.
@@ -16,10 +22,7 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
         plot: SVG to write; its text and axes have the colour of the text around it.
         experiment: its name.
     """
-    import math
-
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from specialist.report.plots import write_svg
 
@@ -28,39 +31,63 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
     points, means = (pd.read_csv(path, dtype={"cell": str}) for path in (measurements, summary))
     points, means = (table[table["experiment"] == experiment] for table in (points, means))
     cells = list(dict.fromkeys(points["cell"]))
-    metrics = [metric for metric in dict.fromkeys(sum(shown, [])) if metric in set(means["metric"])]
-    # Long names, or many of them, go to the side.
-    lying = max(map(len, cells)) > 12 or sum(map(len, cells)) > 36
-    numbers = None if lying else _numbers(cells)
-    across = numbers or range(len(cells))
-    columns = 1 if lying else min(PER_ROW, len(metrics))
-    rows = math.ceil(len(metrics) / columns)
-    width, height = (7.5, 0.8 + 0.3 * len(cells)) if lying else (PANEL[0] * columns, PANEL[1])
-    figure = Figure(figsize=(width, height * rows), layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in panels[len(metrics) :]:
-        axes.set_visible(False)
-    for metric, axes in zip(metrics, panels, strict=False):
-        own, mean = (table[table["metric"] == metric] for table in (points, means))
-        mean = mean.set_index("cell").reindex(cells)
-        places = own["cell"].map(dict(zip(cells, across, strict=True)))
-        error = [mean["mean"] - mean["low"], mean["high"] - mean["mean"]]
-        if lying:
-            axes.errorbar(mean["mean"], range(len(cells)), xerr=error, fmt="D", color=MEAN, ms=5)
-            axes.scatter(own["value"], places, s=16, color=SEED, zorder=3)
-            axes.set_yticks(range(len(cells)), cells)
-            axes.invert_yaxis()
-        else:
-            axes.errorbar(across, mean["mean"], yerr=error, fmt="D-", color=MEAN, ms=5)
-            axes.scatter(places, own["value"], s=16, color=SEED, zorder=3)
-            if numbers:
-                axes.set_xscale("log")
-                axes.minorticks_off()
-            axes.set_xticks(across, cells, rotation=45 if numbers else 0)
-            axes.set_xlabel(experiment.replace("_", " "))
-        axes.set_title(metric.replace("_", " "), fontsize="medium")
-        axes.spines[["top", "right"]].set_visible(False)
+    names = [name for name in dict.fromkeys(sum(shown, [])) if name in set(means["metric"])]
+    numbers = _numbers(cells)
+    columns = min(PER_ROW, len(names)) if numbers else 1
+    size = PANEL if numbers else (WIDTH, 0.75 + ROW * len(cells))
+    figure, panels = _panels(len(names), columns, size)
+    places = dict(zip(cells, numbers or range(len(cells)), strict=True))
+    for name, axes in zip(names, panels, strict=False):
+        own, mean = (table[table["metric"] == name] for table in (points, means))
+        draw = _by_number if numbers else _by_category
+        draw(axes, own, mean.set_index("cell").reindex(cells), places, metrics.metric(name))
+        if numbers:
+            axes.set_xlabel(metrics.cells(experiment))
     write_svg(figure, plot)
+
+
+def _panels(count, columns, size):
+    import math
+
+    from matplotlib.figure import Figure
+
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels
+
+
+def _by_number(axes, own, mean, places, metric):
+    """Draw a measure by a number, such as the rank."""
+    scale = metric.scale
+    error = [scale * (mean["mean"] - mean["low"]), scale * (mean["high"] - mean["mean"])]
+    across = list(places.values())
+    axes.errorbar(across, scale * mean["mean"], yerr=error, fmt="D-", color=MEAN, ms=5, capsize=3)
+    axes.scatter(own["cell"].map(places), scale * own["value"], s=16, color=SEED, zorder=3)
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(across, list(places), rotation=45)
+    axes.set_ylabel(metric.title)
+    _tidy(axes, "y")
+
+
+def _by_category(axes, own, mean, places, metric):
+    """Draw a measure of categories, such as types, one below the other."""
+    scale, rows = metric.scale, range(len(places))
+    error = [scale * (mean["mean"] - mean["low"]), scale * (mean["high"] - mean["mean"])]
+    axes.errorbar(scale * mean["mean"], rows, xerr=error, fmt="D", color=MEAN, ms=5, capsize=3)
+    axes.scatter(scale * own["value"], own["cell"].map(places), s=16, color=SEED, zorder=3)
+    axes.set_yticks(rows, list(places))
+    axes.invert_yaxis()
+    axes.set_xlabel(metric.title)
+    _tidy(axes, "x")
+
+
+def _tidy(axes, grid):
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="#000000", alpha=0.12, lw=0.6)
 
 
 def _numbers(cells):

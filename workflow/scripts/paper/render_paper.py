@@ -1,15 +1,22 @@
 """Renders the paper as one self-contained page."""
 
 import json
+from collections import Counter
 
 from specialist.core.text import read_rows
-from specialist.report.claims import SHARES
-from specialist.report.numbers import number, picture
+from specialist.report import claims as verdicts_of
+from specialist.report import metrics, pages
+from specialist.report.numbers import picture
+
+ORDER = (
+    verdicts_of.SUPPORTED, verdicts_of.NOT_SUPPORTED, verdicts_of.INCONCLUSIVE,
+    verdicts_of.UNTESTED,
+)  # fmt: skip
 
 
 def render_paper(
-    verdicts, summary, samples, pretraining, plots, template, page,
-    *, paper, dataset, seeds, shared,
+    verdicts, summary, samples, pretraining, plots, template, parts_of_pages, page,
+    *, paper, about, dataset, seeds, shared,
 ):  # fmt: skip
     """Write the claims with their verdicts, and a section for each of them.
 
@@ -20,45 +27,40 @@ def render_paper(
         pretraining: JSON of pretrain, of the first seed.
         plots: SVG of plot_experiment or plot_curves, one for each experiment, named after it.
         template: Jinja template of the page.
+        parts_of_pages: files that the template includes.
         page: HTML to write.
         paper, dataset: names in the configuration.
+        about: what this version of the paper can show, or an empty text.
         seeds: how many each cell has.
         shared: {part of the experiments: {key: value}}, what is set for all cells.
     """
     import pandas as pd
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=True)
-    environment.filters |= {"number": figure, "settings": settings_text}
     claims = json.loads(verdicts.read_text(encoding="utf-8"))
     means = pd.read_csv(summary, dtype={"cell": str})
-    pictures = {path.stem: picture(path.read_text(encoding="utf-8"), path.stem) for path in plots}
-    tables = {
-        claim["id"]: _table(means[means["experiment"] == claim["experiment"]], claim["shows"])
-        for claim in claims
-    }
-    text = environment.from_string(template.read_text(encoding="utf-8")).render(
-        claims=claims,
-        plots=pictures,
-        tables=tables,
-        paper=paper,
-        dataset=dataset,
-        seeds=seeds,
-        shared=shared,
-        samples={
+    counts = Counter(claim["verdict"] for claim in claims)
+    values = {
+        "claims": claims,
+        "counts": {verdict: counts[verdict] for verdict in ORDER},
+        "plots": {
+            path.stem: picture(path.read_text(encoding="utf-8"), path.stem) for path in plots
+        },
+        "tables": {
+            claim["id"]: _table(means[means["experiment"] == claim["experiment"]], claim["shows"])
+            for claim in claims
+        },
+        "paper": paper,
+        "about": about,
+        "dataset": dataset,
+        "seeds": seeds,
+        "shared": shared,
+        "samples": {
             "pretraining": json.loads(pretraining.read_text(encoding="utf-8"))["samples"],
             "benchmark": [row for path in samples for row in read_rows(path)],
         },
-    )
-    page.write_text(text, encoding="utf-8")
-
-
-def figure(value, metric=""):
-    """A number for people; a share in percent."""
-    if metric in SHARES and value is not None and value == value:
-        return f"{value:.1%}"
-    return number(value)
+    }
+    filters = {"settings": settings_text, "metric": metrics.metric, "cells": metrics.cells}
+    page.write_text(pages.render(template, parts_of_pages, values, filters), encoding="utf-8")
 
 
 def settings_text(values):
@@ -70,9 +72,9 @@ def settings_text(values):
     ).replace("_", " ")
 
 
-def _table(means, metrics):
-    """(metrics, {cell: {metric: {"mean", "low", "high"}}}) of an experiment."""
-    kept = [metric for metric in metrics if metric in set(means["metric"])]
+def _table(means, names):
+    """(names of measures, {cell: {name: {"mean", "low", "high"}}}) of an experiment."""
+    kept = [name for name in names if name in set(means["metric"])]
     rows = {cell: {} for cell in means["cell"]}
     for row in means[means["metric"].isin(kept)].to_dict("records"):
         rows[row["cell"]][row["metric"]] = row

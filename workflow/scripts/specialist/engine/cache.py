@@ -178,15 +178,19 @@ class Cache:
         finally:
             shutil.rmtree(made, ignore_errors=True)
 
-    def replace(self, key, outputs, provenance):
-        """Like `store`, but replace the entry; report it if the entry was damaged or differs."""
+    def replace(self, key, outputs, provenance, cost=None):
+        """Like `store`, but replace the entry; report it if the entry was damaged or differs.
+
+        Args:
+            cost: path of the output with time and memory, which differs in each run.
+        """
         known = self.lookup(key)
         if known and len(known["sha256"]) == len(outputs):
             entry, old = self._entry(key), dict(zip(outputs, known["sha256"], strict=True))
             for number, path in enumerate(outputs):
                 if not holds(entry / str(number), old[path]):
                     print(f"cache: {path} was damaged in {entry}; it is replaced")
-            if other := [path for path in outputs if outputs[path] != old[path]]:
+            if other := [path for path in outputs if outputs[path] != old[path] and path != cost]:
                 threads = [made.get("threads") for made in (known["provenance"], provenance)]
                 print(
                     f"cache: the bytes differ from the last run with the same inputs, "

@@ -114,7 +114,10 @@ def _run(function, snakemake):
         found = provenance(snakemake, inputs, clock)
         # The cache knows files; a folder is made of what it knows already.
         if [*found["outputs"]] == outputs:
-            (store.replace if again else store.store)(key, found["outputs"], found)
+            if again:
+                store.replace(key, found["outputs"], found, cost=_cost(snakemake))
+            else:
+                store.store(key, found["outputs"], found)
     # Snakemake will take them for whole from now on, even after a crash of the machine.
     for path in found["outputs"]:
         flush(path)
@@ -129,9 +132,14 @@ def _write_cost(snakemake, clock):
 
     The record has it too, but Snakemake knows no records: what another step reads is an output.
     """
-    if path := dict(snakemake.output.items()).get("cost"):
+    if path := _cost(snakemake):
         cost = {**clock, "threads": snakemake.threads, "hardware": identity()}
         write_whole(path, json.dumps(cost, indent=1) + "\n")
+
+
+def _cost(snakemake):
+    """The rule's output `cost`: a path, or None."""
+    return dict(snakemake.output.items()).get("cost")
 
 
 def _clear(kept, key):

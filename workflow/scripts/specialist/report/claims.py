@@ -6,9 +6,17 @@ A verdict follows from an interval and from bounds that were fixed before, and f
 import math
 
 from specialist.core.errors import UserError
+from specialist.report import sentences
 
 SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
 INCONCLUSIVE = "inconclusive at this scale"
+UNTESTED = "not tested in this version"
+MEANING = {
+    SUPPORTED: "The measurements agree with the claim.",
+    NOT_SUPPORTED: "The measurements contradict the claim.",
+    INCONCLUSIVE: "The measurements cannot decide.",
+    UNTESTED: "This version does not measure all that the claim needs.",
+}
 CONFIDENCE = 0.95
 # Measures that lie between 0 and 1, and are shown in percent.
 SHARES = {
@@ -33,6 +41,11 @@ def read(path, schema):
     errors = jsonschema.Draft202012Validator(schema).iter_errors(claims)
     found = [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
     names = [claim["id"] for claim in claims] if not found else []
+    found += [
+        f"{claim['id']}.plain: {wrong}"
+        for claim in (claims if not found else [])
+        if (wrong := sentences.mistake(claim["plain"], len(claim["rules"])))
+    ]
     found += [f"{name}: is given twice; rename one" for name in set(names) if names.count(name) > 1]
     if found:
         raise UserError("\n  ".join([f"{path}: {len(found)} mistake(s)", *sorted(found)]))
@@ -48,8 +61,9 @@ def judge(claim, measurements, outcomes):
         outcomes: table of experiment, cell, seed, metric, task, value.
 
     Returns:
-        the claim with "verdict", "reason" (why nothing can be said, or None), and in each rule
-        "value", "low" and "high" (None where a cell was not measured) and "verdict".
+        the claim with "verdict", "reason" (why nothing can be said, or None), "finding" (one
+        sentence for a reader without statistics), and in each rule "value", "low" and "high"
+        (None where a cell was not measured) and "verdict".
     """
     mine, tasks = (
         table[table["experiment"] == claim["experiment"]] for table in (measurements, outcomes)
@@ -66,7 +80,10 @@ def judge(claim, measurements, outcomes):
             reason = (
                 f"The {words} of {needed['cell']} is not shown to be {needed['at_least']} or more."
             )
-    return {**claim, "rules": rules, "verdict": verdict, "reason": reason}
+    finding = MEANING[verdict]
+    if all(rule["value"] is not None for rule in rules):
+        finding += " " + sentences.fill(claim["plain"], [rule["value"] for rule in rules])
+    return {**claim, "rules": rules, "verdict": verdict, "reason": reason, "finding": finding}
 
 
 def verdict(low, high, at_least=None, at_most=None):
@@ -80,7 +97,7 @@ def verdict(low, high, at_least=None, at_most=None):
 
 def overall(verdicts):
     """The verdict on a claim from the verdicts on its rules."""
-    for one in (NOT_SUPPORTED, INCONCLUSIVE):
+    for one in (NOT_SUPPORTED, UNTESTED, INCONCLUSIVE):
         if one in verdicts:
             return one
     return SUPPORTED
@@ -119,7 +136,7 @@ def _decide(rule, measurements, outcomes):
     cells = [rule["cell"], rule["against"]] if "against" in rule else [rule["cell"]]
     parts = [_values(table, rule["metric"], cell, unit) for cell in cells]
     if any(part.empty for part in parts):
-        return dict.fromkeys(("value", "low", "high")) | {"verdict": INCONCLUSIVE}
+        return dict.fromkeys(("value", "low", "high")) | {"verdict": UNTESTED}
     values = parts[0]
     if len(parts) == 2:  # paired by seed or task
         values = parts[0] - parts[1] if rule["by"] == "difference" else parts[0] / parts[1]

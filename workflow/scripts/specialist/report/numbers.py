@@ -15,6 +15,15 @@ def percent(share):
     return "–" if share is None or share != share else f"{100 * share:.1f} %"
 
 
+def duration(seconds):
+    """Seconds for people: 0.4 is "0.4 s", 384 is "6 min 24 s", 7500 is "2 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
 def picture(svg, name):
     """An SVG to embed in a page: without prologue, with unique ids.
 

@@ -1,56 +1,9 @@
-"""Contents of the page of a run: contributions of the parts, and conversations."""
+"""The runs of all tasks, for the browser in the page of a run."""
 
-import base64
-import hashlib
 import json
 from collections import Counter
 
 LARGEST = 3_500_000  # bytes of conversations, so that the page stays under 5 MB
-
-
-def contributions(config, systems, headline):
-    """Sentences that say what each part of the headline's system adds, in points of tasks solved.
-
-    A part is measured by the system that lacks it, or has another, and is the same in all else.
-
-    Args:
-        config: the configuration of the run, with its "systems" and "adapters".
-        systems: {name: {"success_rate", ...}}.
-        headline: name of a system.
-    """
-    entries, mine = config["systems"], config["systems"][headline]
-    adapter = config["adapters"].get(mine.get("adapter"), {})
-    lacking = {
-        "The adapter adds": {**_only(mine, "index"), "base": adapter.get("base")},
-        "Retrieval adds": {key: value for key, value in mine.items() if key != "index"},
-        "Tools add": {**mine, "tools": False},
-    }
-    found = []
-    for words, wanted in lacking.items():
-        others = [
-            name for name, entry in entries.items() if name != headline and _fits(entry, wanted)
-        ]
-        if others:
-            found.append(f"{words} {_points(systems, headline, others[0])} points.")
-    for name, entry in entries.items():
-        if entry != mine and {**entry, "quantization": mine.get("quantization")} == mine:
-            kinds = f"{mine['quantization']} against {entry['quantization']}"
-            found.append(f"{kinds}: {_points(systems, headline, name)} points.")
-    return found
-
-
-def _only(entry, *keys):
-    return {key: entry[key] for key in keys if key in entry}
-
-
-def _fits(entry, wanted):
-    """Whether a system has the wanted settings, and no other index, adapter, policy or base."""
-    extra = {"index", "adapter", "policy", "base"} & (entry.keys() - wanted.keys())
-    return not extra and all(entry.get(key) == value for key, value in wanted.items())
-
-
-def _points(systems, one, other):
-    return f"{100 * (systems[one]['success_rate'] - systems[other]['success_rate']):.1f}"
 
 
 def conversations(tasks, systems, headline, largest=LARGEST):
@@ -77,11 +30,12 @@ def conversations(tasks, systems, headline, largest=LARGEST):
     kept = trials
     while True:
         text = _encode(tasks, kept, runs, headline)
-        if len(text) <= largest or len(kept) < 2:
+        size = len(text.encode("utf-8"))
+        if size <= largest or len(kept) < 2:
             return text, len(trials) - len(kept)
         # Tasks that a system failed are of more interest.
         ranked = sorted(kept, key=lambda run: run not in bad)
-        share = largest / len(text)
+        share = largest / size
         chosen = set(ranked[: max(1, int(len(ranked) * share))])
         kept = [run for run in kept if run in chosen]
 
@@ -174,9 +128,3 @@ def _since(before, after):
 
 def _counted(change, side):
     return Counter(json.dumps(row, ensure_ascii=False) for row in change.get(side, ()))
-
-
-def script_hash(script):
-    """The source of a script for a Content-Security-Policy."""
-    digest = hashlib.sha256(script.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"

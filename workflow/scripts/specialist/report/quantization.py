@@ -1,5 +1,7 @@
 """Judges whether quantised files keep what the adapter learned."""
 
+from specialist.report.twins import twins
+
 UNQUANTIZED = "F16"
 
 
@@ -21,7 +23,7 @@ def judge(systems, measures, config, origin):
     """
     gates, lost, back = {}, {}, {}
     entries, limit = config["systems"], config["lost_tasks"]
-    for name, twin in _twins(entries):
+    for name, twin in twins(entries, UNQUANTIZED):
         share = systems[twin]["success_rate"] - systems[name]["success_rate"]
         gates[f"quantize/{name}/lost_tasks"] = _gate(share, limit)
         if share > limit:
@@ -55,15 +57,6 @@ def judge(systems, measures, config, origin):
         if kind not in told:
             texts.append(f"{kind}: {_cause(kind, found, origin)}; {advice}")
     return gates, texts
-
-
-def _twins(entries):
-    """Yield (quantised system, the same system in F16)."""
-    for name, entry in entries.items():
-        if entry.get("quantization", UNQUANTIZED) == UNQUANTIZED:
-            continue
-        twin = {**entry, "quantization": UNQUANTIZED}
-        yield from ((name, other) for other, given in entries.items() if given == twin)
 
 
 def _gate(value, limit):

@@ -1,5 +1,7 @@
 """The summary of a result, as Markdown."""
 
+from specialist.report.twins import twins
+
 
 def render(template, result, scores, warnings):
     """Markdown of a result.
@@ -29,15 +31,13 @@ def gaps(result):
         list of {"system", "difference"}; the difference of the success rates is negative
         where the headline solves less.
     """
-    systems, entries = result["systems"], result["provenance"]["config"]["systems"]
-    headline = result["headline"]
-    entry = entries[headline["system"]]
-    twin = {**entry, "quantization": "F16"}
+    systems, headline = result["systems"], result["headline"]
+    pairs = twins(result["provenance"]["config"]["systems"], "F16")
     return [
         {
-            "system": name,
-            "difference": headline["success_rate"] - systems[name]["success_rate"],
+            "system": other,
+            "difference": headline["success_rate"] - systems[other]["success_rate"],
         }
-        for name, other in entries.items()
-        if other == twin != entry
+        for name, other in pairs
+        if name == headline["system"]
     ]

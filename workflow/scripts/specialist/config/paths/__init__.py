@@ -5,6 +5,7 @@ one of these objects. A function returns a path as text, a list of paths, or an 
 list for a file that is not needed, as Snakemake takes them as inputs.
 """
 
+from specialist.config.paths.costs import Costs
 from specialist.config.paths.datasets import Datasets
 from specialist.config.paths.indexes import Indexes
 from specialist.config.paths.models import Models
@@ -22,7 +23,7 @@ class Paths:
         evaluated: the configuration without the paper's cells, for messages; default: `config`.
 
     Attributes:
-        datasets, models, indexes, systems, releases, paper: see their classes.
+        datasets, models, indexes, systems, releases, costs, paper: see their classes.
     """
 
     def __init__(self, config, results="results", evaluated=None):
@@ -31,4 +32,5 @@ class Paths:
         self.indexes = Indexes(config, results, self.datasets)
         self.systems = Systems(config, results, self.datasets, self.models, self.indexes)
         self.releases = Releases(config, self.datasets, self.models, self.indexes, self.systems)
-        self.paper = Paper(config, results, self.models, self.indexes, self.systems)
+        self.costs = Costs(config, results, self.datasets, self.models, self.indexes, self.systems)
+        self.paper = Paper(config, results, self.models, self.indexes, self.systems, self.costs)

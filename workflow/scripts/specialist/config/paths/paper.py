@@ -16,12 +16,13 @@ class Paper:
     Args:
         config: the configuration with the paper's cells, as `experiments.lay_out` returns it.
         results: folder that the workflow writes to.
-        models, indexes, systems: of the same configuration.
+        models, indexes, systems, costs: of the same configuration.
     """
 
-    def __init__(self, config, results, models, indexes, systems):
+    def __init__(self, config, results, models, indexes, systems, costs):
         self.config, self.results = config, results
         self.models, self.indexes, self.systems = models, indexes, systems
+        self.costs = costs
 
     def cells(self, experiments):
         """The cells of the paper with the files that hold what was measured.
@@ -98,5 +99,5 @@ class Paper:
             files["measures"] = self.models.measures(model, kind)
         elif experiment != STACK:
             files["evaluation"] = self.models.adapter(model, "evaluation.json")
-            files["cost"] = self.models.adapter(model, "cost.json")
+            files["cost"] = self.costs.file(dataset, "train_lora", model)
         return files

@@ -59,6 +59,9 @@ class EntryChanges(Settings):
 
 
 class Paper(Settings):
+    about: str = Field(
+        "", description="What this version can show and what it cannot; the page begins with it."
+    )
     seeds: Annotated[list[Seed], Field(min_length=2), *Unique] = Field(
         description="Seeds of the bases and adapters; each cell is trained once with each seed."
     )
