@@ -21,7 +21,9 @@ rule train_lora:
         ),
     log:
         "results/logs/{dataset}/train_lora/{adapter}.log",
-    threads: lambda w: cores(w.adapter, evaluated, workflow.cores)
+    threads: lambda w: cores(w.adapter, evaluated, all_cores)
+    resources:
+        **needs("train_lora"),
     params:
         settings=settings(
             LoraTraining,
@@ -44,6 +46,8 @@ rule render_text:
         text="results/{dataset}/gguf/{model}/held_out.jsonl",
     log:
         "results/logs/{dataset}/render_text/{model}.log",
+    resources:
+        **needs("render_text"),
     params:
         code=digest("adapt/render_text.py"),
     script:
@@ -61,7 +65,8 @@ rule simulate_practice:
         sft="results/{dataset}/adapter/{adapter}/dpo/practice.jsonl",
     log:
         "results/logs/{dataset}/simulate_practice/{adapter}.log",
-    priority: 1
+    resources:
+        **needs("simulate_practice"),
     params:
         settings=settings(
             episodes=lambda w: config["adapters"][w.adapter]["dpo"]["episodes"],
@@ -84,7 +89,9 @@ rule collect_preferences:
         preferences="results/{dataset}/adapter/{adapter}/dpo/collected.jsonl",
     log:
         "results/logs/{dataset}/collect_preferences/{adapter}.log",
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        **needs("collect_preferences"),
     params:
         settings=settings(
             method=lambda w: config["adapters"][w.adapter]["method"],
@@ -106,6 +113,8 @@ rule prepare_preferences:
     log:
         "results/logs/{dataset}/prepare_preferences/{adapter}.log",
     priority: 1
+    resources:
+        **needs("prepare_preferences"),
     params:
         settings=settings(
             validation_share=0.05,
@@ -136,7 +145,9 @@ rule train_dpo:
         ),
     log:
         "results/logs/{dataset}/train_dpo/{adapter}.log",
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        **needs("train_dpo"),
     params:
         settings=settings(
             Batches,
@@ -161,6 +172,8 @@ rule merge_lora:
         gate="results/{dataset}/adapter/{adapter}/merge_gate.json",
     log:
         "results/logs/{dataset}/merge_lora/{adapter}.log",
+    resources:
+        **needs("merge_lora"),
     params:
         method=lambda w: config["adapters"][w.adapter]["method"],
         code=digest("adapt/merge_lora.py", "train"),

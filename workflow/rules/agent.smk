@@ -13,8 +13,11 @@ rule run_agent:
         times="results/{dataset}/agent/{system}/times.jsonl",
     log:
         "results/logs/{dataset}/run_agent/{system}.log",
-    priority: 1  # the oracle checks the tasks, so it runs before any training
+    # Policies need no model, and the oracle checks the tasks. So they run before any training.
+    priority: lambda w: int("policy" in config["systems"][w.system])
+    threads: requests.threads
     resources:
+        **needs("run_agent"),
         measures_speed=1,
     params:
         settings=settings(
@@ -44,7 +47,9 @@ rule score:
         scores="results/{dataset}/agent/{system}/scores.json",
     log:
         "results/logs/{dataset}/score/{system}.log",
-    priority: 1  # it checks the tasks' solutions
+    priority: lambda w: int("policy" in config["systems"][w.system])  # see run_agent
+    resources:
+        **needs("score"),
     params:
         scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
         code=digest("agent/score.py", "gguf"),
@@ -71,6 +76,7 @@ rule collect_eval:
     log:
         "results/logs/collect_eval.log",
     resources:
+        **needs("collect_eval"),
         measures_speed=1,
     params:
         settings=settings(
@@ -84,6 +90,7 @@ rule collect_eval:
                     "cache",
                     "checkpoint_seconds",
                     "preflight",
+                    "resources",
                     "paper",
                     "papers",
                     "release",
@@ -108,6 +115,8 @@ rule plot_systems:
         ),
     log:
         "results/logs/plot_systems.log",
+    resources:
+        **needs("plot_systems"),
     params:
         code=digest("agent/plot_systems.py", "report"),
     script:

@@ -11,6 +11,8 @@ rule convert_gguf:
         gate="results/{dataset}/gguf/{model}/convert_gate.json",
     log:
         "results/logs/{dataset}/convert_gguf/{model}.log",
+    resources:
+        **needs("convert_gguf"),
     params:
         name="{dataset}-{model}",
         code=digest("gguf/convert_gguf.py", "gguf"),
@@ -27,7 +29,9 @@ rule measure_importance:
         imatrix="results/{dataset}/gguf/{model}/imatrix.gguf",
     log:
         "results/logs/{dataset}/measure_importance/{model}.log",
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        **needs("measure_importance"),
     params:
         code=digest("gguf/measure_importance.py", "train", "gguf"),
     script:
@@ -42,6 +46,8 @@ rule quantize:
         gguf="results/{dataset}/gguf/{model}/{quantization}.gguf",
     log:
         "results/logs/{dataset}/quantize/{model}.{quantization}.log",
+    resources:
+        **needs("quantize"),
     params:
         settings=settings(
             type=lambda w: llama_type(w.quantization),
@@ -64,7 +70,9 @@ rule measure_gguf:
         "results/logs/{dataset}/measure_gguf/{model}.{quantization}.log",
     wildcard_constraints:
         quantization="|".join(["F16", *config["quantizations"]]),
+    threads: requests.threads
     resources:
+        **needs("measure_gguf"),
         measures_speed=1,
     params:
         settings=settings(tokens=4096, rounds=5),

@@ -13,6 +13,8 @@ rule train_tokenizer:
         "results/logs/{dataset}/train_tokenizer/{base}.log",
     wildcard_constraints:
         base=files.models.bases(imported=False),
+    resources:
+        **needs("train_tokenizer"),
     params:
         vocab_size=lambda w: config["bases"][w.base]["vocab_size"],
         code=digest("pretrain/train_tokenizer.py", "train"),
@@ -33,6 +35,8 @@ rule tokenize_corpus:
         stats="results/{dataset}/base/{base}/tokens/stats.json",
     log:
         "results/logs/{dataset}/tokenize_corpus/{base}.log",
+    resources:
+        **needs("tokenize_corpus"),
     params:
         code=digest("pretrain/tokenize_corpus.py", "train"),
     script:
@@ -58,7 +62,9 @@ rule pretrain:
         "results/logs/{dataset}/pretrain/{base}.log",
     wildcard_constraints:
         base=files.models.bases(imported=False),
-    threads: lambda w: cores(w.base, evaluated, workflow.cores)
+    threads: lambda w: cores(w.base, evaluated, all_cores)
+    resources:
+        **needs("pretrain"),
     params:
         settings=settings(Pretraining),
         code=digest("pretrain/pretrain.py", "train"),

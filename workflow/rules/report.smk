@@ -19,6 +19,8 @@ rule render_report:
         ),
     log:
         "results/logs/render_report.log",
+    resources:
+        **needs("render_report"),
     params:
         code=digest("report/render_report.py", "report"),
     script:
