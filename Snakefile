@@ -34,6 +34,7 @@ from specialist.engine.digest import digest, sources
 from specialist.engine.forced import VARIABLE, announce
 from specialist.engine.lock import hold
 from specialist.preflight.check import enforce
+from specialist.preflight.requests import Requests
 
 internals.let_scripts_import(SCRIPTS)
 # Show a UserError as its message alone, without a traceback.
@@ -55,10 +56,17 @@ evaluated = load(config)
 config, experiments = lay_out(evaluated)
 files, main = Paths(config, evaluated=evaluated), Paths(evaluated)
 settings = resolver(config)  # what steps receive, for `params: settings=settings(...)`
+all_cores = internals.cores(workflow)
+requests = Requests(config, all_cores)
+needs = requests.of  # what jobs ask a scheduler for, for `resources: **needs(...)`
 
 # Reading this file writes nothing and reads no data. Changed contents are found once the jobs of
 # the run are known.
 internals.compare_contents(workflow)
+# Data is checked before any training, also where many jobs run side by side.
+internals.check_first(
+    workflow, {"pretrain", "continue_pretraining", "train_lora", "train_dpo"}
+)
 
 # Forced jobs compute; they take nothing from the cache. See specialist/engine/forced.py.
 os.environ.setdefault(VARIABLE, "[]")
@@ -66,6 +74,7 @@ os.environ.setdefault(VARIABLE, "[]")
 
 envvars:
     VARIABLE,
+    internals.CORES,
 
 
 onstart:

@@ -21,8 +21,10 @@ from specialist.engine import internals, sources
 
 internals.speak_plainly()
 internals.compare_contents(workflow)
+internals.check_first(workflow, {"long"})
 
 onstart:
+    print("cores", internals.cores(workflow))
     print("forced", internals.forced_selection(workflow))
     print("here", internals.runs_here(workflow))
     print("to run", internals.jobs_to_run(workflow))
@@ -45,6 +47,16 @@ rule first:
     output: "first-{name}.txt"
     log: "first-{name}.log"
     shell: config.get("command", "cp {input} {output}")
+
+rule long:
+    output: "long.txt"
+    shell: "touch {output}"
+
+# Fails if the other one began before it ended.
+rule check:
+    output: "check.txt"
+    priority: 1
+    shell: "sleep 1; test ! -e long.txt && touch {output}"
 
 rule second:
     input: "first-a.txt"
@@ -85,7 +97,7 @@ def snakemake(tmp_path, pytestconfig):
 def test_every_attribute_is_there_and_works(snakemake, tmp_path):
     status, said = snakemake("-R", "first")
     assert status == 0, said
-    assert "forced ['first']" in said and "here True" in said
+    assert "forced ['first']" in said and "here True" in said and "cores 1" in said
     assert "('first', {'name': 'a'})" in said and "all ['all', 'first', 'second']" in said
     status, said = snakemake()
     assert status == 0 and "Nothing to be done" in said
@@ -100,6 +112,17 @@ def test_every_attribute_is_there_and_works(snakemake, tmp_path):
     assert "explained second " in said
     status, said = snakemake()
     assert status == 0 and "('first', {'name': 'a'})" in said and "forced []" in said
+
+
+def test_jobs_with_priority_end_before_long_ones_begin(snakemake, tmp_path):
+    status, said = snakemake("long.txt", "check.txt", "--cores", "2")
+    assert status == 0, said
+    (tmp_path / "long.txt").unlink()  # with nothing to check, it runs as ever
+    status, said = snakemake("long.txt", "check.txt")
+    assert status == 0 and "[('long', {})]" in said
+    (tmp_path / "check.txt").unlink()
+    status, said = snakemake("check.txt", "long.txt")
+    assert status != 0 and "[('check', {})]" in said  # the order is no reason to run again
 
 
 def test_no_other_module_reaches_into_snakemake(pytestconfig):

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from specialist.train.attention import attend
-from specialist.train.finetuning import trainer_class
+from specialist.train.finetuning import on_one_device, trainer_class
 from tiny_models import save_model
 
 ROWS = [
@@ -58,3 +58,10 @@ def test_loss_is_that_of_trl(tmp_path, kind):
     assert loss > 1
     torch.testing.assert_close(loss, trl_loss)
     torch.testing.assert_close(gradient, trl_gradient, atol=1e-5, rtol=1e-3)
+
+
+def test_batch_stays_as_it_is_on_a_machine_with_eight_gpus(tmp_path):
+    arguments = SFTConfig(output_dir=str(tmp_path), per_device_train_batch_size=4, use_cpu=True)
+    arguments._n_gpu = 8  # what Transformers finds there
+    assert arguments.train_batch_size == 32
+    assert on_one_device(arguments).train_batch_size == 4

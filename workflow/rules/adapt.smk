@@ -21,7 +21,9 @@ rule train_lora:
         cost="results/{dataset}/costs/train_lora/{adapter}.json",
     log:
         "results/logs/{dataset}/train_lora/{adapter}.log",
-    threads: lambda w: cores(w.adapter, evaluated, workflow.cores)
+    threads: lambda w: cores(w.adapter, evaluated, all_cores)
+    resources:
+        **needs("train_lora"),
     params:
         settings=settings(
             LoraTraining,
@@ -45,6 +47,8 @@ rule render_text:
         cost="results/{dataset}/costs/render_text/{model}.json",
     log:
         "results/logs/{dataset}/render_text/{model}.log",
+    resources:
+        **needs("render_text"),
     params:
         code=digest("adapt/render_text.py"),
     script:
@@ -63,7 +67,8 @@ rule simulate_practice:
         cost="results/{dataset}/costs/simulate_practice/{adapter}.json",
     log:
         "results/logs/{dataset}/simulate_practice/{adapter}.log",
-    priority: 1
+    resources:
+        **needs("simulate_practice"),
     params:
         settings=settings(
             episodes=lambda w: config["adapters"][w.adapter]["dpo"]["episodes"],
@@ -87,7 +92,9 @@ rule collect_preferences:
         cost="results/{dataset}/costs/collect_preferences/{adapter}.json",
     log:
         "results/logs/{dataset}/collect_preferences/{adapter}.log",
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        **needs("collect_preferences"),
     params:
         settings=settings(
             method=lambda w: config["adapters"][w.adapter]["method"],
@@ -110,6 +117,8 @@ rule prepare_preferences:
     log:
         "results/logs/{dataset}/prepare_preferences/{adapter}.log",
     priority: 1
+    resources:
+        **needs("prepare_preferences"),
     params:
         settings=settings(
             validation_share=0.05,
@@ -141,7 +150,9 @@ rule train_dpo:
         cost="results/{dataset}/costs/train_dpo/{adapter}.json",
     log:
         "results/logs/{dataset}/train_dpo/{adapter}.log",
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        **needs("train_dpo"),
     params:
         settings=settings(
             Batches,
@@ -167,6 +178,8 @@ rule merge_lora:
         cost="results/{dataset}/costs/merge_lora/{adapter}.json",
     log:
         "results/logs/{dataset}/merge_lora/{adapter}.log",
+    resources:
+        **needs("merge_lora"),
     params:
         method=lambda w: config["adapters"][w.adapter]["method"],
         code=digest("adapt/merge_lora.py", "train"),

@@ -14,8 +14,11 @@ rule run_agent:
         cost="results/{dataset}/costs/run_agent/{system}.json",
     log:
         "results/logs/{dataset}/run_agent/{system}.log",
-    priority: 1  # the oracle checks the tasks, so it runs before any training
+    # Policies need no model, and the oracle checks the tasks. So they run before any training.
+    priority: lambda w: int("policy" in config["systems"][w.system])
+    threads: requests.threads
     resources:
+        **needs("run_agent"),
         measures_speed=1,
     params:
         settings=settings(
@@ -46,7 +49,9 @@ rule score:
         cost="results/{dataset}/costs/score/{system}.json",
     log:
         "results/logs/{dataset}/score/{system}.log",
-    priority: 1  # it checks the tasks' solutions
+    priority: lambda w: int("policy" in config["systems"][w.system])  # see run_agent
+    resources:
+        **needs("score"),
     params:
         scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
         code=digest("agent/score.py", "gguf"),
@@ -73,6 +78,7 @@ rule collect_eval:
     log:
         "results/logs/collect_eval.log",
     resources:
+        **needs("collect_eval"),
         measures_speed=1,
     params:
         settings=settings(
@@ -86,6 +92,7 @@ rule collect_eval:
                     "cache",
                     "checkpoint_seconds",
                     "preflight",
+                    "resources",
                     "paper",
                     "papers",
                     "release",
@@ -110,6 +117,8 @@ rule plot_systems:
         ),
     log:
         "results/logs/plot_systems.log",
+    resources:
+        **needs("plot_systems"),
     params:
         code=digest("agent/plot_systems.py", "report"),
     script:

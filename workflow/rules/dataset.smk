@@ -13,6 +13,8 @@ rule simulate_corpus:
     log:
         "results/logs/{dataset}/simulate_corpus.log",
     priority: 1
+    resources:
+        **needs("simulate_corpus"),
     params:
         settings=settings(
             documents=lambda w: files.datasets.entry(w.dataset)["documents"],
@@ -32,6 +34,8 @@ rule simulate_sft:
     log:
         "results/logs/{dataset}/simulate_sft.log",
     priority: 1
+    resources:
+        **needs("simulate_sft"),
     params:
         settings=settings(
             episodes=lambda w: files.datasets.entry(w.dataset)["episodes"],
@@ -58,6 +62,8 @@ for name, entry in config["datasets"].items():
             log:
                 f"results/logs/{name}/simulate_kb.log",
             priority: 1
+            resources:
+                **needs(f"simulate_kb_{name}"),
             params:
                 seed=config["seeds"]["simulate"],
                 code=digest("dataset/simulate_kb.py"),
@@ -75,6 +81,8 @@ rule simulate_tasks:
     log:
         "results/logs/{dataset}/simulate_tasks.log",
     priority: 1
+    resources:
+        **needs("simulate_tasks"),
     params:
         settings=settings(
             tasks=lambda w: files.datasets.entry(w.dataset)["tasks"],
@@ -94,6 +102,8 @@ rule simulate_tools:
     log:
         "results/logs/{dataset}/simulate_tools.log",
     priority: 1
+    resources:
+        **needs("simulate_tools"),
     params:
         code=digest("dataset/simulate_tools.py"),
     script:
@@ -109,6 +119,8 @@ rule fetch_corpus:
     log:
         "results/logs/{dataset}/fetch_corpus.log",
     priority: 1
+    resources:
+        **needs("fetch_corpus"),
     params:
         settings=settings(Corpus),
         code=digest("dataset/fetch_corpus.py"),
@@ -129,6 +141,8 @@ rule split_corpus:
     wildcard_constraints:
         dataset="|".join(files.datasets.fetched()) or "-",  # which is no name
     priority: 1
+    resources:
+        **needs("split_corpus"),
     params:
         validation_share=0.1,
         code=digest("dataset/split_corpus.py"),
@@ -152,6 +166,8 @@ rule prepare_corpus:
     log:
         "results/logs/{dataset}/prepare_corpus.log",
     priority: 1
+    resources:
+        **needs("prepare_corpus"),
     params:
         settings=settings(
             validation_share=0.02,
@@ -175,6 +191,8 @@ rule prepare_sft:
     log:
         "results/logs/{dataset}/prepare_sft.log",
     priority: 1
+    resources:
+        **needs("prepare_sft"),
     params:
         settings=settings(
             columns=lambda w: files.datasets.entry(w.dataset)["columns"],
@@ -197,6 +215,8 @@ rule prepare_tasks:
     log:
         "results/logs/{dataset}/prepare_tasks.log",
     priority: 1
+    resources:
+        **needs("prepare_tasks"),
     params:
         # Only their names matter here: an edited article does not change the tasks.
         articles=lambda w: files.datasets.sources(w.dataset),
@@ -218,6 +238,8 @@ rule audit_leakage:
     log:
         "results/logs/{dataset}/audit_leakage.log",
     priority: 1
+    resources:
+        **needs("audit_leakage"),
     params:
         max_leaking_tasks=lambda w: files.datasets.entry(w.dataset)["max_leaking_tasks"],
         code=digest("dataset/audit_leakage.py"),
@@ -234,6 +256,8 @@ rule render_prompt:
     log:
         "results/logs/{dataset}/render_prompt.log",
     priority: 1
+    resources:
+        **needs("render_prompt"),
     params:
         search=lambda w: files.systems.searches(w.dataset),
         code=digest("dataset/render_prompt.py"),

@@ -22,6 +22,8 @@ rule fetch_tokenizer:
     wildcard_constraints:
         base=files.models.bases(imported=True),
     priority: 1  # it checks the base
+    resources:
+        **needs("fetch_tokenizer"),
     params:
         settings=settings(
             HubModel,
@@ -53,6 +55,8 @@ rule fetch_base:
     wildcard_constraints:
         base=files.models.bases(imported=True, gguf=False),
     priority: 1
+    resources:
+        **needs("fetch_base"),
     params:
         settings=settings(HubModel, base=lambda w: w.base),
         code=digest("fetch/fetch_base.py", "train"),
@@ -77,6 +81,8 @@ rule dequantize_base:
     wildcard_constraints:
         base=files.models.bases(imported=True, gguf=True),
     priority: 1
+    resources:
+        **needs("dequantize_base"),
     params:
         base=lambda w: w.base,
         code=digest("fetch/dequantize_base.py", "train", "gguf"),
@@ -107,7 +113,9 @@ rule continue_pretraining:
         "results/logs/{dataset}/continue_pretraining/{base}.log",
     wildcard_constraints:
         base=files.models.bases(imported=True),
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        **needs("continue_pretraining"),
     params:
         settings=settings(FurtherPretraining),
         code=digest("fetch/continue_pretraining.py", "train"),

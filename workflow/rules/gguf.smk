@@ -12,6 +12,8 @@ rule convert_gguf:
         cost="results/{dataset}/costs/convert_gguf/{model}.json",
     log:
         "results/logs/{dataset}/convert_gguf/{model}.log",
+    resources:
+        **needs("convert_gguf"),
     params:
         name="{dataset}-{model}",
         code=digest("gguf/convert_gguf.py", "gguf"),
@@ -29,7 +31,9 @@ rule measure_importance:
         cost="results/{dataset}/costs/measure_importance/{model}.json",
     log:
         "results/logs/{dataset}/measure_importance/{model}.log",
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        **needs("measure_importance"),
     params:
         code=digest("gguf/measure_importance.py", "train", "gguf"),
     script:
@@ -45,6 +49,8 @@ rule quantize:
         cost="results/{dataset}/costs/quantize/{model}.{quantization}.json",
     log:
         "results/logs/{dataset}/quantize/{model}.{quantization}.log",
+    resources:
+        **needs("quantize"),
     params:
         settings=settings(
             type=lambda w: llama_type(w.quantization),
@@ -68,7 +74,9 @@ rule measure_gguf:
         "results/logs/{dataset}/measure_gguf/{model}.{quantization}.log",
     wildcard_constraints:
         quantization="|".join(["F16", *config["quantizations"]]),
+    threads: requests.threads
     resources:
+        **needs("measure_gguf"),
         measures_speed=1,
     params:
         settings=settings(tokens=4096, rounds=5),

@@ -12,6 +12,8 @@ rule convert_document:
     wildcard_constraints:
         document=r".+\.(?i:html?|pdf|docx|csv|xlsx)",
     priority: 1  # it checks the documents
+    resources:
+        **needs("convert_document"),
     params:
         unreadable=lambda w: files.datasets.entry(w.dataset)["unreadable"],
         code=digest("index/convert_document.py", "documents"),
@@ -29,6 +31,8 @@ rule chunk_kb:
     log:
         "results/logs/{dataset}/chunk_kb/{index}.log",
     priority: 1  # it checks the articles
+    resources:
+        **needs("chunk_kb"),
     params:
         # The ids contain paths in kb/, but the cache sees only the last part of an input's path.
         sources=lambda w: files.datasets.sources(w.dataset),
@@ -51,6 +55,8 @@ rule embed_chunks:
     log:
         "results/logs/{dataset}/embed_chunks/{index}.log",
     priority: 1  # see rule run_agent
+    resources:
+        **needs("embed_chunks"),
     params:
         model=lambda w: config["indexes"][w.index]["embedding"],
         code=digest("index/embed_chunks.py", "rag"),
@@ -67,6 +73,8 @@ rule convert_encoder:
     log:
         "results/logs/{dataset}/convert_encoder/{index}.log",
     priority: 1  # see rule run_agent
+    resources:
+        **needs("convert_encoder"),
     params:
         model=lambda w: config["indexes"][w.index]["embedding"],
         code=digest("index/convert_encoder.py", "rag", "gguf"),
@@ -84,6 +92,8 @@ rule build_chroma:
     log:
         "results/logs/{dataset}/build_chroma/{index}.log",
     priority: 1  # see rule run_agent
+    resources:
+        **needs("build_chroma"),
     params:
         code=digest("index/build_chroma.py", "rag"),
     script:
@@ -103,6 +113,8 @@ rule learn_queries:
     log:
         "results/logs/{dataset}/learn_queries/{index}.log",
     priority: 1  # see rule run_agent
+    resources:
+        **needs("learn_queries"),
     params:
         learn_from=lambda w: config["indexes"][w.index]["learn_from"],
         code=digest("index/learn_queries.py", "rag"),
@@ -124,6 +136,8 @@ rule build_bm25:
     log:
         "results/logs/{dataset}/build_bm25/{index}.log",
     priority: 1  # see rule run_agent
+    resources:
+        **needs("build_bm25"),
     params:
         learn_from=lambda w: config["indexes"][w.index]["learn_from"],
         code=digest("index/build_bm25.py", "rag"),
@@ -148,6 +162,8 @@ rule measure_retrieval:
         cost="results/{dataset}/costs/measure_retrieval/{index}.json",
     log:
         "results/logs/{dataset}/measure_retrieval/{index}.log",
+    resources:
+        **needs("measure_retrieval"),
     params:
         search=lambda w: files.indexes.how(w.index),
         code=digest("index/measure_retrieval.py", "rag"),

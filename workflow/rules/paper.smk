@@ -12,6 +12,8 @@ rule check_claims:
     log:
         "results/logs/paper/check_claims.log",
     priority: 1
+    resources:
+        **needs("check_claims"),
     params:
         experiments=list(experiments),
         code=digest("paper/check_claims.py"),
@@ -33,6 +35,8 @@ rule evaluate_adapter:
         evaluation="results/{dataset}/adapter/{adapter}/evaluation.json",
     log:
         "results/logs/{dataset}/evaluate_adapter/{adapter}.log",
+    resources:
+        **needs("evaluate_adapter"),
     params:
         settings=settings(
             examples=lambda w: config["adapters"][w.adapter].get("examples"),
@@ -57,6 +61,8 @@ rule compare_searches:
         searches="results/{dataset}/index/{index}/searches.json",
     log:
         "results/logs/{dataset}/compare_searches/{index}.log",
+    resources:
+        **needs("compare_searches"),
     params:
         seed=config["seeds"]["agent"],
         code=digest("paper/compare_searches.py", "rag", "paper"),
@@ -70,8 +76,9 @@ rule measure_scale:
         machine="results/paper/scale/{shape}.machine.json",
     log:
         "results/logs/paper/measure_scale/{shape}.log",
-    threads: workflow.cores
+    threads: all_cores
     resources:
+        **needs("measure_scale"),
         measures_speed=1,
     params:
         settings=settings(
@@ -104,6 +111,8 @@ rule collect_scale:
         table="results/paper/scale-7b.md",
     log:
         "results/logs/paper/collect_scale.log",
+    resources:
+        **needs("collect_scale"),
     params:
         shapes=lambda w: config["papers"][config["paper"]]["large"],
         code=digest("paper/collect_scale.py"),
@@ -122,8 +131,9 @@ rule measure_pretraining:
         times="results/{dataset}/base/{base}/times.jsonl",
     log:
         "results/logs/{dataset}/measure_pretraining/{base}.log",
-    threads: workflow.cores
+    threads: all_cores
     resources:
+        **needs("measure_pretraining"),
         measures_speed=1,
     params:
         settings=settings(Pretraining, points=8, sample_tokens=100),
@@ -139,6 +149,8 @@ rule collect_curves:
         curves="results/paper/curves.csv",
     log:
         "results/logs/paper/collect_curves.log",
+    resources:
+        **needs("collect_curves"),
     params:
         cells=files.paper.curves(experiments),
         code=digest("paper/collect_curves.py", "report"),
@@ -159,6 +171,8 @@ rule collect_paper:
         ),
     log:
         "results/logs/paper/collect_paper.log",
+    resources:
+        **needs("collect_paper"),
     params:
         cells=files.paper.cells(experiments),
         code=digest("paper/collect_paper.py", "report"),
@@ -180,6 +194,8 @@ rule judge_claims:
         ),
     log:
         "results/logs/paper/judge_claims.log",
+    resources:
+        **needs("judge_claims"),
     params:
         code=digest("paper/judge_claims.py", "report"),
     script:
@@ -200,6 +216,8 @@ rule plot_experiment:
         ),
     log:
         "results/logs/paper/plot_experiment/{experiment}.log",
+    resources:
+        **needs("plot_experiment"),
     params:
         experiment="{experiment}",
         code=digest("paper/plot_experiment.py", "report"),
@@ -221,6 +239,8 @@ rule plot_curves:
         "results/logs/paper/plot_curves/{experiment}.log",
     wildcard_constraints:
         experiment="pretraining|benchmark",
+    resources:
+        **needs("plot_curves"),
     params:
         settings=settings(
             experiment=lambda w: w.experiment,
@@ -251,6 +271,8 @@ rule render_paper:
         ),
     log:
         "results/logs/paper/render_paper.log",
+    resources:
+        **needs("render_paper"),
     params:
         settings=settings(
             paper=config["paper"],

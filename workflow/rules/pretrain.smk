@@ -14,6 +14,8 @@ rule train_tokenizer:
         "results/logs/{dataset}/train_tokenizer/{base}.log",
     wildcard_constraints:
         base=files.models.bases(imported=False),
+    resources:
+        **needs("train_tokenizer"),
     params:
         vocab_size=lambda w: config["bases"][w.base]["vocab_size"],
         code=digest("pretrain/train_tokenizer.py", "train"),
@@ -35,6 +37,8 @@ rule tokenize_corpus:
         cost="results/{dataset}/costs/tokenize_corpus/{base}.json",
     log:
         "results/logs/{dataset}/tokenize_corpus/{base}.log",
+    resources:
+        **needs("tokenize_corpus"),
     params:
         code=digest("pretrain/tokenize_corpus.py", "train"),
     script:
@@ -61,7 +65,9 @@ rule pretrain:
         "results/logs/{dataset}/pretrain/{base}.log",
     wildcard_constraints:
         base=files.models.bases(imported=False),
-    threads: lambda w: cores(w.base, evaluated, workflow.cores)
+    threads: lambda w: cores(w.base, evaluated, all_cores)
+    resources:
+        **needs("pretrain"),
     params:
         settings=settings(Pretraining),
         code=digest("pretrain/pretrain.py", "train"),

@@ -8,6 +8,8 @@ rule describe_gguf:
         model="results/{dataset}/release/{system}/model.gguf",
     log:
         "results/logs/{dataset}/describe_gguf/{system}.log",
+    resources:
+        **needs("describe_gguf"),
     params:
         settings=settings(
             name=lambda w: f"{w.dataset}-{w.system}",
@@ -32,6 +34,8 @@ rule write_modelfile:
         modelfile="results/{dataset}/release/{system}/Modelfile",
     log:
         "results/logs/{dataset}/write_modelfile/{system}.log",
+    resources:
+        **needs("write_modelfile"),
     params:
         settings=settings(
             Generation,
@@ -54,6 +58,8 @@ rule write_card:
         card="results/{dataset}/release/{system}/README.md",
     log:
         "results/logs/{dataset}/write_card/{system}.log",
+    resources:
+        **needs("write_card"),
     params:
         settings=settings(
             name=lambda w: f"{w.dataset}-{w.system}",
@@ -98,6 +104,8 @@ rule make_release:
         release=directory("results/release/{system}"),
     log:
         "results/logs/make_release/{system}.log",
+    resources:
+        **needs("make_release"),
     params:
         settings=settings(
             name=lambda w: f"{config['dataset']}-{w.system}",

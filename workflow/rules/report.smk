@@ -22,6 +22,8 @@ rule render_report:
         ),
     log:
         "results/logs/render_report.log",
+    resources:
+        **needs("render_report"),
     params:
         steps=list(main.costs.of_run()),
         code=digest("report/render_report.py", "report"),

@@ -92,7 +92,7 @@ def _trainer(model, lora, processing, rows, unseen, settings, checkpoints):
     from specialist.engine.checkpoints import trainer_checkpoints
     from specialist.train.adapters import load_base
     from specialist.train.attention import implementation
-    from specialist.train.finetuning import preference_trainer, trainer_arguments
+    from specialist.train.finetuning import on_one_device, preference_trainer, trainer_arguments
 
     base = load_base(
         model.parent,
@@ -102,9 +102,8 @@ def _trainer(model, lora, processing, rows, unseen, settings, checkpoints):
     )
     return preference_trainer()(
         model=PeftModel.from_pretrained(base, lora.parent, is_trainable=True),
-        args=DPOConfig(
-            beta=settings.beta,
-            **trainer_arguments(checkpoints, settings),
+        args=on_one_device(
+            DPOConfig(beta=settings.beta, **trainer_arguments(checkpoints, settings))
         ),
         processing_class=processing,
         train_dataset=Dataset.from_list(rows),

@@ -95,7 +95,12 @@ def _trainer(model, processing, train, validation, settings, checkpoints):
     from specialist.engine.checkpoints import trainer_checkpoints
     from specialist.train.adapters import load_base, peft_config
     from specialist.train.attention import implementation
-    from specialist.train.finetuning import packed_collator, trainer_arguments, trainer_class
+    from specialist.train.finetuning import (
+        on_one_device,
+        packed_collator,
+        trainer_arguments,
+        trainer_class,
+    )
 
     arguments = SFTConfig(
         warmup_steps=0.03,  # a share of all steps
@@ -111,7 +116,7 @@ def _trainer(model, processing, train, validation, settings, checkpoints):
             attention=implementation(settings.precision),
             precision=settings.precision,
         ),
-        args=arguments,
+        args=on_one_device(arguments),
         processing_class=processing,
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(validation),

@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # GPUs that a process may use; empty: none
 TRACKED_PACKAGES = [
     "torch",
     "transformers",
@@ -58,7 +59,8 @@ def has_bf16():
     """Whether `precision: auto` computes in bf16 here, found without importing torch."""
     from specialist.core.precision import FEATURES
 
-    if capability := gpus("compute_cap"):
+    hidden = os.environ.get(VISIBLE) == ""
+    if not hidden and (capability := gpus("compute_cap")):
         return float(capability[0]) >= 8  # Ampere is the first generation with bf16
     with contextlib.suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text()

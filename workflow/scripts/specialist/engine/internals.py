@@ -5,6 +5,7 @@ a version of Snakemake does not have it. tests/unit/test_internals.py calls them
 Snakemake 9.27.
 """
 
+import itertools
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from specialist.engine import forced
 from specialist.engine.sources import outdated
 
 FAILED = "At least one job did not complete successfully."
+CORES = "SPECIALIST_CORES"  # environment variable: what `cores` returns
 MAIN = "DEFAULT"  # how Snakemake calls the process of the run, in contrast to those of its jobs
 
 
@@ -82,6 +84,17 @@ def forced_selection(workflow):
     return forced.selection(attribute(workflow, "dag_settings"))
 
 
+def cores(workflow):
+    """The cores of the run, in the run's process and in those of its jobs.
+
+    A job on a node is told of the cores that it has there, and would take half of them where the
+    run had asked for half of all.
+    """
+    if attribute(workflow, "exec_mode").name == MAIN:
+        os.environ[CORES] = str(attribute(workflow, "cores"))
+    return int(os.environ[CORES])
+
+
 def runs_here(workflow):
     """Whether jobs run on this machine, and not on the nodes of a cluster."""
     return attribute(workflow, "local_exec")
@@ -126,6 +139,55 @@ def compare_contents(workflow):
             attribute(workflow, "async_run")(attribute(dag, "postprocess")())
 
     workflow._build_dag = build_and_compare
+
+
+def check_first(workflow, rules):
+    """Have jobs of some rules wait for the jobs with priority, where neither needs the other.
+
+    A priority alone orders nothing on a cluster, where all jobs that are ready start at once. The
+    order is added when the jobs of the run are known. So it decides only when a job starts: not
+    whether it runs, and not what it reads.
+
+    Args:
+        rules: names of rules whose jobs take long.
+    """
+    build = attribute(workflow, "_build_dag")
+
+    def build_and_order():
+        build()
+        # Snakemake does not let jobs follow on those of `--until`.
+        if attribute(workflow, "exec_mode").name != MAIN or attribute(
+            workflow, "dag_settings.until"
+        ):
+            return
+        dag = attribute(workflow, "dag")
+        before, after = _checks_and_long_jobs(dag, rules)
+        waits, ready = attribute(dag, "_n_until_ready"), attribute(dag, "_ready_jobs")
+        depending, needed = attribute(dag, "depending"), attribute(dag, "_dependencies")
+        before, after = _checks_and_long_jobs(dag, rules)
+        for check, job in itertools.product(before, after):
+            if job not in depending[check]:
+                # Without files it is no reason to run again.
+                depending[check][job] = needed[job][check] = set()
+                waits[job] += 1
+                ready.discard(job)
+
+    workflow._build_dag = build_and_order
+
+
+def _checks_and_long_jobs(dag, rules):
+    """The last of the jobs with priority that follow from no long job, and the long jobs."""
+    depending, running = attribute(dag, "depending"), set(attribute(dag, "needrun_jobs")())
+    long = [job for job in attribute(dag, "jobs") if job.rule.name in rules]
+    later = set(attribute(dag, "bfs")(depending, *long))
+    checks = {job for job in running - later if _priority(job) > 0}
+    last = [job for job in checks if checks.isdisjoint(depending[job])]
+    return last, [job for job in long if job in running]
+
+
+def _priority(job):
+    """The priority of a job by its rule; Snakemake has not set that of the job yet."""
+    return attribute(job, "rule.expand_priority")(job.wildcards_dict, job.input, job.attempt)
 
 
 def reason(workflow, job):

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import os
+import platform
 import shutil
 import sys
 import time
@@ -19,7 +20,7 @@ from specialist.core.errors import UserError
 from specialist.core.files import flush, write_whole
 from specialist.core.hardware import identity, machine, peak_memory_mb
 from specialist.core.places import cited
-from specialist.engine import cache, forced, job_lock, records, sizes
+from specialist.engine import cache, devices, forced, job_lock, records, sizes
 from specialist.engine.checkpoints import Checkpoints
 from specialist.engine.console import Tee, import_clock
 from specialist.engine.contract import bind, flat
@@ -93,6 +94,8 @@ def failure(rule):
 
 def _run(function, snakemake):
     """The same, while nobody else makes these outputs."""
+    asked = dict(snakemake.resources.items()).get("gpu", 0)
+    devices.hide(asked)
     seen = signatures(snakemake.input)
     inputs, outputs = hashes(snakemake.input), list(paths(snakemake.output))
     store, key = cache.Cache(**snakemake.config["cache"]), cache_key(snakemake, inputs)
@@ -107,6 +110,7 @@ def _run(function, snakemake):
     else:
         _clear(kept, key)
         settle(snakemake.threads)
+        devices.claim(asked)
         checkpoints = Checkpoints(kept / key, snakemake.config["checkpoint_seconds"])
         check = functools.partial(_refuse_changed, inputs, seen)
         clock = _work(function, snakemake, checkpoints, check)
@@ -160,6 +164,7 @@ def provenance(snakemake, inputs, clock):
         "inputs": inputs,
         "outputs": hashes(snakemake.output),
         "sizes": sizes.measure(snakemake.input),
+        "node": platform.node(),
         **machine(),
         "threads": snakemake.threads,
         **clock,

@@ -57,8 +57,7 @@ class Preflight:
         found = []
         for rule, wildcards in jobs:
             names = {key: value for key, value in wildcards.items() if key != "dataset"}
-            base = self._base(names) if rule in ESTIMATES else None
-            if model := base and self._model(base):
+            if model := self.model(names) if rule in ESTIMATES else None:
                 need = ESTIMATES[rule](model, names, self.config, self.machine)
                 found.append(Stage(rule, names, model.parameters, need))
         return found
@@ -85,7 +84,7 @@ class Preflight:
                 f"{lines}"
             )
 
-    def _base(self, names):
+    def base(self, names):
         """Name of the base that a job's model stands on; None without a model."""
         config = self.config
         entry = config["systems"].get(names.get("system"), {})
@@ -94,14 +93,15 @@ class Preflight:
         adapter = config["adapters"].get(name)
         return adapter["base"] if adapter else name
 
-    def _model(self, base):
-        """The `Architecture` of a base; None if its config.json is missing or unknown."""
-        if base not in self._sizes:
+    def model(self, names):
+        """The `Architecture` of a job's base; None if there is none, or its config is unknown."""
+        base = self.base(names)
+        if base is not None and base not in self._sizes:
             entry = self.config["bases"][base]
             found = config_of(entry)
             place = next((entry[key] for key in ORIGINS if key in entry), base)
             self._sizes[base] = found and architecture.read(found, f"{place}: config.json")
-        return self._sizes[base]
+        return self._sizes.get(base)
 
     def _fits(self, need):
         return need.ram <= self.machine.ram and need.vram <= self.machine.vram
@@ -134,7 +134,7 @@ class Preflight:
         yield from found.values()
         if frozenset(["depth"]) in found:
             return
-        model = self._model(self._base(stage.names))
+        model = self.model(stage.names)
         for layers in range(model.layers - 1, 0, -1):
             smaller = dataclasses.replace(model, layers=layers)
             if self._fits(ESTIMATES[stage.rule](smaller, stage.names, self.config, self.machine)):

@@ -86,6 +86,22 @@ def trainer_arguments(checkpoints, settings):
     }
 
 
+def on_one_device(arguments):
+    """Have a trainer use one device, whatever number of GPUs it sees.
+
+    Otherwise it would give each GPU a batch of its own, and so multiply the batch size.
+
+    Args:
+        arguments: `transformers.TrainingArguments`; they are changed.
+
+    Returns:
+        the arguments.
+    """
+    if arguments.n_gpu > 1:  # reading it makes Transformers choose the first GPU
+        arguments._n_gpu = 1
+    return arguments
+
+
 def loss_curve(history):
     """CSV of the training loss by step, from what a trainer logged."""
     losses = [(row["step"], row["loss"]) for row in history if "loss" in row]

@@ -1,6 +1,7 @@
 """The whole configuration."""
 
 import re
+from typing import Literal
 
 from pydantic import Field
 
@@ -38,6 +39,24 @@ class Release(Settings):
     data_license: str = Field("", description="Licence of the training data, for the model card.")
     language: str = Field("", description="Code of the model's language, such as en.")
     author: str = Field("", description="Author of the model.")
+
+
+class Resources(Settings):
+    memory_factor: number(ge=1) = Field(
+        1.2,
+        description="Memory that a job asks a scheduler for (`mem_mb`), as a multiple of the "
+        "estimate that `make plan` shows. A job that is tried again asks for twice as much.",
+    )
+    runtime_factor: number(ge=1) = Field(
+        3,
+        description="Time that a job asks a scheduler for (`runtime`), as a multiple of the "
+        "estimate for two slow cores, or for a small GPU.",
+    )
+    gpu: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether jobs that compute on a GPU ask for one (`gpu`). `auto`: if the "
+        "machine that starts the run has one. Other jobs see no GPU.",
+    )
 
 
 class Seeds(Settings):
@@ -123,6 +142,10 @@ class Config(Settings):
         True,
         description="Refuse a run before its first job if it needs more memory or disk than this "
         "machine has. No effect on results.",
+    )
+    resources: Resources = Field(
+        Resources(),
+        description="What jobs ask a scheduler for. See docs/cluster.md. No effect on results.",
     )
     release: Release = Field(
         Release(), description="Facts for the model card and the GGUF in results/release/NAME."
