@@ -19,7 +19,9 @@ SCRIPTS = "workflow/scripts"
 BIG = 1_000_000  # bytes from which a copied project shares a file with the original
 # Random ids, times, speeds.
 DIFFERS = ("chroma.zip", "times.jsonl", "cost.json", "summary.md", "report.html")
-TIMES = ("times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16")
+TIMES = (
+    "times", "speed", "tokens_per_second", "latency_s", "speedup_over_f16", "ms_p50", "ms_p95",
+)  # fmt: skip
 JOB = re.compile(r"^(?:local)?rule (\S+):\n((?: {4}.*\n)*)", re.MULTILINE)
 
 
