@@ -6,6 +6,7 @@
 # make chat     talks to the specialist in the terminal; SYSTEM=lora-q4
 # make serve    serves a chat page on http://127.0.0.1:8000, and /v1 to any OpenAI client
 # make test     sets up .venv and runs the tests
+# make test-slurm installs Slurm (as root) and runs the tests that need it
 # make lint     sets up .venv and checks style
 # make docs     builds the documentation as a website in results/site
 # make cache    shows the contents of the cache; PRUNE=5 first shrinks it to 5 GB
@@ -38,7 +39,7 @@ JOB  := --cores $(CORES) results/agent_eval.json results/report.html $(OPTIONS)
 
 DOCS  := $(VENV)/.stamps/docs-$(call sum,envs/docs.txt)
 
-.PHONY: run real plan new verify chat serve test lint docs cache
+.PHONY: run real plan new verify chat serve test test-slurm lint docs cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake $(JOB)
 	@echo "Open $(CURDIR)/results/report.html in a browser"
@@ -61,7 +62,12 @@ chat serve: $(MAIN)
 	@$(VENV)/bin/python results/release/$(SYSTEM)/$@.py $(ARGS)
 
 test: $(MAIN) $(TEST)
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  --ignore tests/slurm tests
+
+test-slurm: $(MAIN) $(TEST)
+	@sh tests/slurm/install.sh
+	$(VENV)/bin/python -m pytest -rs tests/slurm
 
 lint: $(MAIN) $(TEST)
 	$(VENV)/bin/ruff check
