@@ -23,6 +23,7 @@ from specialist.config.settings.bases import (
 )
 from specialist.config.settings.datasets import Corpus
 from specialist.config.settings.fields import NAME, llama_type
+from specialist.config.settings.synthesis import Writing
 from specialist.config.settings.systems import (
     AgentLimits,
     Chunking,
@@ -117,6 +118,7 @@ include: "workflow/rules/fetch.smk"
 include: "workflow/rules/adapt.smk"
 include: "workflow/rules/gguf.smk"
 include: "workflow/rules/index.smk"
+include: "workflow/rules/synthesize.smk"
 include: "workflow/rules/agent.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/paper.smk"
