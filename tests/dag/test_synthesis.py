@@ -14,6 +14,13 @@ ARTICLES = {
 OWN = {"id": "own", "message": "Where are you?", "expect": {"answer": ["Bergen"]}}
 UNITS = {"synthesize_article returns.md", "synthesize_article faq/service.md"}
 
+SAYINGS = {
+    "polite": "Could you kindly explain the rule for a {}?",
+    "eight words": "{} rules please",
+    "two short": "I came by yesterday. What holds for a {} here?",
+    "informal": "So the {}, how does that go?",
+}
+
 
 def scripted(prompt, _):
     about, fact = ("return", "14 days") if "14 days" in prompt else ("service", "45 euros")
@@ -21,8 +28,7 @@ def scripted(prompt, _):
         return "NONE" if "colour" in prompt else f"It is {fact}."
     if "does NOT answer" in prompt:
         return f"Which colour has your {about} form?"
-    style = next(word for word in ("polite", "eight", "two short", "informal") if word in prompt)
-    return f"{style} question about the {about} of a bicycle, what holds there?"
+    return next(said for style, said in SAYINGS.items() if style in prompt).format(about)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,7 @@ def test_an_edited_article_alone_is_asked_about_again(shop, tmp_path):
         assert [json.loads(row)["kind"] for row in found] == ["task", *2 * ["synthetic_question"]]
         report = json.loads((project.folder / "results/mine/synthetic/report.json").read_text())
         assert report["teacher"]["url"] == url and report["dropped"] == {}
-        assert len(report["prompts"]) == 5
+        assert len(report["prompts"]) == 7
 
         before = len(asked)
         assert project.planned(target, tasks) == set()
@@ -82,6 +88,6 @@ def test_an_edited_article_alone_is_asked_about_again(shop, tmp_path):
             True
         }
 
-        # Only the texts of the agent: the teacher is not asked.
+        # The teacher does not see the texts of the agent.
         project.edit("resources/synthesis/replies.yaml", "The handbook says it.", "Here it is.")
         assert project.planned(target, tasks) == ends

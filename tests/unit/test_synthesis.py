@@ -9,16 +9,25 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import yaml
+from prepare_tasks import prepare_tasks
 from synthesize_article import synthesize_article
+from synthesize_requests import synthesize_requests
 
+import bike_shop
 import tiny_models
 from project import ROOT
+from specialist.agent.database import open_database
+from specialist.config.load import load
 from specialist.core import completions
 from specialist.core.completions import MalformedError, Reply, complete
 from specialist.core.errors import UserError
+from specialist.core.text import write_rows
+from specialist.synthesis.calls import Calls
 from specialist.synthesis.grounding import unsupported
 from specialist.synthesis.journal import Journal
 from specialist.synthesis.questions import candidates
+from specialist.synthesis.requests import requests
 from specialist.synthesis.resources import Prompts, read_replies
 from specialist.synthesis.selection import Selection
 from specialist.synthesis.teacher import Served, open_teacher
@@ -335,8 +344,8 @@ def test_held_out_styles_give_tasks_with_facts_that_the_question_does_not_hold()
     assert len(found.rows) == 8
     first, second = found.tasks
     assert first["message"] == STYLES["informal"]["return"]
-    assert (first["expect"], first["kb"]) == ({"answer": ["14"]}, ["returns.md"])
-    assert second["expect"] == {"answer": ["45"]} and first["id"] != second["id"]
+    assert (first["expect"]["answer"], first["kb"]) == (["14"], ["returns.md"])
+    assert second["expect"] == {"database": {}, "answer": ["45"]} and first["id"] != second["id"]
     assert "observation" not in first["solution"][0]
     assert len(select(written(held_out=True), most=1).tasks) == 1
 
@@ -399,3 +408,167 @@ def test_a_local_teacher_replies_the_same_each_time(tmp_path):
         assert teacher.ask("Write a question.", 3) == first
         with pytest.raises(MalformedError, match="the prompt is too long: "):
             teacher.ask("long " * 300, 1)
+
+
+TOOLS = yaml.safe_load(bike_shop.TOOLS)
+
+
+def shop_calls(tools=TOOLS):
+    return Calls(tools, open_database(bike_shop.DATABASE), seed=1)
+
+
+def test_calls_are_those_that_the_guards_allow():
+    calls = shop_calls()
+    found = calls.of(TOOLS[0], 9)
+    assert {(call["arguments"]["bike"], call["session"]["customer"]) for call in found} == {
+        ("unicycle", 1),
+        ("handcycle", 2),
+    }
+    approved = {call["arguments"]["bike"]: call for call in calls.of(TOOLS[1], 9)}
+    call = approved["unicycle"]
+    assert call["arguments"] == {"bike": "unicycle", "price": 38}
+    assert call["result"] == '{"state": "approved"}'
+    assert call["changes"] == bike_shop.APPROVE["expect"]["database"]
+    assert calls.of(TOOLS[1], 9) == list(approved.values())
+
+
+def test_a_value_that_is_only_set_may_come_from_another_row():
+    tool = {
+        "name": "move",
+        "description": "Give a repair the state of another one.",
+        "parameters": {
+            "type": "object",
+            "properties": {"bike": {"type": "string"}, "state": {"type": "string"}},
+            "required": ["bike", "state"],
+        },
+        "sql": "UPDATE repairs SET state = :state WHERE bike = :bike",
+        "returns": "SELECT state FROM repairs WHERE bike = :bike",
+    }
+    found = shop_calls([tool]).of(tool, 9)
+    assert {tuple(call["arguments"].values()) for call in found} == {
+        ("done", "unicycle"),
+        ("waiting", "handcycle"),
+    }
+
+
+def test_a_tool_whose_values_are_nowhere_is_counted():
+    tool = {**TOOLS[0], "parameters": {"type": "object", "properties": {"x": {"type": "string"}},
+                                       "required": ["x"]},
+            "returns": "SELECT :x AS x"}  # fmt: skip
+    found = requests([tool], shop_calls([tool]), Prompts(FILES), None, count=1, held_out=False)
+    assert found == [{"kind": "request", "tool": "find_repair", "dropped": "no_call"}]
+
+
+def helper(prompt):
+    """A teacher of the workshop: it asks with all values, and reads the result out."""
+    if "The result: " in prompt:
+        result = json.loads(prompt.split("The result: ")[1].splitlines()[0])
+        return " ".join(f"The {name} is {value}." for name, value in result.items())
+    asked = prompt.split("Use other words")[0].splitlines()
+    values = " and ".join(line.split(": ")[1] for line in asked if line.startswith("- "))
+    style = next(word for word in STYLES if any(word in line for line in asked))
+    return f"Hello, {values}: this is a {style} message about the repair."
+
+
+def run_requests(folder, url, tools=bike_shop.TOOLS):
+    (folder / "tools.yaml").write_text(tools)
+    (folder / "database.sql").write_text(bike_shop.DATABASE)
+    teacher = {"url": url, "model": "m", "max_tokens": 99, "temperature": 0.5}
+    synthesize_requests(
+        folder / "tools.yaml", folder / "database.sql", FILES, [], folder / "out.jsonl",
+        teacher=teacher, requests=1, held_out=True, seed=1, threads=1,
+        checkpoints=SimpleNamespace(folder=folder / "kept"),
+    )  # fmt: skip
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+
+
+def test_requests_become_rows_and_tasks_that_can_be_played(tmp_path):
+    with serve(lambda prompt, _: helper(prompt)) as (url, _):
+        rows = run_requests(tmp_path, url)
+    assert [row["tool"] for row in rows] == ["find_repair"] * 2 + ["approve"] * 2
+    for row in rows[1::2]:
+        row["held_out"] = True  # two calls of each tool are all there are
+    found = Selection(rows, None, read_replies(FILES), {"the", "hello"}, 1, TOOLS)
+    found.select([], 9)
+    assert found.dropped == {} and (len(found.rows), len(found.tasks)) == (2, 2)
+    user, call, result, answer = found.rows[1]["messages"]
+    assert json.loads(call["content"].split("Action: ")[1])["name"] == "approve"
+    assert result["content"] == '{"state": "approved"}'
+    assert answer["content"].endswith("Answer: The state is approved.")
+    write_rows(tmp_path / "tasks.jsonl", found.tasks)
+    prepare_tasks(
+        [tmp_path / "tasks.jsonl"], tmp_path / "tools.yaml", tmp_path / "database.sql",
+        tmp_path / "prepared.jsonl", articles=[], max_steps=4, context=1024, max_messages=4,
+    )  # fmt: skip
+    assert found.tasks[1]["expect"]["database"]["repairs"]["added"][0]["state"] == "approved"
+
+
+def test_requests_that_leave_out_a_value_or_claim_false_things_are_dropped():
+    claims = [{**TOOLS[1], "claims": ["is refunded"]}, TOOLS[0]]
+    [call] = shop_calls().of(TOOLS[0], 1)
+    row = {"kind": "request", **call, "style": "s", "held_out": False,
+           "question": f"What about my {call['arguments']['bike']}?"}  # fmt: skip
+    rows = [
+        {**row, "answer": "It costs 99 euros."},
+        {**row, "answer": "The repair is refunded."},
+        {**row, "question": "What about my repair?", "answer": "The state is known."},
+    ]
+    claims[1] = {**claims[1], "said": ["bike"]}
+    found = Selection(rows, None, read_replies(FILES), {"it", "the"}, 1, claims)
+    found.select([], 0)
+    assert {reason: told[0]["answer"] for reason, told in found.dropped.items()} == {
+        "unsupported_fact": "It costs 99 euros.",
+        "false_claim": "The repair is refunded.",
+        "refused_by_rule": "The state is known.",
+    }
+    said = Reply("Where is my repair now?", True)
+    silent = requests(TOOLS[:1], shop_calls(), Prompts(FILES), lambda _: said, count=1,
+                      held_out=False)  # fmt: skip
+    assert {row["dropped"] for row in silent} == {"argument_not_said"}
+
+
+def test_a_call_that_needs_a_yes_comes_after_it():
+    tools = [{**TOOLS[1], "confirm": True}]
+    [call] = shop_calls(tools).of(tools[0], 1)
+    row = {"kind": "request", **call, "style": "s", "held_out": False,
+           "question": "Please approve my repair.", "answer": "It is approved."}  # fmt: skip
+    found = Selection([row, {**row, "held_out": True, "question": "Approve it, will you?"}], None,
+                      read_replies(FILES), {"it"}, 1, tools)  # fmt: skip
+    found.select([], 9)
+    roles = [turn["role"] for turn in found.rows[0]["messages"]]
+    assert roles == ["user", "assistant", "user", "assistant", "tool", "assistant"]
+    question, yes = (turn["content"] for turn in found.rows[0]["messages"][1:3])
+    assert "Approve a repair at its price." in question and yes.startswith("Yes")
+    assert list(found.dropped) == ["task_needs_a_yes"]
+
+
+def test_tools_with_mistakes_are_named(tmp_path):
+    with pytest.raises(UserError, match="tool find_repair, returns: .*no such column: stat"):
+        run_requests(tmp_path, "http://127.0.0.1:9", bike_shop.TOOLS.replace("state,", "stat,"))
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "why"),
+    [
+        ({"teacher": {}}, "teacher", "found none, expected one of url, gguf"),
+        ({"teacher": {"url": "http://a/v1"}}, "teacher.model", "is missing"),
+        ({"teacher": {"url": "http://me:secret@a/v1", "model": "m"}}, "teacher.url", "of the form"),
+        ({"teacher": {"gguf": "no.gguf"}}, "teacher.gguf", "found no.gguf, expected a file"),
+        ({"index": "minilmm"}, "index", "found minilmm, expected one of minilm; did you mean"),
+        ({"prompts": "no"}, "prompts", "found no, expected a folder that exists"),
+        ({"questions": 0, "unanswerable": 0, "requests": 0}, "", "found nothing to write"),
+    ],
+)
+def test_mistakes_in_the_settings_are_named(given, place, why, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    right = {"teacher": {"url": "http://a/v1", "model": "m"}, "index": "minilm"}
+    entry = config["datasets"]["food-delivery"]
+    entry["synthesize"] = right
+    load(config)
+    entry["synthesize"] = {**right, **given}
+    with pytest.raises(UserError) as refused:
+        load(config)
+    where = ".".join(filter(None, ("datasets.food-delivery.synthesize", place)))
+    head, line = str(refused.value).split("\n")
+    assert line.strip().startswith(f"{where}: ") and why in line

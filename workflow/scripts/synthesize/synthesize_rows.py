@@ -4,13 +4,16 @@ import json
 
 
 def synthesize_rows(
-    candidates, prompts, chunks, embeddings, settings, encoder, suite, sft, tasks, report,
+    candidates, requests, tools, prompts, chunks, embeddings, settings, encoder, suite,
+    sft, tasks, report,
     *, search, top_k, most_tasks, teacher, seed, threads,
 ):  # fmt: skip
     """Write the rows that pass all checks; see `specialist.synthesis.selection.Selection`.
 
     Args:
         candidates: JSONL of synthesize_article, one for each article.
+        requests: JSONL of synthesize_requests, or an empty list.
+        tools: tools.yaml, or an empty list without requests.
         prompts: files of the prompts, styles and replies.
         chunks, embeddings, settings, encoder: of the index; see `measure_retrieval`. What the
             index learns from training rows is left out: they are made here.
@@ -30,6 +33,8 @@ def synthesize_rows(
     Raises:
         UserError: no row passed, or no task where some are wanted.
     """
+    import yaml
+
     from specialist.core.files import sha256
     from specialist.core.text import read_rows, write_rows
     from specialist.data.formats import Mistakes
@@ -41,11 +46,13 @@ def synthesize_rows(
 
     with Mistakes() as mistakes:
         own = [task for path in suite for _, task in read_tasks(path, mistakes)]
-    found = [row for path in candidates for row in read_rows(path)]
+    files = [*candidates, *([requests] if requests else [])]
+    found = [row for path in files for row in read_rows(path)]
+    offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []
     replies, index = read_replies(prompts), (chunks, embeddings, settings, encoder or None)
     ordinary = small_words(record["text"] for record in Chunks(chunks)) | {*replies["openers"]}
     with _searcher(*index, search, top_k, threads) as searcher:
-        selection = Selection(found, searcher.search_all, replies, ordinary, seed)
+        selection = Selection(found, searcher.search_all, replies, ordinary, seed, offered)
     selection.select(own, most_tasks)
     made = selection.report() | {
         "teacher": teacher,

@@ -1,40 +1,56 @@
 """The checks that each candidate passes. The first one that fails is why it is dropped."""
 
+import json
 import tempfile
 from pathlib import Path
 
+from specialist.agent.rules import Rules
 from specialist.synthesis.grounding import unsupported
 
 ALIKE = 0.8  # similarity from which two questions are near-duplicates, as in a corpus
 RUN_WORDS = 8  # words in a row that a training row must not share with a task; see audit_leakage
 
 
-def check_search(candidate, hits):
-    """Why the search does not fit a candidate, or None.
+def check_passage(candidate, hits, ordinary):
+    """(reason or None, facts that it is for) of a question, by what the search finds for it.
 
-    The search must find the chunk of a question. Of a question without an answer, the teacher
-    must have read all that the search finds: another chunk might hold the answer.
+    The search must find the chunk of a question, and this chunk must hold the numbers and names of
+    the answer. Of a question without an answer, the teacher must have read all that the search
+    finds: another chunk might hold the answer.
 
     Args:
         candidate: see `specialist.synthesis.questions.candidates`.
-        hits: the chunks that the search finds for its question.
-    """
-    found = [hit["id"] for hit in hits]
-    if candidate["kind"] == "question":
-        return None if candidate["chunk"] in found else "not_found_by_search"
-    return None if set(found) <= set(candidate["read"]) else "other_chunk_found"
-
-
-def check_facts(candidate, hits, ordinary):
-    """(reason, facts) for an answer with numbers or names that its chunk does not hold.
-
-    Args:
+        hits: the chunks that the search finds.
         ordinary: see `specialist.synthesis.grounding.names`.
     """
-    if candidate["kind"] != "question":
-        return None, []
-    own = next(hit for hit in hits if hit["id"] == candidate["chunk"])
+    found = {hit["id"]: hit for hit in hits}
+    if candidate["kind"] == "unanswerable":
+        return (None if set(found) <= set(candidate["read"]) else "other_chunk_found"), []
+    own = found.get(candidate["chunk"])
+    if own is None:
+        return "not_found_by_search", []
     wrong = unsupported(candidate["answer"], [own["title"], own["text"]], ordinary)
+    return ("unsupported_fact" if wrong else None), wrong
+
+
+def check_call(candidate, before, tools, ordinary):
+    """The same of a request, by the rules of the tools and the result of the call.
+
+    The guards were kept when the call was played.
+
+    Args:
+        candidate: see `specialist.synthesis.requests.requests`.
+        before: the messages before the call.
+        tools: entries of tools.yaml.
+        ordinary: see `specialist.synthesis.grounding.names`.
+    """
+    rules, answer, name = Rules(tools), candidate["answer"], candidate["tool"]
+    if refused := rules.refusal(name, candidate["arguments"], before):
+        return "refused_by_rule", [refused]
+    if rules.false_claim(answer, [name]):
+        return "false_claim", []
+    said = [json.dumps(value, ensure_ascii=False) for value in candidate["arguments"].values()]
+    wrong = unsupported(answer, [candidate["result"], *said], ordinary)
     return ("unsupported_fact" if wrong else None), wrong
 
 

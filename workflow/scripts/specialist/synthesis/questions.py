@@ -77,34 +77,17 @@ class _Writer:
         passage = "\n\n".join(f"{each['title']}\n{each['text']}" for each in read)
         row = {key: chunk[key] for key in ("source",)} | {"chunk": chunk["id"], "kind": kind}
         row |= {"style": style["name"], "held_out": bool(style.get("held_out"))}
-        write = getattr(self.prompts, kind)
-        prompt = write(passage=passage, style=style["how"], earlier=list(self.earlier))
-        question, why = self._said(prompt, _wrong_question)
+        prompt = self.prompts[kind](passage=passage, style=style["how"], earlier=list(self.earlier))
+        question, why = said(self.ask, prompt, wrong_question)
         if why:
             return row | {"dropped": why, "said": question}
         self.earlier.append(question)
         row |= {"question": question, "read": [each["id"] for each in read]}
-        answer, why = self._said(self.prompts.answer(passage=passage, question=question), None)
-        if not why:
-            why = _wrong_answer(answer, kind == "unanswerable")
+        prompt = self.prompts["answer"](passage=passage, question=question)
+        answer, why = said(self.ask, prompt, lambda text: _wrong(text, kind == "unanswerable"))
         if why:
             return row | {"dropped": why, "said": answer}
-        return row | {"answer": None if kind == "unanswerable" else LABEL.sub("", answer)}
-
-    def _said(self, prompt, wrong):
-        """(the reply, why it is of no use or None)"""
-        try:
-            reply = self.ask(prompt)
-        except MalformedError as error:
-            return str(error), "malformed_reply"
-        if not reply.whole:
-            return reply.text, "unfinished_reply"
-        if not reply.text:
-            return "", "empty_reply"
-        if wrong is None:
-            return reply.text, None
-        text = LABEL.sub("", reply.text).strip('"“”„* ')
-        return text, wrong(text)
+        return row | {"answer": None if kind == "unanswerable" else answer}
 
     def _window(self):
         """The chunk and its neighbours, at most `WINDOW` words, in their order."""
@@ -124,22 +107,39 @@ class _Writer:
                 return self.chunks[first : last + 1]
 
 
-def _wrong_question(text):
+def said(ask, prompt, wrong):
+    """(the reply to a prompt without label and quotes, why it is of no use or None)
+
+    Args:
+        ask: see `candidates`.
+        wrong: function from the reply to a reason or None.
+    """
+    try:
+        reply = ask(prompt)
+    except MalformedError as error:
+        return str(error), "malformed_reply"
+    if not reply.whole:
+        return reply.text, "unfinished_reply"
+    text = LABEL.sub("", reply.text).strip('"“”„* ')
+    return (text, wrong(text)) if text else ("", "empty_reply")
+
+
+def wrong_question(text):
+    """Why a text is no message of a customer, or None."""
     if not SHORTEST <= len(text.split()) <= LONGEST:
         return "question_length"
     return "mentions_the_passage" if PASSAGE.search(text) else None
 
 
-def _wrong_answer(text, declined):
-    """Why an answer does not fit its question, or None.
-
-    Args:
-        declined: whether the question has no answer.
-    """
-    if declined != bool(NONE.match(text)):
-        return "is_answered" if declined else "no_answer"
-    if declined:
-        return None
+def wrong_answer(text):
+    """Why a text is no answer to a customer, or None."""
     if len(text.split()) > MOST_ANSWER:
         return "answer_length"
     return "mentions_the_passage" if PASSAGE.search(text) else None
+
+
+def _wrong(text, declined):
+    """The same for the answer to a question; with `declined`, one that has no answer."""
+    if declined != bool(NONE.match(text)):
+        return "is_answered" if declined else "no_answer"
+    return None if declined else wrong_answer(text)

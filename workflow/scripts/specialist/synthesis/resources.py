@@ -22,7 +22,9 @@ STYLES = {
         },
     },
 }
-PARTS = ("look_up", "found", "missing", "declines", "openers")
+PARTS = (
+    "look_up", "found", "missing", "declines", "act", "told", "confirm", "yes", "openers",
+)  # fmt: skip
 REPLIES = {
     "type": "object",
     "additionalProperties": False,
@@ -32,28 +34,34 @@ REPLIES = {
 
 
 class Prompts:
-    """The prompts to the teacher.
+    """The prompts to the teacher, which are Jinja templates, and the styles.
+
+    `prompts["question"]` is a function from variables to the prompt of question.jinja.
 
     Args:
-        paths: the files of the folder `prompts`.
+        paths: files of the folder `prompts`, styles.yaml among them.
 
     Attributes:
         styles: list of {"name", "how"} with "held_out" for those that write tasks alone.
-        question, unanswerable, answer: functions from variables to a prompt.
     """
 
     def __init__(self, paths):
-        files = {Path(path).name: path for path in paths}
-        self.styles = _checked(files["styles.yaml"], STYLES)
+        files = [Path(path) for path in paths]
+        styles = next(path for path in files if path.name == "styles.yaml")
+        self.styles = _checked(styles, STYLES)
         if all(style.get("held_out") for style in self.styles):
             raise UserError(
-                f"{files['styles.yaml']}: each style is held out; remove `held_out` from a style "
-                "that training rows may have"
+                f"{styles}: each style is held out; remove `held_out` from a style that training "
+                "rows may have"
             )
-        self.question, self.unanswerable, self.answer = (
-            Sandbox(strict=True).compiled(Path(files[name]).read_text("utf-8"), str(files[name]))
-            for name in ("question.jinja", "unanswerable.jinja", "answer.jinja")
-        )
+        self._templates = {
+            path.stem: Sandbox(strict=True).compiled(path.read_text("utf-8"), str(path))
+            for path in files
+            if path.suffix == ".jinja"
+        }
+
+    def __getitem__(self, name):
+        return self._templates[name]
 
 
 def read_replies(paths):

@@ -1,27 +1,27 @@
 """From candidates to training rows and held-out tasks: which ones pass, and why others do not."""
 
-import random
 from collections import Counter
 
-from specialist.agent import react
-from specialist.agent.environment import SEARCH
-from specialist.agent.facts import holds
-from specialist.synthesis.checks import check_facts, check_search, leaks, near_duplicates
-from specialist.synthesis.grounding import names, numbers
+from specialist.synthesis.checks import check_call, check_passage, leaks, near_duplicates
+from specialist.synthesis.rows import Writer, facts_of
 
 SHOWN = 3  # examples of each reason in the report
-MOST_FACTS = 2  # of a task
+SHOWN_KEYS = (
+    "chunk", "tool", "arguments", "kind", "style", "question", "answer", "said", "facts", "shared",
+)  # fmt: skip
 
 
 class Selection:
     """Checks candidates.
 
     Args:
-        candidates: list of dicts; see `specialist.synthesis.questions.candidates`.
+        candidates: list of dicts; see `specialist.synthesis.questions.candidates` and
+            `specialist.synthesis.requests.requests`.
         search: function from a list of questions to a list of hits for each.
         replies: texts of the agent; see `specialist.synthesis.resources.read_replies`.
         ordinary: words that are no names; see `specialist.synthesis.grounding.names`.
         seed: of the choice among the texts.
+        tools: entries of tools.yaml.
 
     Attributes:
         rows: training rows that passed, {"messages"}.
@@ -29,17 +29,17 @@ class Selection:
         dropped: {reason: list of candidates}.
     """
 
-    def __init__(self, candidates, search, replies, ordinary, seed):
-        self.candidates, self.replies, self.ordinary = candidates, replies, ordinary
-        self.seed, self.dropped, self.rows, self.tasks = seed, {}, [], []
-        self._kept = []
+    def __init__(self, candidates, search, replies, ordinary, seed, tools=()):
+        self.candidates, self.ordinary, self.tools = candidates, ordinary, tools
+        self.writer = Writer(replies, tools, seed)
+        self.dropped, self.rows, self.tasks = {}, [], []
+        self._kept = [each for each in candidates if "dropped" not in each]
         for each in candidates:
             if "dropped" in each:
                 self._drop(each["dropped"], each)
-            else:
-                self._kept.append(each)
-        found = search([each["question"] for each in self._kept]) if self._kept else []
-        self._hits = {id(each): hits for each, hits in zip(self._kept, found, strict=True)}
+        asked = [each for each in self._kept if each["kind"] != "request"]
+        found = search([each["question"] for each in asked]) if asked else []
+        self._hits = {id(each): hits for each, hits in zip(asked, found, strict=True)}
 
     def select(self, own_tasks, most_tasks):
         """Apply all checks.
@@ -50,19 +50,18 @@ class Selection:
         """
         self._check_each()
         # Training rows come first: a task that resembles one is dropped, not the row.
-        self._kept.sort(key=lambda each: each["held_out"])
-        again = near_duplicates([each["question"] for each in self._kept])
-        for each, repeated in zip(self._kept, again, strict=True):
+        kept = sorted(self._kept, key=lambda each: each["held_out"])
+        again = near_duplicates([each["question"] for each in kept])
+        for each, repeated in zip(kept, again, strict=True):
             if repeated:
                 self._drop("near_duplicate", each)
-        self._kept = [each for each, told in zip(self._kept, again, strict=True) if not told]
+        self._kept = [each for each, repeated in zip(kept, again, strict=True) if not repeated]
         self._make_rows(own_tasks)
-        self._make_tasks(most_tasks)
+        self._make_tasks(own_tasks, most_tasks)
 
     def report(self):
         """Counts of generated, kept and dropped candidates by reason, with examples."""
         by_kind = Counter(each["kind"] for each in self.candidates)
-        shown = ("chunk", "kind", "style", "question", "answer", "said", "facts", "shared")
         return {
             "generated": len(self.candidates),
             "generated_by_kind": dict(sorted(by_kind.items())),
@@ -72,7 +71,8 @@ class Selection:
                 reason: {
                     "n": len(found),
                     "examples": [
-                        {key: each[key] for key in shown if each.get(key)} for each in found[:SHOWN]
+                        {key: each[key] for key in SHOWN_KEYS if each.get(key)}
+                        for each in found[:SHOWN]
                     ],
                 }
                 for reason, found in sorted(self.dropped.items())
@@ -82,10 +82,11 @@ class Selection:
     def _check_each(self):
         kept, self._kept = self._kept, []
         for each in kept:
-            hits = self._hits[id(each)]
-            reason, facts = check_search(each, hits), []
-            if not reason:
-                reason, facts = check_facts(each, hits, self.ordinary)
+            if each["kind"] == "request":
+                before = self.writer.before(each)
+                reason, facts = check_call(each, before, self.tools, self.ordinary)
+            else:
+                reason, facts = check_passage(each, self._hits[id(each)], self.ordinary)
             if reason:
                 self._drop(reason, each, facts=facts)
             else:
@@ -94,26 +95,26 @@ class Selection:
     def _make_rows(self, own_tasks):
         """Training rows that share nothing with the dataset's own tasks."""
         trained = [each for each in self._kept if not each["held_out"]]
-        rows = [{"messages": react.messages(each["question"], self._steps(each))}
-                for each in trained]  # fmt: skip
+        rows = [self.writer.row(each, self._hits.get(id(each), ())) for each in trained]
         shared = {number: text for number, _, text in leaks(own_tasks, rows)}
         for number, text in shared.items():
             self._drop("leaks_into_a_task", trained[number], shared=text)
         self.rows = [row for number, row in enumerate(rows) if number not in shared]
 
-    def _make_tasks(self, most):
-        """Held-out tasks with a fact, that share nothing with a training row."""
-        tasks, made = {}, Counter()
+    def _make_tasks(self, own_tasks, most):
+        """Held-out tasks that share nothing with a training row, evenly from all there are."""
+        session, tasks, made = self._session(own_tasks), {}, Counter()
         for each in self._kept:
             if not each["held_out"]:
                 continue
-            made[each["chunk"]] += 1
-            facts = _facts(each["question"], each["answer"], self.ordinary)
-            if facts:
-                task = self._task(each, made[each["chunk"]], facts)
-                tasks[task["id"]] = task, each
-            else:
-                self._drop("no_fact_for_a_task", each)
+            facts = facts_of(each, self.ordinary)
+            if reason := self._no_task(each, facts):
+                self._drop(reason, each)
+                continue
+            made[each.get("chunk") or each["tool"]] += 1
+            number = made[each.get("chunk") or each["tool"]]
+            task = self.writer.task(each, number, facts, session)
+            tasks[task["id"]] = task, each
         told = {name: text for _, name, text in leaks([t for t, _ in tasks.values()], self.rows)}
         for name, text in told.items():
             self._drop("leaks_into_a_row", tasks[name][1], shared=text)
@@ -125,46 +126,20 @@ class Selection:
             if number not in taken:
                 self._drop("more_than_tasks", each)
 
-    def _steps(self, each):
-        """The turns of the agent and their results; see `specialist.agent.react.messages`."""
-        chance = random.Random(f"{self.seed}/{each['question']}")
-        answered = each["answer"] is not None
-        texts = {name: chance.choice(self.replies[name]) for name in ("look_up", "declines")}
-        thought = chance.choice(self.replies["found" if answered else "missing"])
-        query = {"query": each["question"]}
-        return [
-            {
-                "thought": texts["look_up"],
-                "call": SEARCH["name"],
-                "arguments": query,
-                "observation": react.passages(self._hits[id(each)]),
-            },
-            {"thought": thought, "answer": each["answer"] if answered else texts["declines"]},
-        ]
+    def _no_task(self, each, facts):
+        """Why a candidate makes no task, or None."""
+        confirm = {tool["name"] for tool in self.tools if tool.get("confirm")}
+        if each.get("tool") in confirm:
+            return "task_needs_a_yes"  # of the customer: a task with one message has none
+        return None if facts or each.get("changes") else "no_fact_for_a_task"
 
-    def _task(self, each, number, facts):
-        steps = [
-            {key: value for key, value in step.items() if key != "observation"}
-            for step in self._steps(each)
-        ]
-        return {
-            "id": f"synthetic/{each['chunk']}/{number}",
-            "kind": "synthetic_question",
-            "message": each["question"],
-            "kb": [each["source"]],
-            "turns_on_kb": True,
-            "entities": [],
-            "expect": {"answer": facts},
-            "solution": steps,
-        }
+    def _session(self, own_tasks):
+        """A value for each name that a tool takes from the session: every task gives them."""
+        found = {}
+        for each in [*own_tasks, *self.candidates]:
+            for name, value in each.get("session", {}).items():
+                found.setdefault(name, value)
+        return found
 
     def _drop(self, reason, each, **details):
         self.dropped.setdefault(reason, []).append({**each, **details})
-
-
-def _facts(question, answer, ordinary):
-    """What an answer must hold: its numbers, else its names, that the question does not hold."""
-    for found in (numbers(answer), names(answer, ordinary)):
-        if new := [fact for fact in found if not holds(question, fact)]:
-            return new[:MOST_FACTS]
-    return []

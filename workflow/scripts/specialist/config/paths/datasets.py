@@ -43,8 +43,12 @@ FOLDERS = {
     "kb": (".md", ".txt", *DOCUMENTS),
 }  # fmt: skip
 
-# The files of a folder `prompts` of `synthesize`; the last one holds the texts of the agent.
-PROMPTS = ("answer.jinja", "question.jinja", "unanswerable.jinja", "styles.yaml", "replies.yaml")
+# The files of a folder `prompts` of `synthesize`, by what is written with them.
+PROMPTS = {
+    "article": ("answer.jinja", "question.jinja", "unanswerable.jinja", "styles.yaml"),
+    "requests": ("request.jinja", "result.jinja", "styles.yaml"),
+    "rows": ("replies.yaml",),
+}
 
 
 class Datasets:
@@ -134,10 +138,17 @@ class Datasets:
             f"dataset {dataset}: has no `synthesize`, so no teacher writes rows for it; add it"
         )
 
-    def prompts(self, dataset, asking=False):
-        """The files of the folder `prompts`; with `asking` those that the teacher sees."""
+    def prompts(self, dataset, *kinds):
+        """The files of the folder `prompts` for some keys of PROMPTS."""
         folder = Path(self.asked(dataset)["prompts"])
-        return [str(folder / name) for name in PROMPTS[: -1 if asking else None]]
+        names = dict.fromkeys(name for kind in kinds for name in PROMPTS[kind])
+        return [str(folder / name) for name in names]
+
+    def requests(self, dataset):
+        """What the teacher wrote for the tools, or an empty list where it writes nothing."""
+        if not self.asked(dataset)["requests"] or not self.file(dataset, "tools"):
+            return []
+        return self.synthetic(dataset, "requests.jsonl")
 
     def teacher(self, dataset):
         """The GGUF of a local teacher, or an empty list."""

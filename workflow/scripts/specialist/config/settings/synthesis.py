@@ -38,11 +38,17 @@ class Teacher(Settings):
     )
 
 
-class Writing(Settings):
-    """What the teacher writes on each article."""
+class Asking(Settings):
+    """What each request to the teacher depends on."""
 
     place: ClassVar = "datasets/{dataset}/synthesize"
     teacher: Teacher = Field(description="The language model that writes.")
+    seed: Seed = Field(1, description="Seed of the teacher's replies.")
+
+
+class Writing(Asking):
+    """What the teacher writes on each article."""
+
     questions: int = Field(
         1, ge=0, le=20, description="Questions of each style on each chunk of an article."
     )
@@ -53,13 +59,19 @@ class Writing(Settings):
         description="Questions on each chunk that the articles do not answer; the agent declines "
         "them.",
     )
-    seed: Seed = Field(1, description="Seed of the teacher's replies.")
 
 
 class Synthesis(Writing):
     index: str = Field(
         description="Index of the dataset. Its chunks are asked about, and its search must find "
         "them."
+    )
+    requests: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Requests of each style for each tool in tools.yaml, with values of rows in "
+        "database.sql.",
     )
     tasks: int = Field(
         0,
@@ -96,5 +108,5 @@ def check(config):
             if not Path(teacher["gguf"]).is_file():
                 text = f"found {teacher['gguf']}, expected a file that exists"
                 yield (*place, "teacher", "gguf"), text
-        if not given.get("questions", 1) and not given.get("unanswerable", 1):
-            yield place, "found no questions and no unanswerable ones; raise one of the two"
+        if not any(given.get(key, 1) for key in ("questions", "unanswerable", "requests")):
+            yield place, "found nothing to write; raise questions, unanswerable or requests"
