@@ -14,6 +14,7 @@ from specialist.config.files import read
 from specialist.config.load import load
 from specialist.config.params import resolver
 from specialist.config.paths import Paths
+from specialist.config.paths.datasets import PROMPTS
 from specialist.config.settings.adapters import Batches, DpoTraining, LoraTraining
 from specialist.config.settings.bases import (
     FurtherPretraining,
@@ -23,6 +24,7 @@ from specialist.config.settings.bases import (
 )
 from specialist.config.settings.datasets import Corpus
 from specialist.config.settings.fields import NAME, llama_type
+from specialist.config.settings.synthesis import Asking, Writing
 from specialist.config.settings.systems import (
     AgentLimits,
     Chunking,
@@ -126,6 +128,7 @@ include: "workflow/rules/fetch.smk"
 include: "workflow/rules/adapt.smk"
 include: "workflow/rules/gguf.smk"
 include: "workflow/rules/index.smk"
+include: "workflow/rules/synthesize.smk"
 include: "workflow/rules/agent.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/paper.smk"

@@ -89,7 +89,7 @@ def prepare(tmp_path):
         paths[3].unlink(missing_ok=True)
         limits = {"max_steps": 3, "context": 200, "max_messages": 12, **limits}
         try:
-            prepare_tasks(*paths, articles=[], **limits)
+            prepare_tasks(paths[:1], *paths[1:], articles=[], **limits)
         except UserError as error:
             assert not paths[3].exists()
             return [line.strip() for line in str(error).replace(f"{tmp_path}/", "").split("\n")[1:]]

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from specialist.agent import played
 from specialist.agent.customer import Message
 from specialist.agent.played import Played
+from specialist.core import completions
 from specialist.core.errors import UserError
 
 TASK = {
@@ -102,7 +102,7 @@ def test_what_is_no_completion_is_reported(answer, why):
 
 
 def test_it_tries_again_and_then_gives_up(monkeypatch):
-    monkeypatch.setattr(played, "WAIT", 0.01)
+    monkeypatch.setattr(completions, "WAIT", 0.01)
     busy = (429, "busy")
     with model(busy, (503, ""), "Hello") as (url, asked):
         assert Played(TASK, url=url, model="m").opening().text == "Hello"

@@ -209,7 +209,7 @@ def prepared_tasks(folder, tasks, training=(), tools=TOOLS, database=DATABASE, l
         if text is not None:
             (folder / name).write_text(text)
     prepare_tasks(
-        folder / "tasks.jsonl",
+        [folder / "tasks.jsonl"],
         [] if tools is None else folder / "tools.yaml",
         [] if database is None else folder / "database.sql",
         folder / "out.jsonl",
@@ -337,7 +337,8 @@ def test_simulated_dataset_passes_and_does_not_leak(tmp_path):
     prepared = {json.dumps(row) for path in out[3:5] for row in read(path)}
     assert prepared == {json.dumps(row) for row in read(folder / "sft.jsonl")}
     prepare_tasks(
-        *(folder / name for name in ("tasks.jsonl", "tools.yaml", "database.sql")),
+        [folder / "tasks.jsonl"],
+        *(folder / name for name in ("tools.yaml", "database.sql")),
         tmp_path / "tasks.jsonl",
         articles=[path.name for path in (folder / "kb").iterdir()],
         max_steps=8,

@@ -66,7 +66,12 @@ def prepare(tmp_path):
         paths[3].unlink(missing_ok=True)
         try:
             prepare_tasks(
-                *paths, articles=list(articles), max_steps=8, context=1024, max_messages=12
+                paths[:1],
+                *paths[1:],
+                articles=list(articles),
+                max_steps=8,
+                context=1024,
+                max_messages=12,
             )
         except UserError as error:
             assert not paths[3].exists()

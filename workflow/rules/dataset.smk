@@ -206,7 +206,7 @@ rule prepare_sft:
 
 rule prepare_tasks:
     input:
-        suite=lambda w: files.datasets.needed(w.dataset, "tasks")[0],
+        suite=lambda w: files.datasets.needed(w.dataset, "tasks"),
         tools=lambda w: files.datasets.file(w.dataset, "tools"),
         database=lambda w: files.datasets.file(w.dataset, "database"),
     output:

@@ -5,7 +5,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
     """Write the tasks in full form, after each solution was played on a copy of the database.
 
     Args:
-        suite: JSONL of tasks; see workflow/schemas/task.schema.yaml.
+        suite: list of JSONL of tasks; see workflow/schemas/task.schema.yaml.
         tools: tools.yaml, or an empty list: the agent can only search and answer.
         database: SQL script of the database, or an empty list.
         tasks: JSONL to write, every key of the schema that has a default filled in.
@@ -28,7 +28,7 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
     from specialist.data.toolbox import read_database, read_tools, written_tables
 
     with Mistakes() as mistakes:
-        found = read_tasks(suite, mistakes)
+        found = [row for path in suite for row in read_tasks(path, mistakes)]
         world = read_database(database, mistakes)
         session_keys = {name for _, task in found for name in task["session"]}
         offered = read_tools(tools, world, session_keys, mistakes)
@@ -42,8 +42,8 @@ def prepare_tasks(suite, tools, database, tasks, *, articles, max_steps, context
             play = rehearse_conversation if "requests" in task else rehearse
             play(task, stage, mistakes, place)
         mistakes.stop()
-        check_suite([t for _, t in found if "requests" not in t], stage, mistakes, suite)
-        check_constant([task for _, task in found], mistakes, suite)
+        check_suite([t for _, t in found if "requests" not in t], stage, mistakes, suite[0])
+        check_constant([task for _, task in found], mistakes, suite[0])
     write_rows(tasks, (task for _, task in found))
     print(f"{len(found)} tasks, {len(spoken)} of them conversations")
 

@@ -39,7 +39,7 @@ def chunk_kb(
             or the model reads less than `max_tokens`.
     """
     from specialist.rag.chunks import Cutter
-    from specialist.rag.documents import read_article
+    from specialist.rag.documents import chunk_records, read_article
     from specialist.rag.tokens import TokenCounter
 
     if not articles:
@@ -62,10 +62,7 @@ def chunk_kb(
             if not article.matches(filter or {}):
                 continue
             taken += 1
-            kept = {"metadata": article.metadata} if article.metadata else {}
-            for number, (title, text, intro) in enumerate(cutter.introduced(article)):
-                record = {"id": f"{source}#{number}", "source": source, "title": title}
-                record |= {"text": text, **({"intro": intro} if intro else {}), **kept}
+            for record in chunk_records(article, cutter):
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
     if not taken:
         if not filter:

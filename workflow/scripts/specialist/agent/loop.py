@@ -70,7 +70,7 @@ class Conversation:
     def _passages(self, query):
         hits = self.search(query)
         self.found += [hit["source"] for hit in hits]
-        return "\n".join(react.passage(f"{hit['title']}\n{hit['text']}") for hit in hits)
+        return react.passages(hits)
 
 
 class Agent:

@@ -5,21 +5,15 @@ sends `temperature` 0 and the trial as `seed`; the address decides what it makes
 instructions stand in the first message, as not every server takes a system message.
 """
 
-import http.client
-import json
-import os
 import re
-import time
-import urllib.error
-import urllib.request
 
 from specialist.agent.customer import Customer, Message
 from specialist.agent.rules import QUESTION, says_yes
+from specialist.core.completions import MalformedError, complete
 from specialist.core.errors import UserError
 
 KEY = "CUSTOMER_API_KEY"  # environment variable with a key for the address
-SECONDS, RETRIES, WAIT = 120, 3, 2.0  # for one request; tries; seconds before the second try
-LARGEST = 1_000_000  # bytes of a response
+PLACE = "agent.customer"
 LONGEST = 1_000  # characters of a message
 DONE = re.compile(r"^\W*DONE\b")
 INSTRUCTIONS = """You play a customer who writes to a support desk. You are not the support.
@@ -80,53 +74,9 @@ class Played(Customer):
         """The model's next message; None when it is done."""
         self.said.append({"role": "user", "content": prompt})
         body = {"model": self.model, "messages": self.said, "temperature": 0, "seed": self.trial}
-        text = complete(self.url, body).strip()
+        try:
+            text = complete(PLACE, self.url, body, key=KEY).text.strip()
+        except MalformedError as error:
+            raise UserError(f"{PLACE}: {self.url}: {error}; correct url and model") from None
         self.said.append({"role": "assistant", "content": text or "DONE"})
         return None if not text or DONE.match(text) else text[:LONGEST]
-
-
-def complete(url, body):
-    """The text of a chat completion.
-
-    Args:
-        url: the address before /chat/completions.
-        body: the request as a dict.
-
-    Raises:
-        UserError: there is none after some tries, or the address refuses the request.
-    """
-    request = urllib.request.Request(
-        f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    if key := os.environ.get(KEY):
-        request.add_unredirected_header("Authorization", f"Bearer {key}")
-    for left in reversed(range(RETRIES)):
-        try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as response:
-                return _text(response.read(LARGEST))
-        except urllib.error.HTTPError as error:
-            passing, why = error.code == 429 or error.code >= 500, f"{error} {_excerpt(error)}"
-        except (OSError, http.client.HTTPException) as error:
-            passing, why = True, str(error) or type(error).__name__
-        except (ValueError, LookupError, TypeError) as error:
-            passing, why = False, f"found no chat completion ({error!r})"
-        if not passing or not left:
-            raise UserError(
-                f"agent.customer: {url}: {why.strip()}; start the server, or correct url and model "
-                f"(a key goes into the environment variable {KEY})"
-            )
-        time.sleep(WAIT * (RETRIES - left))
-
-
-def _text(data):
-    content = json.loads(data)["choices"][0]["message"]["content"]
-    if not isinstance(content, str):
-        raise TypeError(f"content is {content!r}")
-    return content
-
-
-def _excerpt(error):
-    try:
-        return " ".join(error.read(2_000).decode(errors="replace").split())[:300]
-    except (OSError, http.client.HTTPException):
-        return ""

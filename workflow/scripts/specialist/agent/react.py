@@ -31,6 +31,11 @@ def passage(text):
     return " ".join(text.lstrip("# ").split())
 
 
+def passages(hits):
+    """Chunks that a search found, {"title", "text"}, as an observation: one line for each."""
+    return "\n".join(passage(f"{hit['title']}\n{hit['text']}") for hit in hits)
+
+
 def messages(request, steps):
     """An episode as chat messages: the request, then for each step the turn and what came of it."""
     turns = [{"role": "user", "content": request}]

@@ -35,52 +35,74 @@ def audit(tasks, training, run_words):
         "training_texts", "n_leaking" (tasks that share a run or an identifier), and
         "leaking", the first 20 of {"task", "run" or "identifier", "file", "line"}.
     """
-    entities = {(task["id"], " ".join(_words(name))) for task in tasks for name in task["entities"]}
-    names = {word for _, entity in entities for word in entity.split()}
-    runs, identifiers, shorter = {}, {}, 0
-    for task in tasks:
-        found = {
-            run
-            for _, text in sayings(task)
-            for run in _runs(_telling(_words(text), names), run_words)
-        }
-        shorter += not found
-        for run in found:
-            runs.setdefault(run, []).append(task["id"])
-    # A run holds, wherever it starts, a shorter one that starts at a multiple of `stride`: a row
-    # with none of these holds no run.
-    stride = max(1, run_words // 2)
-    length = run_words - stride + 1
-    parts = {run[start : start + length] for run in runs for start in range(stride)}
-    for task, entity in sorted(entities):
-        if any(character.isdigit() for character in entity):
-            identifiers.setdefault(entity.split()[0], []).append((f" {entity} ", task))
-    texts, leaks = 0, {}
+    overlap, texts, leaks = Overlap(tasks, run_words), 0, {}
     for file in training:
         for line, row in enumerate(read_rows(file), 1):
             texts += 1
-            words = _words(_text(row))
-            place = {"file": str(file), "line": line}
-            kept = _telling(words, names)
-            if not parts.isdisjoint(_runs(kept, length, stride)):
-                for run in sorted(runs.keys() & set(_runs(kept, run_words))):
-                    for task in runs[run]:
-                        leaks.setdefault(task, {"task": task, "run": " ".join(run), **place})
-            if identifiers.keys().isdisjoint(words):
-                continue
-            for word in identifiers.keys() & set(words):
-                for entity, task in identifiers[word]:
-                    if entity in f" {' '.join(words)} ":
-                        leak = {"task": task, "identifier": entity.strip(), **place}
-                        leaks.setdefault(task, leak)
+            for leak in overlap.of(row):
+                leaks.setdefault(leak["task"], {**leak, "file": str(file), "line": line})
     return {
         "n_tasks": len(tasks),
-        "n_shorter": shorter,
+        "n_shorter": overlap.shorter,
         "run_words": run_words,
         "training_texts": texts,
         "n_leaking": len(leaks),
         "leaking": [leaks[task] for task in sorted(leaks)][:SHOWN],
     }
+
+
+class Overlap:
+    """Finds text of tasks in rows; see `audit`.
+
+    Args:
+        tasks, run_words: see `audit`.
+
+    Attributes:
+        shorter: number of tasks whose messages hold no run.
+    """
+
+    def __init__(self, tasks, run_words):
+        entities = {
+            (task["id"], " ".join(_words(name))) for task in tasks for name in task["entities"]
+        }
+        self._names = {word for _, entity in entities for word in entity.split()}
+        self._runs, self._identifiers, self.shorter = {}, {}, 0
+        self._run_words = run_words
+        for task in tasks:
+            found = {
+                run
+                for _, text in sayings(task)
+                for run in _runs(_telling(_words(text), self._names), run_words)
+            }
+            self.shorter += not found
+            for run in found:
+                self._runs.setdefault(run, []).append(task["id"])
+        # A run holds, wherever it starts, a shorter one that starts at a multiple of `stride`: a
+        # row with none of these holds no run.
+        self._stride = max(1, run_words // 2)
+        self._length = run_words - self._stride + 1
+        self._parts = {
+            run[start : start + self._length] for run in self._runs for start in range(self._stride)
+        }
+        for task, entity in sorted(entities):
+            if any(character.isdigit() for character in entity):
+                word = entity.split()[0]
+                self._identifiers.setdefault(word, []).append((f" {entity} ", task))
+
+    def of(self, row):
+        """Yield {"task", "run" or "identifier"} of what a row of training data shares."""
+        words = _words(_text(row))
+        kept = _telling(words, self._names)
+        if not self._parts.isdisjoint(_runs(kept, self._length, self._stride)):
+            for run in sorted(self._runs.keys() & set(_runs(kept, self._run_words))):
+                for task in self._runs[run]:
+                    yield {"task": task, "run": " ".join(run)}
+        if self._identifiers.keys().isdisjoint(words):
+            return
+        for word in self._identifiers.keys() & set(words):
+            for entity, task in self._identifiers[word]:
+                if entity in f" {' '.join(words)} ":
+                    yield {"task": task, "identifier": entity.strip()}
 
 
 def _words(text):

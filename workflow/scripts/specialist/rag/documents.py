@@ -85,6 +85,22 @@ def read_article(path, source):
     return Article(source, " ".join(str(title).split()), metadata, lines, markdown)
 
 
+def chunk_records(article, cutter):
+    """Yield the records of an article's chunks: {"id", "source", "title", "text"}.
+
+    They have "intro" where the chunk is searched with the article's introduction, and "metadata"
+    where the front matter has keys besides the title.
+
+    Args:
+        article: an `Article`.
+        cutter: `specialist.rag.chunks.Cutter`.
+    """
+    kept = {"metadata": article.metadata} if article.metadata else {}
+    for number, (title, text, intro) in enumerate(cutter.introduced(article)):
+        record = {"id": f"{article.source}#{number}", "source": article.source, "title": title}
+        yield record | {"text": text, **({"intro": intro} if intro else {}), **kept}
+
+
 def _split_front_matter(path, lines):
     """({key: value} of the front matter, lines below it).
 

@@ -43,6 +43,13 @@ FOLDERS = {
     "kb": (".md", ".txt", *DOCUMENTS),
 }  # fmt: skip
 
+# The files of a folder `prompts` of `synthesize`, by what is written with them.
+PROMPTS = {
+    "article": ("answer.jinja", "question.jinja", "unanswerable.jinja", "styles.yaml"),
+    "requests": ("request.jinja", "result.jinja", "styles.yaml"),
+    "rows": ("replies.yaml",),
+}
+
 
 class Datasets:
     """Answers the rules' questions about datasets.
@@ -75,6 +82,10 @@ class Datasets:
         return files + (self._articles(folder / "handbook") if part in NEEDS_HANDBOOK else [])
 
     def part(self, dataset, name):
+        """Files of a part of a dataset: `given`, and those that are synthesized."""
+        return self.given(dataset, name) + self._synthesized(dataset, name)
+
+    def given(self, dataset, name):
         """Files of a part of a dataset: simulated, fetched, or in the user's folder.
 
         Args:
@@ -105,6 +116,53 @@ class Datasets:
         if name in FOLDERS:
             return [str(path) for path in texts(folder / name, FOLDERS[name])]
         return sorted({str(path) for pattern in PARTS[name] for path in folder.glob(pattern)})
+
+    def synthetic(self, dataset, name):
+        """A file that the rules `synthesize_*` write, such as `report.json`."""
+        return f"{self.results}/{dataset}/synthetic/{name}"
+
+    def candidates(self, dataset):
+        """What the teacher wrote on each article, in the order of `sources`."""
+        names = (f"articles/{source}.jsonl" for source in self.sources(dataset))
+        return [self.synthetic(dataset, name) for name in names]
+
+    def asked(self, dataset):
+        """The settings of `synthesize` of a dataset.
+
+        Raises:
+            UserError: it has none.
+        """
+        if found := self.entry(dataset).get("synthesize"):
+            return found
+        raise UserError(
+            f"dataset {dataset}: has no `synthesize`, so no teacher writes rows for it; add it"
+        )
+
+    def prompts(self, dataset, *kinds):
+        """The files of the folder `prompts` for some keys of PROMPTS."""
+        folder = Path(self.asked(dataset)["prompts"])
+        names = dict.fromkeys(name for kind in kinds for name in PROMPTS[kind])
+        return [str(folder / name) for name in names]
+
+    def requests(self, dataset):
+        """What the teacher wrote for the tools, or an empty list where it writes nothing."""
+        if not self.asked(dataset)["requests"] or not self.file(dataset, "tools"):
+            return []
+        return self.synthetic(dataset, "requests.jsonl")
+
+    def teacher(self, dataset):
+        """The GGUF of a local teacher, or an empty list."""
+        return self.asked(dataset)["teacher"].get("gguf", [])
+
+    def article(self, dataset, source):
+        """The text of an article by its name in `sources`."""
+        return dict(zip(self.sources(dataset), self.articles(dataset), strict=True))[source]
+
+    def _synthesized(self, dataset, name):
+        wanted = self.entry(dataset).get("synthesize")
+        if not wanted or name not in ("sft", "tasks") or not wanted.get(name, 1):
+            return []
+        return [self.synthetic(dataset, f"{name}.jsonl")]
 
     def sources(self, dataset):
         """The names of a dataset's articles: their paths below its kb/, in the articles' order."""

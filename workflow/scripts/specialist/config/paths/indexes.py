@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from specialist.config.paths.entries import entry
+from specialist.config.settings.systems import Chunking
 
 
 class Indexes:
@@ -89,6 +90,17 @@ class Indexes:
             "words": self.words(index),
             "reranker": self.reranker(index),
         }
+
+    def chunking(self, index):
+        """How the articles of an index are cut, as `chunk_kb` takes it."""
+        return {name: self.entry(index)[name] for name in Chunking.model_fields}
+
+    def plain(self, index):
+        """The named inputs of a search without what is learned from conversations."""
+        names = {"settings": "embeddings.json", "chunks": "chunks.jsonl"}
+        names |= {"embeddings": "embeddings.npy"}
+        found = {name: self.file(index, file) for name, file in names.items()}
+        return found | {"encoder": self.encoder(index)}
 
     def canonical(self, index):
         """The files with stable bytes that a store can be built from again."""

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from specialist.config.settings.fields import Settings
 from specialist.config.settings.places import missing, unknown
+from specialist.config.settings.synthesis import Synthesis
 
 ROW_FIELDS = Literal[
     "messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"
@@ -85,6 +86,11 @@ class Dataset(Settings):
         ge=0,
         description="Number of tasks that may share eight consecutive words with the training "
         "data; identifiers and names do not count.",
+    )
+    synthesize: Synthesis | None = Field(
+        None,
+        description="Training conversations and tasks that a teacher writes from the articles. "
+        "They are added to those of the dataset.",
     )
 
 

@@ -9,6 +9,7 @@ from specialist.config.settings import adapters as adapter_settings
 from specialist.config.settings import bases as base_settings
 from specialist.config.settings import datasets as dataset_settings
 from specialist.config.settings import papers as paper_settings
+from specialist.config.settings import synthesis as synthesis_settings
 from specialist.config.settings import systems as system_settings
 from specialist.config.settings.fields import Name, Quantizations, Seed, Settings, Share, number
 from specialist.config.settings.places import unknown
@@ -210,6 +211,7 @@ def check(config):
 CHECKS = (
     check,
     dataset_settings.check,
+    synthesis_settings.check,
     base_settings.check,
     adapter_settings.check,
     system_settings.check,
