@@ -6,4 +6,4 @@ so that the version is not forgotten.
 """
 
 VERSION = 2
-CONTRACT = "544bc7cc1d85fb78"
+CONTRACT = "c143c5db203b675e"
