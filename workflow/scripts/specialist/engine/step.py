@@ -7,6 +7,7 @@ repeat: binding, logging, cache, provenance.
 
 import contextlib
 import functools
+import io
 import json
 import os
 import shutil
@@ -55,7 +56,10 @@ def run(function, snakemake):
                 with job_lock.lock([*paths(snakemake.output)]):
                     _run(function, snakemake)
             except UserError as error:
-                print(f"\n{failure(snakemake.rule)}{cited(str(error))}\n")
+                # To the log alone: Snakemake's process prints it as the last words of the run.
+                Tee(io.StringIO(), file).write(
+                    f"\n{failure(snakemake.rule)}{cited(str(error))}\n\n"
+                )
                 sys.exit(1)
             except Exception as error:
                 cause = shortage(error, [*paths(snakemake.output)]) or _damage(error, snakemake)
