@@ -31,7 +31,7 @@ from specialist.config.settings.systems import (
     Generation,
     Retrieval,
 )
-from specialist.engine import internals, job_lock
+from specialist.engine import internals, job_lock, tracking
 from specialist.engine.digest import digest, sources
 from specialist.engine.forced import VARIABLE, announce
 from specialist.engine.lock import hold
@@ -83,6 +83,7 @@ onstart:
     announce(internals.forced_selection(workflow))
     hold(".snakemake/run.lock")
     job_lock.clear()
+    tracking.check(config["tracking"])
     if internals.runs_here(workflow):  # nodes of a cluster are other machines
         enforce(config, internals.jobs_to_run(workflow))
         internals.lift_job_rate(workflow)

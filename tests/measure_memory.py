@@ -116,8 +116,10 @@ def stage(folder, name, entry, kind, threads):
         from train_lora import train_lora as run
 
         from specialist.engine.checkpoints import Checkpoints
+        from specialist.engine.tracking import Tracking
 
         own["checkpoints"] = Checkpoints(folder / "checkpoints", 1e9)
+        own["tracking"] = Tracking()
         files["adapter"].parent.mkdir(exist_ok=True)
     elif name == "merge_lora":
         from merge_lora import merge_lora as run

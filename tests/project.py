@@ -122,9 +122,15 @@ class Project:
 
     def run(self, *arguments, cores=2):
         """The jobs that ran, all of them to their end."""
+        before = self.logs()
         status, output = self.snakemake(*arguments, cores=cores)
         assert status == 0, output[-8000:]
-        return jobs(output)
+        written = self.logs() - before  # of this run; a dry run writes none
+        return jobs("".join(path.read_text(encoding="utf-8") for path in written) or output)
+
+    def logs(self):
+        """Paths of Snakemake's own logs, which tell all about each job."""
+        return set((self.folder / ".snakemake/log").glob("*.log"))
 
     def planned(self, *arguments, cores=2):
         """The jobs that would run."""

@@ -89,6 +89,7 @@ NOTHING = {
     ),
     "code of the engine": append(f"{SCRIPTS}/specialist/engine/step.py", "\nUNUSED = 1\n"),
     "time between checkpoints": configure(checkpoint_seconds=7),
+    "trackers": configure(tracking=["tensorboard", "mlflow", "trackio"]),
     "folder of the cache": configure(cache={"folder": "elsewhere"}),
     "no cache": configure(cache={"max_gb": 0}),
     "comment in pins": append("envs/train.txt", "# One more comment.\n"),

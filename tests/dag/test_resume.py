@@ -47,6 +47,7 @@ class Run:
 
     def __init__(self, project, number):
         self.project, self.said = project, project.folder / f"said-{number}.txt"
+        self.logs = project.logs()
         self.before = {rule: whole_checkpoints(project, rule) for rule in FOLDERS}
         with open(self.said, "w", encoding="utf-8") as file:
             self.process = subprocess.Popen(
@@ -61,9 +62,8 @@ class Run:
         """Whether a job of a rule has started, and made a checkpoint if it makes any."""
         if rule in FOLDERS:
             return bool(whole_checkpoints(self.project, rule) - self.before[rule])
-        return re.search(
-            f"^(local)?rule {rule}:", self.said.read_text(encoding="utf-8"), re.MULTILINE
-        )
+        logs = [path.read_text(encoding="utf-8") for path in self.project.logs() - self.logs]
+        return re.search(f"^(local)?rule {rule}:", "".join(logs), re.MULTILINE)
 
     def kill(self, group):
         """End the process, and its jobs too if `group`, without a chance to tidy up."""

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from specialist.core.errors import UserError
 from specialist.core.text import read_rows, write_rows
 from specialist.engine.checkpoints import Checkpoints
+from specialist.engine.tracking import Tracking
 from specialist.train.adapters import check_targets, load_base, peft_config
 from specialist.train.attention import implementation
 from specialist.train.conversations import draw, encode, with_system_prompt
@@ -75,13 +76,14 @@ class Adapter:
         given = {**self.files, **self.settings, "settings": settings, "threads": 1, **given}
         step(**{name: given[name] for name in inspect.signature(step).parameters})
 
-    def train(self):
+    def train(self, tracking=None):
         """What training.json says."""
         self._call(
             train_lora,
             conversations=self.folder / "train.jsonl",
             held_out=self.folder / "held_out.jsonl",
             checkpoints=Checkpoints(self.folder / "checkpoints", 1000),
+            tracking=tracking or Tracking(),
         )
         return json.loads(self.files["figures"].read_text())
 
@@ -271,6 +273,7 @@ def test_dpo_moves_towards_the_chosen_side(chat_model, tmp_path):
         figures=tmp_path / "dpo/training.json",
         beta=0.1,
         checkpoints=Checkpoints(tmp_path / "checkpoints", 1000),
+        tracking=Tracking(),
     )
     figures = json.loads((tmp_path / "dpo/training.json").read_text())
     assert figures["preferences"] + len(parts[1].read_text().splitlines()) == 24

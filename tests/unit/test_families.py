@@ -22,6 +22,7 @@ from modelfiles import go_text, parse
 from specialist.bases.templates import talks
 from specialist.core.text import write_rows
 from specialist.engine.checkpoints import Checkpoints
+from specialist.engine.tracking import Tracking
 from specialist.gguf.runtime import Runtime
 from specialist.train.conversations import encode_preferences, preference_rows
 
@@ -95,6 +96,7 @@ def train(base, rows, prompt, method, folder):
             packing=False, examples=None,
         ),
         checkpoints=Checkpoints(folder / "checkpoints", 1000),
+        tracking=Tracking(),
     )  # fmt: skip
     return adapter, masks
 
@@ -205,7 +207,7 @@ def test_preferences_are_learned_in_the_words_of_the_template(turns, tmp_path):
         adapter_config=tmp_path / "dpo/adapter_config.json",
         figures=tmp_path / "dpo/training.json", curve=tmp_path / "dpo/loss.csv",
         settings=SimpleNamespace(**SETTINGS, method="lora", beta=0.1), threads=1,
-        checkpoints=Checkpoints(tmp_path / "checkpoints", 1000),
+        checkpoints=Checkpoints(tmp_path / "checkpoints", 1000), tracking=Tracking(),
     )  # fmt: skip
     figures = json.loads((tmp_path / "dpo/training.json").read_text())
     assert figures["after"]["reward_accuracy"] == 1

@@ -61,7 +61,7 @@ def bound(step, inputs=None, **params):
         params=Namedlist(fromdict={**params, "code": "0 a.py"}),
         threads=1,
     )
-    return bind(step, job, None)
+    return bind(step, job, None, None)
 
 
 def test_a_step_takes_its_settings_as_one_argument_or_by_name():

@@ -82,8 +82,8 @@ rule collect_eval:
         measures_speed=1,
     params:
         settings=settings(
-            # Without the settings that do not affect the result: cache, checkpoints, preflight,
-            # paper and release.
+            # Without the settings that do not affect the result: cache, checkpoints, tracking,
+            # preflight, paper and release.
             config={
                 key: value
                 for key, value in evaluated.items()
@@ -91,6 +91,7 @@ rule collect_eval:
                 not in (
                     "cache",
                     "checkpoint_seconds",
+                    "tracking",
                     "preflight",
                     "resources",
                     "paper",

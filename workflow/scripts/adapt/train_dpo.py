@@ -4,7 +4,7 @@
 def train_dpo(
     preferences, held_out_preferences, held_out, model, config, tokenizer, tokenizer_config,
     chat_template, system_prompt, lora, lora_config, adapter, adapter_config, figures, curve,
-    *, settings, threads, checkpoints,
+    *, settings, threads, checkpoints, tracking,
 ):  # fmt: skip
     """Move an adapter towards chosen and away from rejected turns with trl's DPOTrainer.
 
@@ -25,6 +25,7 @@ def train_dpo(
         settings: `Batches` and `DpoTraining` in specialist/config/settings/adapters.py say what
             each means; and `precision`, the number format of the base.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
+        tracking: `specialist.engine.tracking.Tracking`.
 
     Raises:
         UserError: a prompt with one of its sides is too long.
@@ -52,7 +53,7 @@ def train_dpo(
         encode_preferences(path, preference_rows(path, prompt), processing, settings.max_length)
         for path in (preferences, held_out_preferences)
     )
-    trainer = _trainer(model, lora, processing, rows, unseen, settings, checkpoints)
+    trainer = _trainer(model, lora, processing, rows, unseen, settings, checkpoints, tracking)
     conversations = with_system_prompt(held_out, prompt)
 
     def measure():
@@ -77,7 +78,7 @@ def train_dpo(
     curve.write_text(loss_curve(trainer.state.log_history))
 
 
-def _trainer(model, lora, processing, rows, unseen, settings, checkpoints):
+def _trainer(model, lora, processing, rows, unseen, settings, checkpoints, tracking):
     """trl's trainer of preferences, with the adapter on its base.
 
     Args:
@@ -90,6 +91,7 @@ def _trainer(model, lora, processing, rows, unseen, settings, checkpoints):
 
     from specialist.core.progress import trainer_progress
     from specialist.engine.checkpoints import trainer_checkpoints
+    from specialist.engine.tracking import trainer_tracking
     from specialist.train.adapters import load_base
     from specialist.train.attention import implementation
     from specialist.train.finetuning import on_one_device, preference_trainer, trainer_arguments
@@ -108,7 +110,11 @@ def _trainer(model, lora, processing, rows, unseen, settings, checkpoints):
         processing_class=processing,
         train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(unseen),
-        callbacks=[trainer_progress("dpo"), trainer_checkpoints(checkpoints)],
+        callbacks=[
+            trainer_progress("dpo"),
+            trainer_checkpoints(checkpoints),
+            trainer_tracking(tracking),
+        ],
     )
 
 

@@ -4,7 +4,7 @@
 def train_lora(
     conversations, held_out, model, config, tokenizer, tokenizer_config, chat_template,
     system_prompt, pretraining_tokens, adapter, adapter_config, figures, masks, curve,
-    *, settings, threads, checkpoints,
+    *, settings, threads, checkpoints, tracking,
 ):  # fmt: skip
     """Fine-tune on the assistant's turns with trl's SFTTrainer and peft.
 
@@ -25,6 +25,7 @@ def train_lora(
             `precision`, the number format of the base; and `pretrained_on`, the number of
             tokens that it saw.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
+        tracking: `specialist.engine.tracking.Tracking`.
 
     Raises:
         UserError: a conversation is too long, or the chat template refuses it; there are fewer
@@ -60,7 +61,7 @@ def train_lora(
         encode(held_out, unseen, processing, settings.max_length),
         key=lambda row: len(row["input_ids"]),
     )
-    trainer = _trainer(model, processing, train, validation, settings, checkpoints)
+    trainer = _trainer(model, processing, train, validation, settings, checkpoints, tracking)
     masks.write_text(show_masks(trainer.train_dataset, processing), encoding="utf-8")
     last = checkpoints.last()
     # Autocast makes the inputs bf16 itself; peft would turn them into fp32 first.
@@ -81,7 +82,7 @@ def train_lora(
     curve.write_text(loss_curve(trainer.state.log_history))
 
 
-def _trainer(model, processing, train, validation, settings, checkpoints):
+def _trainer(model, processing, train, validation, settings, checkpoints, tracking):
     """trl's trainer of the adapter, with the base loaded.
 
     Args:
@@ -93,6 +94,7 @@ def _trainer(model, processing, train, validation, settings, checkpoints):
 
     from specialist.core.progress import trainer_progress
     from specialist.engine.checkpoints import trainer_checkpoints
+    from specialist.engine.tracking import trainer_tracking
     from specialist.train.adapters import load_base, peft_config
     from specialist.train.attention import implementation
     from specialist.train.finetuning import (
@@ -127,7 +129,11 @@ def _trainer(model, processing, train, validation, settings, checkpoints):
             dropout=settings.dropout,
             target_modules=settings.target_modules,
         ),
-        callbacks=[trainer_progress(settings.method), trainer_checkpoints(checkpoints)],
+        callbacks=[
+            trainer_progress(settings.method),
+            trainer_checkpoints(checkpoints),
+            trainer_tracking(tracking),
+        ],
     )
     if settings.packing:
         trainer.data_collator = packed_collator(trainer.data_collator.pad_token_id)

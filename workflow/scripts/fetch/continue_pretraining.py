@@ -4,7 +4,7 @@
 def continue_pretraining(
     tokens, held_out_tokens, stats, tokenizer, tokenizer_config, start, start_config,
     model, config, curve, figures,
-    *, settings, threads, checkpoints,
+    *, settings, threads, checkpoints, tracking,
 ):  # fmt: skip
     """Train all weights with AdamW in fp32; this takes 16 bytes of memory per weight.
 
@@ -18,6 +18,7 @@ def continue_pretraining(
         figures: JSON to write, as that of `pretrain`.
         settings: `FurtherPretraining` in specialist/config/settings/bases.py says what each means.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
+        tracking: `specialist.engine.tracking.Tracking`.
     """
     from functools import partial
 
@@ -57,13 +58,13 @@ def continue_pretraining(
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
     trained = pretraining.train(
-        network, pretraining.with_peaks([optimizer]), data, device, checkpoints,
+        network, pretraining.with_peaks([optimizer]), data, device, checkpoints, tracking,
         batch_tokens=settings.batch_tokens, train_tokens=settings.train_tokens,
         warmup_share=settings.warmup_share, precision=precision, seed=settings.seed,
         sample=partial(document, network, bpe, end, precision, settings.seed, device),
     )  # fmt: skip
     pretraining.finish(
-        network, trained, held_out, stats, precision, device, model.parent, curve, figures
+        network, trained, held_out, stats, precision, device, tracking, model.parent, curve, figures
     )
 
 

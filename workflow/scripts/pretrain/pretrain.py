@@ -3,7 +3,7 @@
 
 def pretrain(
     tokens, held_out_tokens, stats, tokenizer, model, config, curve, figures,
-    *, settings, threads, checkpoints,
+    *, settings, threads, checkpoints, tracking,
 ):  # fmt: skip
     """Train a Qwen3 model on packed documents that do not see each other.
 
@@ -17,6 +17,7 @@ def pretrain(
             of what the model wrote as it learned.
         settings: `Pretraining` in specialist/config/settings/bases.py says what each means.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
+        tracking: `specialist.engine.tracking.Tracking`.
     """
     from functools import partial
 
@@ -50,13 +51,13 @@ def pretrain(
         precision,
     )
     trained = pretraining.train(
-        network, optimizers, data, device, checkpoints,
+        network, optimizers, data, device, checkpoints, tracking,
         batch_tokens=settings.batch_tokens, train_tokens=settings.train_tokens,
         warmup_share=settings.warmup_share, precision=precision, seed=settings.seed,
         sample=partial(document, network, bpe, end, precision, settings.seed, device),
     )  # fmt: skip
     pretraining.finish(
-        network, trained, held_out, stats, precision, device, model.parent, curve, figures
+        network, trained, held_out, stats, precision, device, tracking, model.parent, curve, figures
     )
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 
-def bind(function, snakemake, checkpoints):
+def bind(function, snakemake, checkpoints, tracking):
     """Match the rule's named input, output and params to the function's arguments.
 
     Args:
         function: the step; each of its arguments is a name in exactly one of the rule's
-            input, output and params, or `threads`, or `checkpoints`. The names in the dict
-            `settings` of params are arguments of their own, unless the step takes `settings`.
+            input, output and params, or `threads`, `checkpoints` or `tracking`. The names in the
+            dict `settings` of params are arguments of their own, unless the step takes `settings`.
         snakemake: the object that Snakemake gives to a script.
         checkpoints: `specialist.engine.checkpoints.Checkpoints` of this run.
+        tracking: `specialist.engine.tracking.Tracking` of this run.
 
     Returns:
         dict of keyword arguments; paths are `pathlib.Path`, lists stay lists, `settings` has its
@@ -42,9 +43,8 @@ def bind(function, snakemake, checkpoints):
     # `cost` is an output that the engine writes; see specialist/engine/step.py.
     for name in ("code", "cost"):
         given.pop(name, None)
-    for name, value in (("threads", snakemake.threads), ("checkpoints", checkpoints)):
-        if name in wanted:
-            given[name] = value
+    own = {"threads": snakemake.threads, "checkpoints": checkpoints, "tracking": tracking}
+    given |= {name: value for name, value in own.items() if name in wanted}
     inspect.signature(function).bind(**given)
     return given
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from specialist.core.errors import UserError
 from specialist.engine import forced
+from specialist.engine.job_lines import JobLines
 from specialist.engine.sources import outdated
 
 FAILED = "At least one job did not complete successfully."
@@ -213,6 +214,29 @@ def explain_with(function):
 
     Plugin.Executor = Executor
     attribute(ExecutorPluginRegistry(), "register_plugin")("explain", Plugin)
+
+
+def show_job_lines():
+    """Print one line per job, if called before Snakemake sets up its logging, as profiles do.
+
+    A dry run prints what Snakemake prints, and so does a run with --verbose, --printshellcmds or
+    --debug-dag.
+    """
+    from snakemake.logging import LoggerManager
+
+    make = attribute(LoggerManager, "_default_streamhandler")
+    if make.__module__ == __name__:
+        return
+
+    def handler(self):
+        made, chosen = make(self), attribute(self, "settings")
+        if not (chosen.dryrun or chosen.verbose or chosen.printshellcmds or chosen.debug_dag):
+            lines = JobLines(made.formatter)
+            made.setFormatter(lines)
+            made.filters.insert(0, lines)  # before --quiet drops the starts of jobs
+        return made
+
+    LoggerManager._default_streamhandler = handler
 
 
 class PlainErrors(logging.Filter):

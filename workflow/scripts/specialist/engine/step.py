@@ -7,6 +7,7 @@ repeat: binding, logging, cache, provenance.
 
 import contextlib
 import functools
+import io
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from specialist.engine.digest import parts
 from specialist.engine.disk import shortage
 from specialist.engine.keys import cache_key, hashes, paths, signatures
 from specialist.engine.threads import settle
+from specialist.engine.tracking import Tracking
 
 # Set before torch loads, unless the user has set them.
 ENVIRONMENT = {
@@ -55,7 +57,10 @@ def run(function, snakemake):
                 with job_lock.lock([*paths(snakemake.output)]):
                     _run(function, snakemake)
             except UserError as error:
-                print(f"\n{failure(snakemake.rule)}{cited(str(error))}\n")
+                # To the log alone: Snakemake's process prints it as the last words of the run.
+                Tee(io.StringIO(), file).write(
+                    f"\n{failure(snakemake.rule)}{cited(str(error))}\n\n"
+                )
                 sys.exit(1)
             except Exception as error:
                 cause = shortage(error, [*paths(snakemake.output)]) or _damage(error, snakemake)
@@ -113,7 +118,7 @@ def _run(function, snakemake):
         devices.claim(asked)
         checkpoints = Checkpoints(kept / key, snakemake.config["checkpoint_seconds"])
         check = functools.partial(_refuse_changed, inputs, seen)
-        clock = _work(function, snakemake, checkpoints, check)
+        clock = _work(function, snakemake, checkpoints, _tracking(snakemake, key), check)
         _write_cost(snakemake, clock)
         found = provenance(snakemake, inputs, clock)
         # The cache knows files; a folder is made of what it knows already.
@@ -200,11 +205,18 @@ def _refuse_changed(inputs, seen):
         )
 
 
-def _work(function, snakemake, checkpoints, check):
+def _tracking(snakemake, key):
+    """The trackers of this run, of which steps that train make use."""
+    name = "-".join([snakemake.rule, *snakemake.wildcards])
+    shown = {name: value for name, value in flat(snakemake.params).items() if name != "code"}
+    return Tracking(snakemake.config.get("tracking", ()), name, key, shown)
+
+
+def _work(function, snakemake, checkpoints, tracking, check):
     """Call the step, then `check`; return time and memory."""
     started, begin = process_age(), time.perf_counter()
-    with import_clock() as imports:
-        function(**bind(function, snakemake, checkpoints))
+    with import_clock() as imports, tracking:
+        function(**bind(function, snakemake, checkpoints, tracking))
         check()
     wall = time.perf_counter() - begin
     return {

@@ -6,4 +6,4 @@ so that nobody forgets the version.
 """
 
 VERSION = 2
-CONTRACT = "544bc7cc1d85fb78"
+CONTRACT = "c143c5db203b675e"

@@ -4,6 +4,7 @@ import contextlib
 import json
 
 SAMPLES = 4  # in a training
+RATES = ("learning_rate", "muon_learning_rate")  # of AdamW, and of Muon where it trains too
 
 
 def base_model(sizes, context, end):
@@ -112,6 +113,12 @@ def rate(step, steps, warmup_share, decay_share=0.7):
     return min(1.0, rise, fall)
 
 
+def rates(optimizers):
+    """{name: learning rate} of the last step that the optimizers took; AdamW is the last."""
+    used = (optimizer.param_groups[0]["lr"] for optimizer in reversed(optimizers))
+    return dict(zip(RATES, used, strict=False))
+
+
 def autocast(precision):
     """Context that computes matrix products in bf16 where `precision` says so."""
     import torch
@@ -159,7 +166,7 @@ def descend(loss, optimizers, share):
 
 
 def train(
-    model, optimizers, data, device, checkpoints,
+    model, optimizers, data, device, checkpoints, tracking,
     *, batch_tokens, train_tokens, warmup_share, precision, seed, sample,
 ):  # fmt: skip
     """Train on rows in an order drawn by the seed, from the last checkpoint on.
@@ -169,6 +176,7 @@ def train(
         optimizers: each parameter group has its peak rate as "peak".
         data: `specialist.train.rows.Rows`.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
+        tracking: `specialist.engine.tracking.Tracking`.
         batch_tokens, train_tokens: tokens in one optimizer step and in all.
         sample: function without arguments to a text that the model writes.
 
@@ -188,6 +196,7 @@ def train(
     begin, losses, samples = resume(checkpoints.load(), model, optimizers)
     shown = {math.ceil(steps * part / SAMPLES) for part in range(1, SAMPLES + 1)}
     progress = Progress("pretrain", steps, begin)
+    tracking.begin(begin)
     for step in range(begin, steps):
         batch = data.batch(order[step * per_step : (step + 1) * per_step], device)
         with autocast(precision):
@@ -195,6 +204,8 @@ def train(
         descend(loss, optimizers, rate(step, steps, warmup_share))
         losses.append(loss.item())
         progress(step + 1, f"loss {losses[-1]:.3f}")
+        if tracking.due(step + 1, steps):
+            tracking.log(step + 1, {"loss": losses[-1], **rates(optimizers)})
         if step + 1 in shown:
             samples.append({"tokens": (step + 1) * per_step * data.sequence, "sample": sample()})
         if checkpoints.due():
@@ -202,13 +213,14 @@ def train(
     return losses, samples, steps * per_step * data.sequence
 
 
-def finish(model, trained, held_out, stats, precision, device, folder, curve, figures):
+def finish(model, trained, held_out, stats, precision, device, tracking, folder, curve, figures):
     """Measure a trained model on the held-out part of its corpus, and write what came of it.
 
     Args:
         trained: what `train` returned.
         held_out: `specialist.train.rows.Rows`.
         stats: JSON of `tokenize_corpus`, for bits per byte.
+        tracking: `specialist.engine.tracking.Tracking`.
         folder: where model.safetensors and config.json are written.
         curve: CSV of the losses by step.
         figures: JSON of parameters, tokens seen, held-out loss, bits per byte and samples.
@@ -218,6 +230,7 @@ def finish(model, trained, held_out, stats, precision, device, folder, curve, fi
     losses, samples, tokens = trained
     model.eval()
     nats = held_out_loss(model, held_out, precision, device)
+    tracking.log(len(losses), {"eval_loss": nats})
     counts = json.loads(stats.read_text())["held_out"]
     result = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -1,7 +1,7 @@
 """The whole configuration."""
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,15 @@ from specialist.config.settings import datasets as dataset_settings
 from specialist.config.settings import papers as paper_settings
 from specialist.config.settings import synthesis as synthesis_settings
 from specialist.config.settings import systems as system_settings
-from specialist.config.settings.fields import Name, Quantizations, Seed, Settings, Share, number
+from specialist.config.settings.fields import (
+    Name,
+    Quantizations,
+    Seed,
+    Settings,
+    Share,
+    Unique,
+    number,
+)
 from specialist.config.settings.places import unknown
 
 # Key of an entry that names an entry of a section.
@@ -139,6 +147,12 @@ class Config(Settings):
         description="Seconds of training between two checkpoints. A killed run continues from the "
         "last one. No effect on results.",
     )
+    tracking: Annotated[list[Literal["tensorboard", "mlflow", "trackio"]], *Unique] = Field(
+        [],
+        description="Programs that show losses, learning rates and memory while a model trains. "
+        "They write to results/tracking; `envs/tracking.txt` says how to install them. No effect "
+        "on results.",
+    )
     preflight: bool = Field(
         True,
         description="Refuse a run before its first job if it needs more memory or disk than this "
@@ -182,7 +196,7 @@ def inherit(config):
 
 
 # Folders of results/ that do not belong to a dataset, and names that Windows reserves.
-TAKEN = {"logs", "paper", "release"}
+TAKEN = {"logs", "paper", "release", "tracking"}
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
