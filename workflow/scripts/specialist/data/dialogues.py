@@ -62,14 +62,6 @@ class Request:
             texts = [said.get("opening"), *texts, said.get("closing")]
         return capitalised(" ".join(filter(None, texts)))
 
-    def labels(self):
-        """The parts as thoughts name them: each topic, with the first name that differs."""
-        topics = [part.topic for part in self.parts]
-        for names in zip(*(part.scenario.names() for part in self.parts), strict=True):
-            if len(set(names)) == len(names) > 1:
-                return [" ".join(pair) for pair in zip(topics, names, strict=True)]
-        return topics
-
     def reply(self, rule):
         """What the customer replies by a rule."""
         scenario = self.parts[0].scenario
@@ -98,7 +90,7 @@ class Request:
                 )
                 for part in self.parts
             ]
-            steps, facts = _joined(played, self.labels())
+            steps, facts = _joined(played, [part.topic for part in self.parts])
             heard = steps[-1]["answer"]
             yield rule, steps, facts
 
@@ -181,7 +173,7 @@ def _list(value):
     return value if isinstance(value, list) else [value]
 
 
-def _joined(played, labels):
+def _joined(played, topics):
     """Procedures one after the other, as one that gives all their answers at its end.
 
     Each thought of a procedure names the next one: a small model copies what stands near.
@@ -189,14 +181,14 @@ def _joined(played, labels):
     steps, facts = [], []
     if len(played) > 1:
         first = played[0][0][0]
-        first["thought"] = f"{len(played)} requests, {' and '.join(labels)}, {first['thought']}"
+        first["thought"] = f"{len(played)} requests, {' and '.join(topics)}, {first['thought']}"
     for number, (more, held) in enumerate(played):
         if steps:
             last = steps.pop()
             more[0]["thought"] = f"{last['thought']}, {more[0]['thought']}"
             more[-1]["answer"] = f"{last['answer']} {more[-1]['answer']}"
         for step in more if number + 1 < len(played) else []:
-            step["thought"] += f", then {labels[number + 1]}"
+            step["thought"] += f", then {topics[number + 1]}"
         steps, facts = steps + more, facts + held
     return steps, facts
 
