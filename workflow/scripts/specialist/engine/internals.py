@@ -10,11 +10,10 @@ import logging
 import os
 import re
 import sys
-from pathlib import Path
 
 from specialist.core.errors import UserError
 from specialist.engine import forced
-from specialist.engine.job_lines import JobLines
+from specialist.engine.job_lines import JobLines, told_by_log
 from specialist.engine.sources import outdated
 
 FAILED = "At least one job did not complete successfully."
@@ -256,7 +255,7 @@ class PlainErrors(logging.Filter):
         if event == "JOB_ERROR":
             rule = getattr(record, "rule_name", None)
             for log in getattr(record, "log", None) or ():
-                self.failed[rule, log] = _told(rule, log, self.signal)
+                self.failed[rule, log] = told_by_log(rule, log, self.signal)
             self.signal = None
         elif event == "ERROR":
             error = sys.exc_info()[1]
@@ -292,22 +291,3 @@ def _mistake(error):
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
-
-
-def _told(rule, log, signal=None):
-    """The message in the log of a failed job, or the place of its traceback.
-
-    Args:
-        signal: name of the signal that ended its process, or None.
-    """
-    text = ""
-    path = Path(log.removesuffix(" (check log file(s) for error details)"))
-    if path.is_file():
-        text = path.read_text(encoding="utf-8", errors="replace")
-    if found := re.search(r"^Error in \S+: (?:(?!^Error in ).)*\Z", text, re.DOTALL | re.MULTILINE):
-        return f"{found[0].strip()}\n(log: {path})"
-    if signal:
-        why = "; the system sends it when memory runs out" if signal == "SIGKILL" else ""
-        return f"Error in {rule}: {signal} ended its process{why}\n(log: {path})"
-    last = text.strip().splitlines()[-1:]
-    return "\n".join([f"Error in {rule}; its log is {path}", *last])

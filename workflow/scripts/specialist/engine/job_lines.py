@@ -4,6 +4,8 @@ Snakemake's log file in .snakemake/log has everything else.
 """
 
 import logging
+import re
+from pathlib import Path
 
 from specialist.engine.records import duration, name
 
@@ -76,3 +78,22 @@ class JobLines(logging.Formatter):
 def _event(record):
     """Name of Snakemake's event that a record is about, or None."""
     return getattr(getattr(record, "event", None), "name", None)
+
+
+def told_by_log(rule, log, signal=None):
+    """The message in the log of a failed job, or the place of its traceback.
+
+    Args:
+        signal: name of the signal that ended its process, or None.
+    """
+    text = ""
+    path = Path(log.removesuffix(" (check log file(s) for error details)"))
+    if path.is_file():
+        text = path.read_text(encoding="utf-8", errors="replace")
+    if found := re.search(r"^Error in \S+: (?:(?!^Error in ).)*\Z", text, re.DOTALL | re.MULTILINE):
+        return f"{found[0].strip()}\n(log: {path})"
+    if signal:
+        why = "; the system sends it when memory runs out" if signal == "SIGKILL" else ""
+        return f"Error in {rule}: {signal} ended its process{why}\n(log: {path})"
+    last = text.strip().splitlines()[-1:]
+    return "\n".join([f"Error in {rule}; its log is {path}", *last])
