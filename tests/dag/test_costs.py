@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 from snakemake.utils import update_config
-from test_parts import OVERLAYS, write
 
 import bike_shop
+from overlays import OVERLAYS, write
 from project import ROOT, TINY, Project
 from specialist.config.load import load
 from specialist.config.paths import Paths
@@ -26,11 +26,11 @@ KINDS = {
         "indexes": {"minilm": {"search": ["dense", "bm25"], "learn_from": 0}},
     },
     "imported base": {
-        "bases": {"taken": {"path": "taken", "context": 64}},
+        "bases": {"taken": {"path": "taken", "context": 1024}},
         "adapters": {"lora-r16": {"base": "taken"}},
     },
     "imported base that learns on": {
-        "bases": {"taken": {"path": "taken", "context": 64, "train_tokens": 4096}},
+        "bases": {"taken": {"path": "taken", "context": 1024, "train_tokens": 4096}},
         "adapters": {"lora-r16": {"base": "taken"}},
     },
     "policies alone": {

@@ -211,7 +211,7 @@ def refused_tasks(folder, tasks=None, tools=TOOLS, database=DATABASE):
     out = folder / "tasks.out"
     lines = message_of(
         prepare_tasks,
-        write(folder / "tasks.jsonl", suite),
+        [write(folder / "tasks.jsonl", suite)],
         *given,
         out,
         articles=["renewals.md"],

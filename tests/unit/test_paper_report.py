@@ -161,7 +161,7 @@ def test_page_has_a_section_with_figure_and_table_for_each_claim(paper):
     page, said = Page(text), unescape(text)
     assert page.tags.count("section") == page.tags.count("figure") == len(claims)
     assert page.tags.count("table") == 1 + len(claims) + 2  # and the samples
-    assert text.count('role="img" aria-label="') == len(claims)
+    assert text.count('role="img" tabindex="0" aria-label="') == len(claims)
     assert {claim["id"] for claim in claims} <= set(page.ids)
     assert all(claim["verdict"] in text and claim["done"][:40] in said for claim in claims)
     assert all(claim["finding"] in said for claim in claims)
