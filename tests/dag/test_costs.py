@@ -13,7 +13,11 @@ from project import ROOT, TINY, Project
 from specialist.config.load import load
 from specialist.config.paths import Paths
 
-IMPORTED = {"model_type": "qwen3", "vocab_size": 64, "tie_word_embeddings": True}
+IMPORTED = {
+    "model_type": "qwen3", "vocab_size": 64, "hidden_size": 256, "intermediate_size": 512,
+    "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
+    "max_position_embeddings": 2048, "tie_word_embeddings": True,
+}  # fmt: skip
 KINDS = {
     "tiny": {},
     "second dataset and second stage": {
