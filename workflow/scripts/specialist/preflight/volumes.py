@@ -60,8 +60,13 @@ def volume(config, dataset):
         local = entry["corpus"].get("path")
         return Volume(corpus=os.path.getsize(local) if local else FETCHED)
     parts = Datasets(config).part
+    articles = sum(map(os.path.getsize, parts(dataset, "kb")))
+    # What a teacher has not written yet is taken for as long as the articles.
     sizes = {
-        name: sum(map(os.path.getsize, parts(dataset, name)))
+        name: sum(
+            os.path.getsize(path) if os.path.exists(path) else articles
+            for path in parts(dataset, name)
+        )
         for name in ("corpus", "sft", "preferences", "kb", "tasks")
     }
     tasks = -(-sizes.pop("tasks") // TASK)
