@@ -73,6 +73,7 @@ def test_tools_look_up_the_tables_of_the_database(project, monkeypatch):
     there, _ = new("my-shop", documents, root)
     assert there == {"kb/", "database.sql", "sft.jsonl", "tools.yaml"}
     text = (root / "data/my-shop/tools.yaml").read_text()
+    assert "# No tool for 'lines': a tool needs one key column" in text
     tools = {tool["name"]: tool for tool in yaml.safe_load(text)}
     assert [*tools] == ["find_orders", "find_customers"] and "# - name: cancel_order" in text
     assert tools["find_customers"]["parameters"]["properties"] == {"number": {"type": "integer"}}
