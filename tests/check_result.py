@@ -75,4 +75,8 @@ if __name__ == "__main__":
     if found := problems(result):
         sys.exit("\n".join(found))
     headline = result["headline"]
-    print(f"{sys.argv[1]}: {headline['system']} solves {headline['success_rate']:.3f}; all is well")
+    print(f"{sys.argv[1]}: {headline['system']} solves {headline['success_rate']:.3f} of all tasks")
+    for part in ("tasks", "conversations"):
+        if entry := result["systems"][headline["system"]][part]:
+            rate, harm = entry["success_rate"], entry["harm_per_100"]
+            print(f"  {part}: {rate:.3f} solved, harm in {harm:.1f} of 100")

@@ -1,4 +1,4 @@
-"""The page of the server: what it is told, and how it works in a browser."""
+"""The page of the server: what its server sends, and how it works in a browser."""
 
 import contextlib
 import json

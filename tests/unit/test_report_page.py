@@ -25,7 +25,7 @@ HOSTILE = "</script><script>alert(1)</script><b>bold</b> & \u2028"
 
 
 def solved(*tasks):
-    """Outcomes of ten tasks, of which some are solved."""
+    """Outcomes of ten tasks; some are solved."""
     return {f"t{n}": None if n in tasks else "loop" for n in range(10)}
 
 

@@ -153,13 +153,15 @@ def test_adapter_is_the_same_with_trackers(chat_model, folder, tmp_path):
         assert found["eval/loss"] == [(figures["steps"], pytest.approx(figures["held_out_loss"]))]
 
 
-def test_all_stays_on_this_machine(folder, monkeypatch):
+def test_all_stays_on_this_machine(folder, monkeypatch, capsys):
     for variable in module.REMOTE:
         monkeypatch.setenv(variable, "https://elsewhere.example")
     pytest.importorskip("tensorboard", reason=REASON)
     with Tracking(["tensorboard"], "local", "k", {}, folder) as told:
         told.begin(0)
         assert not {*module.REMOTE} & {*os.environ}
+    said = capsys.readouterr().out
+    assert all(variable in said for variable in module.REMOTE)
 
 
 def test_failing_tracker_costs_no_training(folder, monkeypatch, capsys):
@@ -173,7 +175,9 @@ def test_failing_tracker_costs_no_training(folder, monkeypatch, capsys):
         told.begin(0)
         told.log(10, {"loss": 1.0})
     said = capsys.readouterr().out
-    assert said == "tracking: tensorboard failed and is told no more: No space left on device\n"
+    assert (
+        said == "tracking: tensorboard failed and gets no more figures: No space left on device\n"
+    )
 
 
 def test_missing_packages_are_named_with_their_command(monkeypatch):

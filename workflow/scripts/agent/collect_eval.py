@@ -18,7 +18,7 @@ def collect_eval(
         source_facts: JSON of dequantize_base for the headline's base, or an empty list.
         retrieval: JSON of measure_retrieval, or an empty list.
         gates: JSON of gates for each of `stages`.
-        leakage: JSON of prepare_tasks.
+        leakage: JSON of audit_leakage.
         tasks: JSONL of the tasks.
         schema: JSON schema of `agent_eval`.
         template: Jinja template of `summary`.

@@ -35,7 +35,7 @@ def turn_grammar(tools, blank=False):
 
 
 def _calls(tools):
-    """Rules of which `call` is a call of one of the tools."""
+    """Rules of the grammar; the rule `call` is a call of one of the tools."""
     from llama_cpp.llama_grammar import json_schema_to_gbnf
 
     calls = [

@@ -127,7 +127,7 @@ def undone(changes):
 
 
 def fits(requested, changes):
-    """Whether changes stay within requested ones of which each is carried out, or not.
+    """Whether changes stay within what some of the requests ask for together.
 
     Args:
         requested: list of changes, one for each request, in order.

@@ -21,7 +21,7 @@ def check_suite(tasks, stage, mistakes, place):
     the first solution.
 
     Args:
-        tasks: rows of the tasks, each of which can be solved.
+        tasks: rows of the tasks; all can be solved.
         stage: a `specialist.data.rehearsal.Stage`.
         place: the file of the tasks.
     """

@@ -13,7 +13,7 @@ def check_rules(tools, path, mistakes):
     """Note what is wrong with the rules of all tools.
 
     Args:
-        tools: {name: entry of tools.yaml}, each of which fits its schema.
+        tools: {name: entry of tools.yaml}; all fit the schema.
     """
     for name, tool in tools.items():
         _check_patterns(tool, mistakes, f"{path}, tool {name}")

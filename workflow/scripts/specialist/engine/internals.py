@@ -13,7 +13,7 @@ import sys
 
 from specialist.core.errors import UserError
 from specialist.engine import forced
-from specialist.engine.job_lines import JobLines, told_by_log
+from specialist.engine.job_lines import JobLines, event_of, told_by_log
 from specialist.engine.sources import outdated
 
 FAILED = "At least one job did not complete successfully."
@@ -87,8 +87,8 @@ def forced_selection(workflow):
 def cores(workflow):
     """The cores of the run, in the run's process and in those of its jobs.
 
-    A job on a node is told of the cores that it has there, and would take half of them where the
-    run had asked for half of all.
+    Snakemake gives the process of a job on a node that node's cores. A rule that asks for half of
+    the run's cores would there get half of this half.
     """
     if attribute(workflow, "exec_mode").name == MAIN:
         os.environ[CORES] = str(attribute(workflow, "cores"))
@@ -161,7 +161,6 @@ def check_first(workflow, rules):
         ):
             return
         dag = attribute(workflow, "dag")
-        before, after = _checks_and_long_jobs(dag, rules)
         waits, ready = attribute(dag, "_n_until_ready"), attribute(dag, "_ready_jobs")
         depending, needed = attribute(dag, "depending"), attribute(dag, "_dependencies")
         before, after = _checks_and_long_jobs(dag, rules)
@@ -251,7 +250,7 @@ class PlainErrors(logging.Filter):
         self.signal = None  # which ended the process of the job that is reported next
 
     def filter(self, record):
-        event = getattr(getattr(record, "event", None), "name", None)
+        event = event_of(record)
         if event == "JOB_ERROR":
             rule = getattr(record, "rule_name", None)
             for log in getattr(record, "log", None) or ():

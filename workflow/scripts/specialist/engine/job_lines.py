@@ -37,7 +37,7 @@ class JobLines(logging.Formatter):
 
     def filter(self, record):
         """Whether a record is printed."""
-        event, text = _event(record), record.getMessage()
+        event, text = event_of(record), record.getMessage()
         if event == "JOB_INFO":
             self.begun[record.jobid] = record
             return False
@@ -52,7 +52,7 @@ class JobLines(logging.Formatter):
         return event not in HIDDEN and not (event is None and text.startswith(NOISE))
 
     def format(self, record):
-        event = _event(record)
+        event = event_of(record)
         if event == "RUN_INFO":
             targets = sum(count for rule, count in record.stats.items() if rule in TARGETS)
             self.total = record.stats["total"] - targets
@@ -75,7 +75,7 @@ class JobLines(logging.Formatter):
         return f"{name(begun.rule_name, begun.wildcards)}: {took}"
 
 
-def _event(record):
+def event_of(record):
     """Name of Snakemake's event that a record is about, or None."""
     return getattr(getattr(record, "event", None), "name", None)
 

@@ -206,7 +206,7 @@ def _refuse_changed(inputs, seen):
 
 
 def _tracking(snakemake, key):
-    """The trackers of this run, of which steps that train make use."""
+    """The trackers of this run; only steps that train use them."""
     name = "-".join([snakemake.rule, *snakemake.wildcards])
     shown = {name: value for name, value in flat(snakemake.params).items() if name != "code"}
     return Tracking(snakemake.config.get("tracking", ()), name, key, shown)

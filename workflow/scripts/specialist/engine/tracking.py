@@ -24,7 +24,7 @@ FOLDER = Path("results/tracking")
 PROJECT = "specialist"
 EVERY = 10  # steps of our own loops between two entries, as in `trainer_arguments`
 INSTALL = "python -m pip install --no-deps --requirement envs/tracking.txt"
-# By these, a tracker would send what it is told to a server, or write into another run.
+# With these, a tracker would send its figures to a server, or write into another run.
 REMOTE = (
     "TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_BUCKET_ID", "TRACKIO_WEBHOOK_URL",
     "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_TAGS", "MLFLOW_EXPERIMENT_ID",
@@ -93,8 +93,8 @@ class Tracking:
         if not self.trackers:
             return
         check(self.trackers)
-        for variable in REMOTE:
-            os.environ.pop(variable, None)
+        if remote := [name for name in REMOTE if os.environ.pop(name, None) is not None]:
+            print(f"tracking: ignores {', '.join(remote)}; all figures stay in {self.folder}")
         os.environ.update(QUIET, TRACKIO_DIR=str(self.folder / "trackio"))
         self.run = self._last() if step else None
         if self.run is None:
@@ -155,7 +155,7 @@ class Tracking:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
         except Exception as error:
-            print(f"tracking: {tracker} failed and is told no more: {error}")
+            print(f"tracking: {tracker} failed and gets no more figures: {error}")
             self.callbacks.pop(tracker, None)
 
 
@@ -189,6 +189,7 @@ def _end_mlflow(status):
 
     _flush_mlflow()
     mlflow.end_run(status)
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)  # set by set_experiment
 
 
 def _trackio(tracking):

@@ -60,7 +60,7 @@ def candidates(chunks, prompts, ask, *, questions, unanswerable, held_out, paral
 
 
 class _Writer:
-    """Writes the candidates of one chunk; each question is told those before it."""
+    """Writes the candidates of one chunk; the teacher sees the earlier questions on it."""
 
     def __init__(self, chunks, number, prompts, ask):
         self.chunks, self.number, self.prompts, self.ask = chunks, number, prompts, ask

@@ -1,6 +1,7 @@
 """The files with time and memory of each step behind a result.
 
-The tools and the prompt are left out: these two steps only copy text.
+The tools and the prompt are left out: these two steps only copy text. So are the steps of a
+teacher: their time is mostly that of its server.
 """
 
 from specialist.config.settings.bases import imported, in_gguf
