@@ -8,7 +8,7 @@ from run_agent import run_agent
 
 from specialist.agent import react
 from specialist.agent.environment import SEARCH, dump, open_database
-from specialist.agent.grammar import turn_grammar
+from specialist.agent.grammar import TurnGrammar
 from specialist.agent.loop import Agent
 from specialist.agent.policies import Model, Policy, Random, Scripted, Turn
 from specialist.agent.together import together
@@ -192,7 +192,7 @@ def test_mistakes_in_the_code_are_not_answers(suite, tools):
 @pytest.fixture
 def model(runtime, tools):
     offered = [SEARCH, *tools]
-    return Model(runtime, "system", turn_grammar(offered), 60)
+    return Model(runtime, "system", TurnGrammar(offered), 60)
 
 
 def test_a_model_takes_well_formed_turns(model, episode, runtime):
@@ -241,19 +241,19 @@ def test_episodes_that_overflow_leave_their_slot(model, suite, chat_model, tools
 
 
 def test_a_turn_is_cut_at_its_limit(model, runtime):
-    turn = Model(runtime, "system", ENDLESS, 7)
+    turn = Model(runtime, "system", lambda messages: ENDLESS, 7)
     turn.begin({})
     cut = turn.turn([{"role": "user", "content": "Hi"}])
     assert (cut.cut, cut.generated_tokens) == ("token_limit", 7)
 
 
 def test_the_context_is_limited(chat_model, episode, tools):
-    grammar = turn_grammar([SEARCH, *tools])
+    grammar = TurnGrammar([SEARCH, *tools])
     with Runtime(chat_model / "f16.gguf", 64) as runtime:
         trace = episode(Model(runtime, "You help. " * 20, grammar, 60))
         assert (trace.ended, trace.steps[0].generated_tokens) == ("context_overflow", 0)
     with Runtime(chat_model / "f16.gguf", 128) as runtime:
-        trace = episode(Model(runtime, "system", ENDLESS, 100))
+        trace = episode(Model(runtime, "system", lambda messages: ENDLESS, 100))
         assert trace.ended == "context_overflow"
         assert 0 < trace.steps[0].generated_tokens < 100
 

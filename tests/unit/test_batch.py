@@ -36,14 +36,14 @@ def together(gguf, todo, grammar):
     """Continuations in the order of the prompts, each slot used again as soon as it is free."""
     found, owner, waiting = [None] * len(todo), {}, list(range(len(todo)))
     runtime = Runtime(gguf, CONTEXT, sequences=SLOTS + 1)
-    with runtime, Batch(runtime, SLOTS, PREFIX, grammar, MOST) as batch:
+    with runtime, Batch(runtime, SLOTS, PREFIX, MOST) as batch:
         free = list(range(SLOTS))
         while waiting or owner:
             while free and waiting:
                 slot = free.pop(0)
                 owner[slot] = waiting.pop(0)
                 batch.clear(slot)
-                batch.ask(slot, todo[owner[slot]])
+                batch.ask(slot, todo[owner[slot]], grammar)
             for slot in batch.step():
                 found[owner.pop(slot)] = batch.slots[slot].new
                 free.append(slot)
@@ -61,7 +61,7 @@ def test_tokens_are_those_of_one_conversation_at_a_time(gguf, grammar):
 def test_conversation_goes_on_from_its_own_cache(gguf):
     first, second = prompts(2)
     runtime = Runtime(gguf, CONTEXT, sequences=SLOTS + 1)
-    with runtime, Batch(runtime, SLOTS, PREFIX, None, MOST) as batch:
+    with runtime, Batch(runtime, SLOTS, PREFIX, MOST) as batch:
         batch.ask(0, first)
         batch.ask(1, second)
         ended = []
@@ -82,7 +82,7 @@ def test_conversation_goes_on_from_its_own_cache(gguf):
 
 def test_limits(gguf):
     runtime = Runtime(gguf, 64, sequences=SLOTS + 1)
-    with runtime, Batch(runtime, SLOTS, PREFIX, None, MOST) as batch:
+    with runtime, Batch(runtime, SLOTS, PREFIX, MOST) as batch:
         with pytest.raises(ContextOverflow, match="64 tokens, context 64"):
             batch.ask(0, list(range(64)))
         batch.ask(0, list(range(60)))

@@ -1,4 +1,4 @@
-"""The grammar takes what the protocol writes, refuses other forms, and knows no values."""
+"""The grammar takes what the protocol writes, refuses other forms, and quotes the customer."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from specialist.agent import react
 from specialist.agent.environment import SEARCH
-from specialist.agent.grammar import turn_grammar
+from specialist.agent.facts import holds
+from specialist.agent.grammar import MOST, TurnGrammar, turn_grammar
 from specialist.data.simulation import Spec, tasks
 
 RELAXED = settings(
@@ -160,3 +161,90 @@ def test_a_tool_that_is_not_offered_cannot_be_called(runtime, tools):
     action = react.write_action("x", "search", {"query": "rules"})
     assert accepts(runtime, turn_grammar([SEARCH, *tools]), action)
     assert not accepts(runtime, turn_grammar(tools), action)
+
+
+NOTE = {
+    "name": "note",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "order": {"type": "string"},
+            "dishes": {"type": "array", "items": {"type": "string"}},
+            "count": {"type": "integer"},
+            "text": {"type": "string"},
+        },
+        "required": ["order", "dishes", "count", "text"],
+    },
+    "said": ["order", "dishes", "count"],
+}
+SAID = [
+    {"role": "system", "content": "Orders begin with XX99."},
+    {"role": "user", "content": 'Cold soup\tin fd25423,\n5 of 12 Älm "Street". Really!'},
+    {"role": "assistant", "content": "Thought: x\nAnswer: Was it YY88?"},
+    {"role": "user", "content": "我要取消订单 7. C++, 1,500"},
+]
+
+
+def quoting(order, dishes=(), count=3, text="free"):
+    return react.write_action(
+        "x", "note", {"order": order, "dishes": list(dishes), "count": count, "text": text}
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("fd25423", True),
+        ("FD25423", True),
+        ("Cold soup", True),
+        ("cold soup in fd25423", True),
+        ("12 Älm", True),
+        ('Älm "Street".', True),
+        ("取消", True),
+        ("1,500", True),
+        ("C++", True),
+        ("", True),
+        ("FD2542", False),
+        ("fd25424", False),
+        ("XX99", False),
+        ("YY88", False),
+        ("COLD soup", False),
+        ("soup Cold", False),
+        ("Really! 我要", False),
+        ("1", False),
+        ("500", False),
+        ("C", False),
+    ],
+)
+def test_what_must_be_said_is_a_quotation_of_the_customer(runtime, value, taken):
+    grammar = TurnGrammar([NOTE])(SAID)
+    assert accepts(runtime, grammar, quoting(value)) == taken
+    assert accepts(runtime, grammar, quoting("soup", [value, "Cold"])) == taken
+    assert accepts(runtime, grammar, quoting("soup", text=value + "!"))
+    assert accepts(runtime, TurnGrammar([NOTE], quote=False)(SAID), quoting(value))
+
+
+WORDS = st.text(
+    st.sampled_from("aZ9é我") | st.sampled_from(' "\\\x07.,-+') | st.characters(codec="utf-8"),
+    min_size=1,
+    max_size=12,
+)
+
+
+@RELAXED
+@given(text=WORDS, data=st.data())
+def test_each_quotation_is_held_by_the_message(runtime, text, data):
+    words = text.split() or [""]
+    first = data.draw(st.integers(0, len(words) - 1))
+    value = " ".join(words[first : data.draw(st.integers(first, len(words)))])
+    grammar = TurnGrammar([NOTE])([{"role": "user", "content": text}])
+    if accepts(runtime, grammar, quoting(value)):
+        assert not any(map(str.isalnum, value)) or holds(text, value)
+    elif value.isascii() and value.isalnum():
+        assert not holds(text, value)
+
+
+def test_very_long_conversations_leave_the_check_to_the_rules(runtime):
+    messages = [{"role": "user", "content": "word " * count} for count in (MOST, 1)]
+    assert not accepts(runtime, TurnGrammar([NOTE])(messages[:1]), quoting("other"))
+    assert accepts(runtime, TurnGrammar([NOTE])(messages), quoting("other"))

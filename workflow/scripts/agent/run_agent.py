@@ -95,7 +95,17 @@ def run_agent(
             find, offered = opened.enter_context(searcher).search, [SEARCH, *offered]
         system = system_message(prompt, offered)
         chosen = _policy(
-            policy, gguf, offered, system, context, max_new_tokens, seed, threads, parallel, opened
+            policy,
+            gguf,
+            offered,
+            system,
+            context,
+            max_new_tokens,
+            seed,
+            threads,
+            parallel,
+            rules,
+            opened,
         )
         customers = _customers(customer if policy in ("model", "random") else None)
         agent = Agent(
@@ -133,7 +143,9 @@ def _customers(played):
     return functools.partial(Played, **played) if played else Customer
 
 
-def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, parallel, opened):
+def _policy(
+    name, gguf, tools, system, context, max_new_tokens, seed, threads, parallel, rules, opened
+):
     from specialist.agent import policies
 
     if name == "scripted":
@@ -146,7 +158,7 @@ def _policy(name, gguf, tools, system, context, max_new_tokens, seed, threads, p
 
     sequences = parallel + 1 if parallel > 1 else 1
     runtime = opened.enter_context(Runtime(gguf, context, threads, sequences=sequences))
-    return policies.Model.with_tools(runtime, system, tools, max_new_tokens)
+    return policies.Model.with_tools(runtime, system, tools, max_new_tokens, quote=rules)
 
 
 if "snakemake" in globals():

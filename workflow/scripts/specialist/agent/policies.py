@@ -59,7 +59,7 @@ class Model(Policy):
     Args:
         runtime: an open `specialist.gguf.runtime.Runtime`.
         system: the system message, evaluated once for all episodes.
-        grammar: GBNF of a turn.
+        grammar: function from the messages so far to the GBNF of the next turn.
         max_new_tokens: most tokens of a turn.
         said: None, or a function that is given the text of a turn after each token, as far as
             it is written. What it raises ends the turn.
@@ -75,13 +75,18 @@ class Model(Policy):
         self.room = runtime.context - max_new_tokens
 
     @classmethod
-    def with_tools(cls, runtime, system, tools, max_new_tokens, said=None):
-        """The same with the grammar of some tools, as the model's template opens a turn."""
-        from specialist.agent.grammar import turn_grammar
+    def with_tools(cls, runtime, system, tools, max_new_tokens, said=None, *, quote=True):
+        """The same with the grammar of some tools, as the model's template opens a turn.
+
+        Args:
+            quote: whether arguments that the customer must have said are quotations; see
+                `specialist.agent.grammar`.
+        """
+        from specialist.agent.grammar import TurnGrammar
         from specialist.core.prompt import Chat
 
         blank = bool(Chat(runtime).lead) or runtime.opens_with_blank
-        return cls(runtime, system, turn_grammar(tools, blank=blank), max_new_tokens, said)
+        return cls(runtime, system, TurnGrammar(tools, blank, quote), max_new_tokens, said)
 
     def count(self, messages):
         return len(self.chat.ids(messages))
@@ -95,7 +100,7 @@ class Model(Policy):
         self.runtime.usage = usage = Usage()
         prompt, new = self.chat.ids(messages), []
         ends = (self.chat.end,)
-        stream = self.runtime.stream(prompt, self.grammar, self.max_new_tokens, ends)
+        stream = self.runtime.stream(prompt, self.grammar(messages), self.max_new_tokens, ends)
         try:
             with contextlib.closing(stream):
                 for token in stream:

@@ -20,7 +20,7 @@ def together(episodes, model, slots):
         what the generators return, in their order.
     """
     stops = (model.chat.end,)
-    batch = Batch(model.runtime, slots, model.prefix, model.grammar, model.max_new_tokens, stops)
+    batch = Batch(model.runtime, slots, model.prefix, model.max_new_tokens, stops)
     waiting, running, done, given = enumerate(episodes), {}, {}, 0
     with batch:
         free = list(range(slots))
@@ -46,12 +46,13 @@ def _goes_on(number, episode, turn, slot, batch, model, running, done):
     """Give an episode its turn; whether it waits for another one in its slot."""
     while True:
         try:
-            ids = model.chat.ids(episode.send(turn))
+            messages = episode.send(turn)
         except StopIteration as end:
             done[number] = end.value
             return False
+        ids = model.chat.ids(messages)
         try:
-            batch.ask(slot, ids)
+            batch.ask(slot, ids, model.grammar(messages))
         except ContextOverflow:
             turn = Turn("", cut="context_overflow")
             continue

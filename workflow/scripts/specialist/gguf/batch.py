@@ -42,15 +42,14 @@ class Batch:
         runtime: an open `specialist.gguf.runtime.Runtime` with at least `slots + 1` sequences.
         slots: conversations at the same time.
         prefix: ids that all of them begin with, evaluated once.
-        grammar: GBNF that each continuation follows, or None.
         max_tokens: most tokens of a continuation.
         stop_ids: tokens to stop at, besides the model's own.
     """
 
-    def __init__(self, runtime, slots, prefix=(), grammar=None, max_tokens=256, stop_ids=()):
+    def __init__(self, runtime, slots, prefix=(), max_tokens=256, stop_ids=()):
         if runtime.sequences <= slots:
             raise ValueError(f"{slots} slots need {slots + 1} sequences, not {runtime.sequences}")
-        self.runtime, self.grammar, self.max_tokens = runtime, grammar, max_tokens
+        self.runtime, self.max_tokens = runtime, max_tokens
         self._stops, self._prefix, self._master = set(stop_ids), list(prefix), slots
         self.slots = [Slot() for _ in range(slots)]
         self._lib, self._size = runtime._lib, runtime._batch_size
@@ -82,8 +81,13 @@ class Batch:
         """Cut a slot to the prefix; its next conversation is then independent of earlier ones."""
         self._keep(number, len(self._prefix))
 
-    def ask(self, number, ids):
+    def ask(self, number, ids, grammar=None):
         """Give a slot a whole prompt; what it has in common with its cache is not evaluated again.
+
+        Args:
+            number: of the slot.
+            ids: the prompt.
+            grammar: GBNF that the continuation follows, or None.
 
         Raises:
             ContextOverflow: the prompt fills the context.
@@ -101,7 +105,7 @@ class Batch:
         slot.pending, slot.new, slot.usage = list(ids[len(slot.cached) :]), [], Usage()
         slot.left = min(self.max_tokens, room)
         self._free(slot)
-        slot.sampler = self.runtime._grammar(self.grammar) if self.grammar else None
+        slot.sampler = self.runtime._grammar(grammar) if grammar else None
         slot.usage.prompt_tokens = len(slot.pending)
 
     def step(self):

@@ -14,6 +14,7 @@ from specialist.gguf.tokens import Tokens
 
 # The layout of llama_token_data in llama.h.
 TOKEN_DATA = [("id", "i4"), ("logit", "f4"), ("p", "f4")]
+GRAMMARS = 32  # most parsed grammars that are kept
 BATCH = 512  # most tokens evaluated in one call; bounds the memory for logits
 
 
@@ -218,8 +219,10 @@ class Runtime(Tokens):
         return middle - begin, time.perf_counter() - middle
 
     def _grammar(self, text):
-        """A sampler at the start of the grammar; parsed once, copied for each call."""
+        """A sampler at the start of a grammar; the latest are kept, and copied for each call."""
         if text not in self._grammars:
+            if len(self._grammars) >= GRAMMARS:
+                self._lib.llama_sampler_free(self._grammars.pop(next(iter(self._grammars))))
             forget()
             sampler = self._lib.llama_sampler_init_grammar(self._vocab, text.encode(), b"root")
             if not sampler:

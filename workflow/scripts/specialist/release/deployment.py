@@ -131,6 +131,7 @@ class Specialist:
                     offered,
                     self.settings["max_new_tokens"],
                     said,
+                    quote=self.settings["rules"],
                 )
             self.agent = Agent(
                 self.model, self.system, offered, self.settings["max_steps"], search, acted,
