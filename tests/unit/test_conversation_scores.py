@@ -307,8 +307,9 @@ def folder(tmp_path_factory):
         run_agent(
             *(folder / part for part in ("tasks", "tools", "database")), *[[]] * 7,
             folder / "prompt", folder / f"{name}.traces", folder / f"{name}.times",
-            **system, rules=name != "random", max_steps=6, max_messages=8, customer=None,
-            parallel=4, context=1024, max_new_tokens=64, top_k=1, search=None, seed=1, threads=1,
+            **system, sample=None, rules=name != "random", max_steps=6, max_messages=8,
+            customer=None, parallel=4, context=1024, max_new_tokens=64, top_k=1, search=None, seed=1,
+            threads=1,
         )  # fmt: skip
         judge(folder, name)
     return folder
@@ -318,7 +319,7 @@ def judge(folder, name):
     parts = (f"{name}.traces", f"{name}.times", "tasks", "tools")
     files = [folder / part for part in parts]
     scripted = SYSTEMS[name]["policy"] == "scripted"
-    score(*files, [], folder / f"{name}.json", scripted=scripted)
+    score(*files, [], folder / f"{name}.json", scripted=scripted, sample=None)
 
 
 def test_scores_of_a_suite_with_both_parts(folder):

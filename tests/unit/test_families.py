@@ -164,7 +164,7 @@ def test_family_goes_through_every_step(family, turns, tmp_path, capsys):
     check_modelfile(q4, turns[0].parents[1] / "react.jinja", tools, base, tmp_path / "Modelfile")
     run_agent(
         tasks, tools, [], q4, [], [], [], [], [], [], turns[0].parents[1] / "react.jinja", traces,
-        tmp_path / "times", policy="model", rules=True, trials=1, max_steps=2,
+        tmp_path / "times", policy="model", rules=True, trials=1, sample=None, max_steps=2,
         max_messages=12, customer=None, parallel=2, context=512, max_new_tokens=24, top_k=1,
         search={}, seed=1, threads=1,
     )  # fmt: skip

@@ -508,8 +508,8 @@ def test_only_conversations_are_tried_again(tmp_path, resources):
     limits = {"max_steps": 8, "max_messages": 12, "context": 512, "max_new_tokens": 64, "top_k": 1}
     run_agent(
         **paths, **nothing, **limits, prompt=resources / "prompts/react.jinja",
-        policy="scripted", rules=True, trials=3, customer=None, parallel=8, search=None,
-        seed=1, threads=1,
+        policy="scripted", rules=True, trials=3, sample=None, customer=None, parallel=8,
+        search=None, seed=1, threads=1,
     )  # fmt: skip
     for name in ("traces", "times"):
         rows = map(json.loads, paths[name].read_text().splitlines())

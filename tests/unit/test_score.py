@@ -9,6 +9,7 @@ from score import score
 from specialist.agent.environment import SEARCH, dump, open_database
 from specialist.agent.loop import Agent
 from specialist.agent.policies import Scripted
+from specialist.agent.record import spread
 from specialist.agent.scoring import differences, failure
 from specialist.core.errors import UserError
 from specialist.data.simulation import Spec, tasks
@@ -208,9 +209,9 @@ def files(solved, tmp_path):
     return tmp_path
 
 
-def judge(files, gguf, scripted=False):
+def judge(files, gguf, scripted=False, sample=None):
     paths = [files / name for name in ("traces", "times", "tasks")]
-    score(*paths, [], gguf, files / "scores.json", scripted=scripted)
+    score(*paths, [], gguf, files / "scores.json", scripted=scripted, sample=sample)
 
 
 def test_figures_of_a_system(files, chat_model):
@@ -230,6 +231,26 @@ def test_figures_of_a_system(files, chat_model):
     assert result["times"]["latency_s"] == pytest.approx({"p50": 6.45, "p95": 12.255})
     assert result["model"]["bytes"] == (chat_model / "f16.gguf").stat().st_size
     assert 16 <= result["model"]["bits_per_weight"] < 17
+
+
+def test_a_share_of_the_tasks_is_spread_over_all(files):
+    rows = [json.loads(line) for line in (files / "tasks").read_text().splitlines()]
+    assert spread(rows, None) == spread(rows, 999) == rows
+    few = [row["id"] for row in spread(rows, 7)]
+    assert few == [rows[place]["id"] for place in (0, 18, 37, 55, 74, 92, 111)]
+    for name in ("traces", "times"):
+        kept = [
+            line
+            for line in (files / name).read_text().splitlines()
+            if json.loads(line)["id"] in few
+        ]
+        (files / name).write_text("\n".join(kept) + "\n")
+    judge(files, [], sample=7)
+    result = json.loads((files / "scores.json").read_text())
+    assert result["n"] == 7
+    assert sorted(result["outcomes"]) == sorted(few)
+    with pytest.raises(ValueError, match="not of the tasks"):
+        judge(files, [], sample=8)
 
 
 def test_turns_that_were_cut_off_did_not_end_by_themselves(files):

@@ -7,7 +7,7 @@ rule run_agent:
         tasks="results/{dataset}/prepared/tasks.jsonl",
         tools=lambda w: files.systems.tools(w.system, w.dataset),
         database=lambda w: files.datasets.file(w.dataset, "database"),
-        prompt=config["agent"]["prompt"],
+        prompt=lambda w: files.systems.prompt(w.system),
     output:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
         times="results/{dataset}/agent/{system}/times.jsonl",
@@ -31,6 +31,7 @@ rule run_agent:
             seed=config["seeds"]["agent"],
             rules=lambda w: files.systems.rules(w.system),
             trials=lambda w: config["systems"][w.system]["trials"],
+            sample=lambda w: config["systems"][w.system].get("tasks"),
         ),
         code=digest("agent/run_agent.py", "gguf", "rag"),
     script:
@@ -54,6 +55,7 @@ rule score:
         **needs("score"),
     params:
         scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
+        sample=lambda w: config["systems"][w.system].get("tasks"),
         code=digest("agent/score.py", "gguf"),
     script:
         "../scripts/agent/score.py"

@@ -28,7 +28,7 @@ rule describe_gguf:
 rule write_modelfile:
     input:
         gguf="results/{dataset}/release/{system}/model.gguf",
-        prompt=config["agent"]["prompt"],
+        prompt=lambda w: files.systems.prompt(w.system),
         tools=lambda w: files.systems.tools(w.system, w.dataset),
     output:
         modelfile="results/{dataset}/release/{system}/Modelfile",
@@ -84,7 +84,7 @@ rule make_release:
         modelfile=f"results/{config['dataset']}/release/{{system}}/Modelfile",
         card=f"results/{config['dataset']}/release/{{system}}/README.md",
         license_text="LICENSE",
-        prompt=config["agent"]["prompt"],
+        prompt=lambda w: files.systems.prompt(w.system),
         tools=lambda w: files.systems.tools(w.system, config["dataset"]),
         database=lambda w: files.systems.database(w.system, config["dataset"]),
         articles=lambda w: files.releases.parts(w.system)["articles"],

@@ -21,6 +21,7 @@ def run_agent(
     policy,
     rules,
     trials,
+    sample,
     max_steps,
     max_messages,
     customer,
@@ -56,6 +57,7 @@ def run_agent(
         policy: "model", "scripted", "random" or "repeat".
         rules: whether the tools' rules hold; see `specialist.agent.rules`.
         trials: runs of each conversation.
+        sample: number of tasks, spread evenly over all of them, or None for all.
         max_steps: most turns in an exchange.
         max_messages: most messages of the customer in a conversation.
         customer: {"url", "model"} of a language model that plays the customers of conversations
@@ -73,12 +75,13 @@ def run_agent(
 
     from specialist.agent.environment import SEARCH, dump, open_database
     from specialist.agent.loop import Agent, drive
+    from specialist.agent.record import spread
     from specialist.agent.together import together
     from specialist.core.progress import Progress
     from specialist.core.prompt import system_message
     from specialist.core.text import read_rows
 
-    suite = list(read_rows(tasks))
+    suite = spread(list(read_rows(tasks)), sample)
     todo = [(task, 0) for task in suite]
     todo += [(task, t) for t in range(1, trials) for task in suite if "requests" in task]
     offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []

@@ -3,7 +3,7 @@
 import json
 
 
-def score(traces, times, tasks, tools, gguf, scores, *, scripted):
+def score(traces, times, tasks, tools, gguf, scores, *, scripted, sample):
     """Write the scores of a system.
 
     Args:
@@ -25,6 +25,7 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted):
             run: tokens_per_second and latency_s, the p50 and p95 of seconds for a task.
             All are of trial 0, except harm and pass^k.
         scripted: whether the system takes its steps from each task's `solution`.
+        sample: number of tasks that it ran, or None for all.
 
     Raises:
         UserError: a solution does not have the result that its task expects.
@@ -33,11 +34,13 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted):
     import yaml
 
     from specialist.agent.figures import Run, of_runs
+    from specialist.agent.record import spread
     from specialist.core.files import sha256
     from specialist.core.text import read_rows
     from specialist.gguf.info import bits_per_weight
 
     suite, rows, took = (list(read_rows(path)) for path in (tasks, traces, times))
+    suite = spread(suite, sample)
     offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []
     if [row["id"] for row in rows] != [row["id"] for row in took]:
         raise ValueError(f"{traces} and {times} are not of the same tasks")

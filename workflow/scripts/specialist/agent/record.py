@@ -113,3 +113,15 @@ class Trace:
             json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)
             for row in (trace, times)
         )
+
+
+def spread(tasks, count):
+    """A number of tasks, spread evenly over all of them and in their order.
+
+    Args:
+        tasks: list.
+        count: of the tasks to take; None, or more than there are, takes all.
+    """
+    if count is None or count >= len(tasks):
+        return tasks
+    return [tasks[place * len(tasks) // count] for place in range(count)]

@@ -49,6 +49,10 @@ class Systems:
         """Whether the tools' rules hold for a system."""
         return self.entry(system).get("rules", self.config["agent"]["rules"])
 
+    def prompt(self, system):
+        """The template of a system's prompt."""
+        return self.entry(system).get("prompt", self.config["agent"]["prompt"])
+
     def baselines(self, system, dataset):
         """Scores of the systems that a released one should beat.
 

@@ -181,6 +181,18 @@ class System(Settings):
     rules: bool | None = Field(
         None, description="Whether the rules in tools.yaml hold; default: `agent.rules`."
     )
+    prompt: str | None = Field(
+        None,
+        description="File with the template of the system prompt; default: `agent.prompt`. A base "
+        "that was not trained here needs the tools' arguments in its prompt: "
+        "resources/prompts/react-full.jinja.",
+    )
+    tasks: int | None = Field(
+        None,
+        ge=1,
+        description="Number of tasks that the system runs, spread evenly over all tasks; default: "
+        "all. It saves time with a slow model.",
+    )
     trials: int = Field(
         1,
         ge=1,
