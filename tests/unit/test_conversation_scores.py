@@ -308,8 +308,8 @@ def folder(tmp_path_factory):
             *(folder / part for part in ("tasks", "tools", "database")), *[[]] * 7,
             folder / "prompt", folder / f"{name}.traces", folder / f"{name}.times",
             **system, sample=None, rules=name != "random", max_steps=6, max_messages=8,
-            customer=None, parallel=4, context=1024, max_new_tokens=64, top_k=1, search=None, seed=1,
-            threads=1,
+            customer=None, parallel=4, context=1024, max_new_tokens=64, top_k=1, search=None,
+            seed=1, threads=1,
         )  # fmt: skip
         judge(folder, name)
     return folder
