@@ -150,11 +150,15 @@ class Models:
 
     def trained(self, adapter):
         """The named inputs of an adapter as its last stage trained it, for `unpack`."""
-        last = "dpo/" if "dpo" in entry(self.config, "adapters", adapter) else ""
         return {
-            "adapter": self.adapter(adapter, f"{last}adapter_model.safetensors"),
-            "adapter_config": self.adapter(adapter, f"{last}adapter_config.json"),
+            "adapter": self.last(adapter, "adapter_model.safetensors"),
+            "adapter_config": self.last(adapter, "adapter_config.json"),
         }
+
+    def last(self, adapter, name):
+        """A file of the last stage of an adapter's training."""
+        below = "dpo/" if "dpo" in entry(self.config, "adapters", adapter) else ""
+        return self.adapter(adapter, f"{below}{name}")
 
     def sentencepiece(self, model):
         """The SentencePiece model of an imported base, or an empty list."""
