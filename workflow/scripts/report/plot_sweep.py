@@ -10,8 +10,9 @@ MOST = 30  # values of a setting that are named below a panel
 def plot_sweep(sweep, plot):
     """Write two panels for each setting: the share of all tasks solved, and the held-out loss.
 
-    Each system with a model is a point, with the 95 % interval of the tasks that it solved. Positive
-    numbers are on a logarithmic axis. If no setting differs, the panels show the systems by name.
+    Each system with a model is a point, with the 95 % interval of the tasks that it solved.
+    Positive numbers are on a logarithmic axis. If no setting differs, the panels show the systems
+    by name.
 
     Args:
         sweep: CSV of collect_sweep.
