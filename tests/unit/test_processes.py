@@ -25,9 +25,9 @@ from specialist.train.processes import owners
 from tiny_models import byte_level_bpe, save_model
 
 WORKER = "specialist.engine.worker"
-STEPS = 24
+STEPS = 16
 BASE = {
-    "depth": 1, "sequence": 64, "context": 64, "batch_tokens": 256, "learning_rate": 0.01,
+    "depth": 1, "sequence": 64, "context": 64, "batch_tokens": 256, "learning_rate": 0.003,
     "muon_learning_rate": 0.01, "weight_decay": 0.01, "warmup_share": 0.03, "precision": "fp32",
     "seed": 1, "train_tokens": 256 * STEPS,
 }  # fmt: skip

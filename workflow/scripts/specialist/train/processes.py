@@ -202,7 +202,7 @@ class _Averaged:
                 def forward(self, ids, positions):
                     return loss_of(self.model, ids, positions)
 
-            ddp = torch.nn.parallel.DistributedDataParallel(Loss(), broadcast_buffers=False)
+            ddp = torch.nn.parallel.DistributedDataParallel(Loss(), forward_sync_buffers=False)
             self.wrapped[id(model)] = ddp
         return self.wrapped[id(model)]
 
