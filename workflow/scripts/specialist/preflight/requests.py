@@ -5,7 +5,8 @@ import math
 
 from specialist.core.hardware import gpus
 from specialist.preflight import architecture, needs
-from specialist.preflight.check import ESTIMATES, Preflight
+from specialist.preflight.check import Preflight
+from specialist.preflight.estimates import ESTIMATES
 from specialist.preflight.machine import Machine
 from specialist.preflight.times import Times
 from specialist.preflight.volumes import volume
