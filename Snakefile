@@ -32,7 +32,7 @@ from specialist.config.settings.systems import (
     Retrieval,
 )
 from specialist.engine import internals, job_lock, tracking
-from specialist.engine.digest import digest, sources
+from specialist.engine.digest import digest, digest_once, sources
 from specialist.engine.forced import VARIABLE, announce
 from specialist.engine.lock import hold
 from specialist.preflight.check import enforce

@@ -12,6 +12,10 @@ processor seconds that each action takes:
     main job, no-op      `snakemake results/agent_eval.json`, where everything is made
     main job, dry run    `snakemake --dry-run results/agent_eval.json`, where nothing is made
     plan                 `show_plan.py` of the same
+    sweep, a tenth       `snakemake --dry-run --batch collect_eval=1/10 results/agent_eval.json`,
+                         with as many adapters (`--sweep`), each with a system of its own, where
+                         nothing is made
+    sweep, dry run       the same without `--batch`
 
 Starts of Snakemake are measured in turns; the table shows the median of three. The adapters are
 in a JSON file: Snakemake reads YAML with a parser in Python, which alone takes 2 s for 10,000
@@ -19,6 +23,7 @@ entries. The folder is removed at the end. 100,000 entries take 400,000 files, a
 make.
 
     python tests/bench_engine.py --entries 1000 --records 1000 --adapters 100
+    python tests/bench_engine.py --only sweep --sweep 1000
 """
 
 import argparse
@@ -119,6 +124,27 @@ def measure_starts(folder, records, adapters):
         yield name, *map(statistics.median, zip(*taken, strict=True))
 
 
+def measure_sweep(folder, adapters):
+    """Yield (name, seconds, processor seconds) of the plan of a sweep of which nothing is made."""
+    project = Project.new(folder / "sweep", TINY)
+    names = [f"a{number}" for number in range(adapters)]
+    overlay = folder / "sweep.json"
+    overlay.write_text(
+        json.dumps(
+            {
+                "adapters": {name: {"base": "small", "rank": 4} for name in names},
+                "systems": {name: {"adapter": name, "quantization": "F16"} for name in names},
+            }
+        )
+    )
+    project.overlays.append(overlay)
+    plan = (TARGET, "--dry-run", "--quiet", "all")
+    batch = ("--batch", "collect_eval=1/10")
+    for name, options in (("a tenth", batch), ("dry run", ())):
+        work = functools.partial(run, project.command(*plan, *options), project.folder)
+        yield f"sweep of {adapters}, {name}", *measured(work)
+
+
 def run(command, folder):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0 and "\n[1/" not in done.stderr, done.stderr
@@ -129,16 +155,21 @@ def main():
     parser.add_argument("--entries", type=int, default=100_000, help="of the cache")
     parser.add_argument("--records", type=int, default=100_000, help="in results/")
     parser.add_argument("--adapters", type=int, default=10_000, help="in the configuration")
+    parser.add_argument("--sweep", type=int, default=1000, help="adapters that a sweep trains")
+    parser.add_argument("--only", choices=["cache", "starts", "sweep"], help="one part of it")
     parser.add_argument("--folder", help="where to work; the system's temporary folder")
     given = parser.parse_args()
     print(f"{given.entries} entries, {given.records} records, {given.adapters} adapters")
     print("| what | seconds | processor seconds |\n| --- | ---: | ---: |")
     with tempfile.TemporaryDirectory(dir=given.folder) as made:
         folder = Path(made)
-        for measure, *numbers in (
-            (measure_cache, given.entries),
-            (measure_starts, given.records, given.adapters),
-        ):
+        parts = {
+            "cache": (measure_cache, given.entries),
+            "starts": (measure_starts, given.records, given.adapters),
+            "sweep": (measure_sweep, given.sweep),
+        }
+        for part in [given.only] if given.only else parts:
+            measure, *numbers = parts[part]
             for name, *taken in measure(folder, *numbers):
                 print(f"| {name} | {' | '.join(f'{each:.2f}' for each in taken)} |", flush=True)
 

@@ -15,7 +15,7 @@ from collect_paper import collect_paper
 from compare_searches import METHODS
 from judge_claims import judge_claims
 from plot_curves import plot_curves
-from plot_experiment import _numbers, plot_experiment
+from plot_experiment import plot_experiment
 from render_paper import render_paper
 
 from specialist.config.experiments import BENCHMARK, PRETRAINING, lay_out
@@ -23,6 +23,7 @@ from specialist.config.load import load
 from specialist.config.paths import Paths
 from specialist.core.text import write_rows
 from specialist.report import metrics
+from specialist.report.axes import as_numbers
 from specialist.report.numbers import picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -272,5 +273,5 @@ def test_picture_has_ids_of_its_own():
 
 
 def test_only_what_has_a_logarithm_stands_on_its_scale():
-    assert _numbers(["2", "0.001"]) == [2, 0.001]
-    assert _numbers(["0.0", "0.1"]) is None and _numbers(["4 x 4"]) is None
+    assert as_numbers(["2", "0.001"]) == [2, 0.001]
+    assert as_numbers(["0.0", "0.1"]) is None and as_numbers(["4 x 4"]) is None

@@ -30,7 +30,9 @@ rule train_lora:
             precision=lambda w: files.models.precision(w.adapter),
             pretrained_on=lambda w: files.models.base_of(w.adapter)[1]["train_tokens"],
         ),
-        code=digest("adapt/train_lora.py", "train"),
+        code=lambda w: digest_once(
+            files.models.script("adapt/train_lora.py", w.adapter), "train"
+        ),
     script:
         "../scripts/adapt/train_lora.py"
 

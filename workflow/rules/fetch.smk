@@ -118,6 +118,8 @@ rule continue_pretraining:
         **needs("continue_pretraining"),
     params:
         settings=settings(FurtherPretraining),
-        code=digest("fetch/continue_pretraining.py", "train"),
+        code=lambda w: digest_once(
+            files.models.script("fetch/continue_pretraining.py", w.base), "train"
+        ),
     script:
         "../scripts/fetch/continue_pretraining.py"

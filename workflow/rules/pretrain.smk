@@ -70,6 +70,8 @@ rule pretrain:
         **needs("pretrain"),
     params:
         settings=settings(Pretraining),
-        code=digest("pretrain/pretrain.py", "train"),
+        code=lambda w: digest_once(
+            files.models.script("pretrain/pretrain.py", w.base), "train"
+        ),
     script:
         "../scripts/pretrain/pretrain.py"

@@ -1,4 +1,4 @@
-# The page of a run.
+# The page of a run, and a sweep as a table and a plot.
 
 
 rule render_report:
@@ -29,3 +29,44 @@ rule render_report:
         code=digest("report/render_report.py", "report"),
     script:
         "../scripts/report/render_report.py"
+
+
+rule collect_sweep:
+    input:
+        agent_eval="results/agent_eval.json",
+        adapter_figures=[
+            main.models.last(adapter, "training.json")
+            for adapter in main.systems.used("adapter")
+        ],
+        costs=list(main.costs.of_sweep().values()),
+    output:
+        sweep="results/sweep.csv",
+    log:
+        "results/logs/collect_sweep.log",
+    resources:
+        **needs("collect_sweep"),
+    params:
+        settings=settings(
+            adapters=main.systems.used("adapter"),
+            steps=list(main.costs.of_sweep()),
+        ),
+        code=digest("report/collect_sweep.py", "report"),
+    script:
+        "../scripts/report/collect_sweep.py"
+
+
+rule plot_sweep:
+    input:
+        sweep="results/sweep.csv",
+    output:
+        plot=report(
+            "results/sweep.svg", category="Result", caption="../report/sweep.rst"
+        ),
+    log:
+        "results/logs/plot_sweep.log",
+    resources:
+        **needs("plot_sweep"),
+    params:
+        code=digest("report/plot_sweep.py", "report"),
+    script:
+        "../scripts/report/plot_sweep.py"

@@ -3,6 +3,7 @@
 import json
 
 from specialist.report import metrics
+from specialist.report.axes import as_numbers, make_panels, tidy
 
 # Distinguishable with any colour vision (Okabe and Ito), on light and on dark backgrounds.
 SEED, MEAN = "#e69f00", "#0072b2"
@@ -32,10 +33,10 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
     points, means = (table[table["experiment"] == experiment] for table in (points, means))
     cells = list(dict.fromkeys(points["cell"]))
     names = [name for name in dict.fromkeys(sum(shown, [])) if name in set(means["metric"])]
-    numbers = _numbers(cells)
+    numbers = as_numbers(cells)
     columns = min(PER_ROW, len(names)) if numbers else 1
     size = PANEL if numbers else (WIDTH, 0.75 + ROW * len(cells))
-    figure, panels = _panels(len(names), columns, size)
+    figure, panels = make_panels(len(names), columns, size)
     places = dict(zip(cells, numbers or range(len(cells)), strict=True))
     for name, axes in zip(names, panels, strict=False):
         own, mean = (table[table["metric"] == name] for table in (points, means))
@@ -44,19 +45,6 @@ def plot_experiment(claims, measurements, summary, plot, *, experiment):
         if numbers:
             axes.set_xlabel(metrics.cells(experiment))
     write_svg(figure, plot)
-
-
-def _panels(count, columns, size):
-    import math
-
-    from matplotlib.figure import Figure
-
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in panels[count:]:
-        axes.set_visible(False)
-    return figure, panels
 
 
 def _by_number(axes, own, mean, places, metric):
@@ -70,7 +58,7 @@ def _by_number(axes, own, mean, places, metric):
     axes.minorticks_off()
     axes.set_xticks(across, list(places), rotation=45)
     axes.set_ylabel(metric.title)
-    _tidy(axes, "y")
+    tidy(axes, "y")
 
 
 def _by_category(axes, own, mean, places, metric):
@@ -82,21 +70,7 @@ def _by_category(axes, own, mean, places, metric):
     axes.set_yticks(rows, list(places))
     axes.invert_yaxis()
     axes.set_xlabel(metric.title)
-    _tidy(axes, "x")
-
-
-def _tidy(axes, grid):
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#000000", alpha=0.12, lw=0.6)
-
-
-def _numbers(cells):
-    """Cells as numbers for a logarithmic scale; None if some cells do not fit on it."""
-    try:
-        found = [float(cell) for cell in cells]
-    except ValueError:
-        return None
-    return found if min(found) > 0 else None
+    tidy(axes, "x")
 
 
 if "snakemake" in globals():

@@ -35,6 +35,9 @@ def digest(script, *envs):
     return " ".join([hashlib.sha256(text.encode()).hexdigest()[:16], script, *envs])
 
 
+digest_once = functools.cache(digest)  # for a rule that asks again for each job
+
+
 def parts(script, *envs):
     """The named pieces that the digest is made from, to explain a change.
 

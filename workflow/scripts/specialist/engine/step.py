@@ -21,7 +21,7 @@ from specialist.core.errors import UserError
 from specialist.core.files import flush, write_whole
 from specialist.core.hardware import identity, machine, peak_memory_mb
 from specialist.core.places import cited
-from specialist.engine import cache, devices, forced, job_lock, records, sizes
+from specialist.engine import cache, devices, forced, job_lock, processes, records, sizes
 from specialist.engine.checkpoints import Checkpoints
 from specialist.engine.console import Tee, import_clock
 from specialist.engine.contract import bind, flat
@@ -216,12 +216,13 @@ def _work(function, snakemake, checkpoints, tracking, check):
     """Call the step, then `check`; return time and memory."""
     started, begin = process_age(), time.perf_counter()
     with import_clock() as imports, tracking:
-        function(**bind(function, snakemake, checkpoints, tracking))
+        given = bind(function, snakemake, checkpoints, tracking)
+        beside = processes.call(function, given, snakemake)
         check()
     wall = time.perf_counter() - begin
     return {
         "start_s": round(started, 2),
         "import_s": round(imports[0], 2),
         "compute_s": round(wall - imports[0], 2),
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb() + beside,
     }

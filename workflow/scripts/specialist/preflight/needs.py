@@ -5,7 +5,7 @@ rest hardly depends on the model; it is a measured constant of each stage. docs/
 the figures with measurements.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from specialist.config.settings.bases import imported, in_gguf
 
@@ -39,6 +39,11 @@ class Need:
     vram: float = 0.0
     disk: float = 0.0
     scratch: float = 0.0
+
+
+def together(count, need):
+    """The need of several processes that each have one; on GPUs, each has its own."""
+    return replace(need, ram=count * need.ram)
 
 
 def pretraining(model, base, gpu, bf16):

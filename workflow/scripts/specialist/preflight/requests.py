@@ -5,7 +5,8 @@ import math
 
 from specialist.core.hardware import gpus
 from specialist.preflight import architecture, needs
-from specialist.preflight.check import ESTIMATES, Preflight
+from specialist.preflight.check import Preflight
+from specialist.preflight.estimates import ESTIMATES
 from specialist.preflight.machine import Machine
 from specialist.preflight.times import Times
 from specialist.preflight.volumes import volume
@@ -15,6 +16,8 @@ ON_GPU = {
     "pretrain", "measure_pretraining", "continue_pretraining", "train_lora", "collect_preferences",
     "train_dpo", "merge_lora", "embed_chunks", "measure_gguf", "run_agent",
 }  # fmt: skip
+# Rules that train in several processes if their base or adapter says so, and its section.
+IN_PROCESSES = {"pretrain": "base", "continue_pretraining": "base", "train_lora": "adapter"}
 # Bytes of a process with its libraries, for rules without an estimate by the size of a model.
 LIBRARIES = {
     "embed_chunks": 0.75e9, "convert_document": 0.6e9, "fetch_tokenizer": 0.5e9,
@@ -49,8 +52,9 @@ class Requests:
         """The resources of a rule, for `resources: **needs("...")`.
 
         Returns:
-            {"mem_mb": MB, "runtime": minutes} and, for rules that compute on a GPU, {"gpu": number
-            of GPUs}; each is a function that Snakemake calls. A job that failed asks for more.
+            {"mem_mb": MB, "runtime": minutes}; for rules that compute on a GPU, {"gpu": number
+            of GPUs}; for rules in IN_PROCESSES, {"processes": number of processes}. Each is a
+            function that Snakemake calls. A job that failed asks for more.
         """
 
         def mem_mb(wildcards, attempt):
@@ -61,8 +65,20 @@ class Requests:
             seconds = self.seconds(rule, _names(wildcards), threads)
             return math.ceil(self.factors["runtime_factor"] * attempt * seconds / 60)
 
+        def processes(wildcards):
+            return self.processes(rule, _names(wildcards))
+
         found = {"mem_mb": mem_mb, "runtime": runtime}
-        return found | ({"gpu": lambda wildcards: int(self.gpu)} if rule in ON_GPU else {})
+        if rule in ON_GPU:
+            found["gpu"] = lambda wildcards: self.gpu * processes(wildcards)
+        return found | ({"processes": processes} if rule in IN_PROCESSES else {})
+
+    def processes(self, rule, names):
+        """Number of processes of a job."""
+        if rule not in IN_PROCESSES:
+            return 1
+        kind = IN_PROCESSES[rule]
+        return self.config[f"{kind}s"][names[kind]].get("processes", 1)
 
     def threads(self, wildcards):
         """Threads of a job in which llama.cpp generates."""

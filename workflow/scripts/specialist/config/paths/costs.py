@@ -13,6 +13,9 @@ SIMULATED = {
     "tasks": "simulate_tasks",
 }  # fmt: skip
 
+# What a sweep compares: the trainings of a system's model, and its own run.
+COMPARED = ("pretrain", "continue_pretraining", "train_lora", "train_dpo", "run_agent")
+
 
 class Costs:
     """Answers which steps make the result of a configuration.
@@ -40,6 +43,14 @@ class Costs:
             words = f"{step} {name}" if name else step
             found[f"{words}{elsewhere}"] = self.file(dataset, step, name)
         return found
+
+    def of_sweep(self):
+        """{step and name: its file} of the trainings of all systems' models, and of their runs."""
+        return {
+            f"{step} {name}": self.file(dataset, step, name)
+            for dataset, step, name in dict.fromkeys(self._steps())
+            if step in COMPARED
+        }
 
     def _steps(self):
         """Yield (dataset, step, name or None); some come more than once."""

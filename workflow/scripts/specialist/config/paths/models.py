@@ -35,6 +35,15 @@ class Models:
         """The number format of the base that a base or adapter stands on."""
         return self.base_of(model)[1]["precision"]
 
+    def processes(self, model):
+        """Number of processes that train a base or adapter."""
+        return (self.config["adapters"].get(model) or self.base_of(model)[1]).get("processes", 1)
+
+    def script(self, alone, model):
+        """The script that trains a base or adapter: that of one process, or of several."""
+        several = self.processes(model) > 1
+        return alone.replace(".py", "_in_processes.py") if several else alone
+
     def dataset(self, model):
         """Name of the dataset whose folder holds a model's GGUFs."""
         return (self.config["adapters"].get(model) or self.base_of(model)[1])["dataset"]
@@ -150,11 +159,15 @@ class Models:
 
     def trained(self, adapter):
         """The named inputs of an adapter as its last stage trained it, for `unpack`."""
-        last = "dpo/" if "dpo" in entry(self.config, "adapters", adapter) else ""
         return {
-            "adapter": self.adapter(adapter, f"{last}adapter_model.safetensors"),
-            "adapter_config": self.adapter(adapter, f"{last}adapter_config.json"),
+            "adapter": self.last(adapter, "adapter_model.safetensors"),
+            "adapter_config": self.last(adapter, "adapter_config.json"),
         }
+
+    def last(self, adapter, name):
+        """A file of the last stage of an adapter's training."""
+        below = "dpo/" if "dpo" in entry(self.config, "adapters", adapter) else ""
+        return self.adapter(adapter, f"{below}{name}")
 
     def sentencepiece(self, model):
         """The SentencePiece model of an imported base, or an empty list."""

@@ -8,6 +8,7 @@ from specialist.config.settings.bases import imported
 from specialist.config.settings.fields import (
     OwnDataset,
     Positive,
+    Processes,
     Rate,
     Seed,
     Settings,
@@ -15,6 +16,7 @@ from specialist.config.settings.fields import (
     number,
 )
 from specialist.config.settings.places import unknown
+from specialist.core.shares import divisors
 
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Layers = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1), *Unique]
@@ -95,6 +97,7 @@ class Adapter(LoraTraining, Target):
         "run. The preferences come from the dataset's preferences.jsonl. For a simulated dataset, "
         "they come from the adapter's mistakes on new training episodes.",
     )
+    processes: Processes = None
 
 
 def check(config):
@@ -110,7 +113,21 @@ def check(config):
             )
         if "dpo" in entry and entry["method"] == "full":
             yield (*place, "dpo"), "needs an adapter, and method full has none; remove it"
+        yield from _check_processes(place, entry)
         targets = entry["target_modules"]
         if targets != "all-linear" and not imported(base):  # train_lora looks at others itself
             for index, layer in enumerate(targets):
                 yield from unknown((*place, "target_modules", index), layer, LINEAR_LAYERS)
+
+
+def _check_processes(place, entry):
+    """Every process must have as many conversations of a step as the others."""
+    count, step = entry.get("processes", 1), entry["batch_size"] * entry["gradient_accumulation"]
+    if count > 1 and entry["method"] == "qlora":
+        yield (*place, "processes"), "method qlora trains in one process; remove it"
+    elif step % count:
+        yield (
+            (*place, "processes"),
+            f"found {count}, expected a divisor of {step}, the conversations in a step (batch_size "
+            f"x gradient_accumulation): {divisors(step)}",
+        )

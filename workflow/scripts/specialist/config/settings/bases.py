@@ -7,6 +7,7 @@ from pydantic import Field
 
 from specialist.config.settings.fields import (
     OwnDataset,
+    Processes,
     Rate,
     Seed,
     Settings,
@@ -14,6 +15,7 @@ from specialist.config.settings.fields import (
     llama_type,
 )
 from specialist.config.settings.places import missing
+from specialist.core.shares import divisors
 
 # Defaults that differ between bases from scratch and imported ones.
 SCRATCH = {"train_tokens": 1_800_000, "learning_rate": 0.01}
@@ -122,6 +124,7 @@ class Base(Pretraining, Origin):
         description="Tokens in the vocabulary of the tokenizer, including 256 bytes and the "
         "special tokens.",
     )
+    processes: Processes = None
 
 
 def imported(base):
@@ -139,6 +142,7 @@ def check(config):
     for name, entry in config.get("bases", {}).items():
         place = ("bases", name)
         yield from _check_origin(place, entry)
+        yield from _check_processes(place, entry)
         for smaller, larger in (("sequence", "batch_tokens"), ("sequence", "context")):
             if entry[larger] < entry[smaller]:
                 yield (
@@ -154,6 +158,19 @@ def check(config):
         for key in SCRATCH_ALONE:
             if entry[key] != Base.model_fields[key].default:
                 yield (*place, key), "is only for a base from scratch; remove it"
+
+
+def _check_processes(place, entry):
+    """Every process must have as many rows of a batch as the others."""
+    count, rows = entry.get("processes", 1), max(1, entry["batch_tokens"] // entry["sequence"])
+    if count > 1 and not entry["train_tokens"]:
+        yield (*place, "processes"), "this base is not trained; remove it, or set train_tokens"
+    elif rows % count:
+        yield (
+            (*place, "processes"),
+            f"found {count}, expected a divisor of {rows}, the rows in a batch (batch_tokens / "
+            f"sequence): {divisors(rows)}",
+        )
 
 
 def _check_origin(place, entry):

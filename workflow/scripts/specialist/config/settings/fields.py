@@ -64,6 +64,16 @@ def llama_type(quantization):
 
 
 Names = Annotated[list[str], *Unique]
+Processes = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=64,
+        description="Processes that train it together, on one machine; default: 1. Each computes "
+        "a part of every batch. On GPUs, each takes one. Results differ from those of one process "
+        "by rounding.",
+    ),
+]
 OwnDataset = Annotated[
     str | None, Field(description="Name of the dataset to use; default: `dataset`.")
 ]
