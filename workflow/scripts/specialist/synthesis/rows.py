@@ -90,9 +90,9 @@ class Writer:
 
 
 def facts_of(each, ordinary):
-    """What the answer to a task must hold: texts of the candidate's answer, not of its question.
+    """What the answer to a task must hold: texts of the candidate's answer.
 
-    Of a question these are the numbers of the answer, else its names; of a request the values of
+    They are not in its question, and not among the values that the customer tells later. Of a question these are the numbers of the answer, else its names; of a request the values of
     the tool's result.
 
     Args:
@@ -102,8 +102,10 @@ def facts_of(each, ordinary):
     groups = [numbers(answer), names(answer, ordinary)]
     if each["kind"] == "request":
         groups = [[value for value in _values(json.loads(each["result"])) if holds(answer, value)]]
+    later = {name: each["arguments"][name] for name in each.get("later", ())}
+    told = [each["question"], *_values(later)]
     for found in groups:
-        if new := [fact for fact in found if not holds(each["question"], fact)]:
+        if new := [fact for fact in found if not any(holds(text, fact) for text in told)]:
             return list(dict.fromkeys(new))[:MOST_FACTS]
     return []
 
