@@ -79,7 +79,7 @@ class Calls:
 
         Returns:
             list of at most `count` lists of one or two dicts; see `of`. Each call has the result
-            and the changes after those before it. No call stands in two lists.
+            and the changes after those before it. No two lists begin with the same call.
         """
         chance, found, taken = random.Random(f"{self.seed}/together"), [], set()
         for number in range(count if self.tools else 0):
@@ -89,9 +89,9 @@ class Calls:
             whole = first
             if number % 2:  # every second customer wants two things
                 others = self.tools[number % len(self.tools) :] + self.tools
-                more = (self._another(tool, first, taken, chance) for tool in others[1:])
+                more = (self._another(tool, first, set(), chance) for tool in others[1:])
                 whole = next(filter(None, more), first)
-            taken |= set(map(_key, whole))
+            taken.add(_key(whole[0]))
             found.append(whole)
         return found
 

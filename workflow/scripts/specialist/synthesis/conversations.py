@@ -1,10 +1,5 @@
 """Held-out conversations of what passed: requests of one customer, a question, and a goodbye."""
 
-import random
-import re
-
-from specialist.synthesis.requests import as_text, spelled
-
 
 class Composer:
     """Puts candidates together to conversations.
@@ -51,6 +46,7 @@ class Composer:
             "kind": "synthetic_conversation",
             "session": {**self.session, **session},
             "turns_on_kb": any(each["kind"] == "question" for each in parts),
+            "entities": [],
             "requests": [*map(self.request, parts), self._goodbye(number)],
         }
 
@@ -65,35 +61,15 @@ class Composer:
                 "expect": {"answer": self.facts(each)},
                 "solution": steps,
             }
-        text, tool, replies, before = self._texts(each), self._tool(each), [], []
-        if later := each["later"]:
-            names = " and ".join(map(spelled, later))
-            values = " and ".join(as_text(each["arguments"][name]) for name in later)
-            named = "|".join(re.escape(spelled(name)).replace("\\ ", ".?") for name in later)
-            told = [said.replace("{value}", values) for said in self.writer.replies["tells"]]
-            replies.append({"hears": f"{text['asked']}|{named}", "says": told})
-            ask = text["ask"].replace("{name}", names)
-            before.append({"thought": text["ask_thought"], "answer": ask})
-        if tool.get("confirm"):
-            yes = {"hears": text["confirms"], "says": self.writer.replies["yes"]}
-            replies.append({**yes, "confirms": True} if each["changes"] else yes)
-            confirm = text["confirm"].replace("{tool}", tool["description"])
-            before.append({"thought": text["act"], "answer": confirm})
+        asked = self.writer.questions(each)
         return {
             "says": each["question"],
             "expect": {"database": each["changes"], "answer": self.facts(each)},
-            "replies": replies,
-            "solution": [*before, *steps],
+            "replies": [rule for _, rule, _ in asked],
+            "solution": [*(step for step, _, _ in asked), *steps],
         }
 
     def _goodbye(self, number):
-        text = self._texts({"question": f"goodbye {number}"})
+        text = self.writer.texts({"question": f"goodbye {number}"})
         step = {"thought": text["polite"], "answer": text["goodbye"]}
         return {"says": text["thanks"], "solution": [step]}
-
-    def _tool(self, each):
-        return self.writer.tools[each["tool"]]
-
-    def _texts(self, each):
-        chance = random.Random(f"{self.writer.seed}/{each['question']}")
-        return {name: chance.choice(texts) for name, texts in self.writer.replies.items()}

@@ -139,7 +139,8 @@ def _model(place, given, required):
     found = [key for key in ("url", "gguf", "package") if key in given]
     if len(found) > 1 or (required and not found):
         yield place, f"found {' and '.join(found) or 'none'}, expected one of url, gguf, package"
-    elif found == ["url"]:
+        return
+    if found == ["url"]:
         if "model" not in given:
             yield (*place, "model"), "is missing, expected the name of the model at url"
         return
