@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from specialist.config.paths.entries import entry
-from specialist.config.paths.uses import OVERLAYS, uses
+from specialist.config.paths.uses import ADDS, OVERLAYS, uses
 from specialist.config.texts import texts
 from specialist.core.errors import UserError
 from specialist.core.packages import gguf_of
@@ -256,8 +256,18 @@ class Datasets:
             files = f"{given['path']}/{' or '.join(usual)}"
             reason = f": it {needed[part]}" if part in needed else ""
             lines.append(f"found no {part} in {given['path']}, expected {files}{reason}")
+        if unused := [line for part, line in self.absent(dataset).items() if part not in lacking]:
+            lines.append("these parts are missing too, but this configuration does not need them:")
+            lines += unused
         lines.append(f"for datasets without some parts, use {OVERLAYS}")
         raise UserError("\n  ".join(lines))
+
+    def absent(self, dataset):
+        """{part: what it would add} of the parts that a user's folder lacks; else an empty dict."""
+        if "path" not in self.entry(dataset):
+            return {}
+        parts = {Path(file).stem: f"{file}: {text}" for file, text in ADDS.items()}
+        return {part: line for part, line in parts.items() if not self.part(dataset, part)}
 
     def prepared(self, dataset, name):
         """A checked file of a dataset, such as `sft.train.jsonl`."""
