@@ -110,9 +110,7 @@ def _example(sources):
 
 
 def _readme(name, there):
-    lines = [
-        f"- [{'x' if part in there else ' '}] `{part}`: {use}" for part, use in ADDS.items()
-    ]
+    lines = [f"- [{'x' if part in there else ' '}] `{part}`: {use}" for part, use in ADDS.items()]
     return (
         f"# {name}\n\n" + "\n".join(lines) + "\n\n"
         "Write your questions after the pattern of `tasks.example.jsonl` into `tasks.jsonl`.\n"

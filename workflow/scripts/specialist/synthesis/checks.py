@@ -20,8 +20,8 @@ def check_passage(candidate, hits, ordinary):
     """(reason or None, facts that it is for) of a question, by what the search finds for it.
 
     The search must find the chunk of a question, and this chunk must hold the numbers and names of
-    the answer, and a word of it that the question lacks. Of a question without an answer, the teacher must have read all that the search
-    finds: another chunk might hold the answer.
+    the answer, and a word of it that the question lacks. Of a question without an answer, the
+    teacher must have read all that the search finds: another chunk might hold the answer.
 
     Args:
         candidate: see `specialist.synthesis.questions.candidates`.
