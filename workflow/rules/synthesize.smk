@@ -40,9 +40,7 @@ rule synthesize_requests:
     input:
         tools=lambda w: files.datasets.needed(w.dataset, "tools")[0],
         database=lambda w: files.datasets.file(w.dataset, "database"),
-        prompts=lambda w: files.datasets.prompts(
-            w.dataset, "requests", "conversations"
-        ),
+        prompts=lambda w: files.datasets.prompts(w.dataset, "requests", "conversations"),
         gguf=lambda w: files.datasets.teacher(w.dataset),
     output:
         candidates="results/{dataset}/synthetic/requests.jsonl",

@@ -58,8 +58,8 @@ def spoken(tools, calls, prompts, ask, count):
     styles = [style for style in prompts.styles if style.get("held_out")]
     if not styles:
         raise UserError(
-            "styles.yaml: found no style with `held_out: true`, expected one, in which the messages "
-            "of `conversations` are written; add one"
+            "styles.yaml: found no style with `held_out: true`, expected one, in which "
+            "`conversations` are written; add one"
         )
     by_name, found, earlier, valued = {tool["name"]: tool for tool in tools}, [], [], 0
     for number, whole in enumerate(calls.together(count)):

@@ -119,8 +119,9 @@ class Writer:
 def facts_of(each, ordinary):
     """What the answer to a task must hold: texts of the candidate's answer.
 
-    They are not in its question, and not among the values that the customer tells later. Of a question these are the numbers of the answer, else its names; of a request the values of
-    the tool's result.
+    They are not in its question, and not among the values that the customer tells later. Of a
+    question these are the numbers of the answer, else its names; of a request the values of the
+    tool's result.
 
     Args:
         ordinary: see `specialist.synthesis.grounding.names`.

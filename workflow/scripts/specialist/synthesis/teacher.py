@@ -1,4 +1,4 @@
-"""The teacher or judge: a language model behind an OpenAI-compatible address, or in a local GGUF."""
+"""The teacher or judge: a language model at an OpenAI-compatible address, or in a local GGUF."""
 
 import contextlib
 import json
