@@ -22,6 +22,18 @@ OVERLAYS = {
         {"pretrain small", "train_lora lora-r16", "run_agent lora-q4", "run_agent random"},
         {"chunk_kb", "embed_chunks", "measure_retrieval"},
     ),
+    "all": (
+        {
+            "corpus/notes.md": "# Notes\n\nA bicycle has two wheels.\n",
+            "sft.jsonl": LABELLED,
+            "kb/opening.md": bike_shop.ARTICLES["opening.md"],
+            "tools.yaml": bike_shop.TOOLS,
+            "database.sql": bike_shop.DATABASE,
+            "tasks.jsonl": [bike_shop.APPROVE],
+        },
+        {"pretrain small", "train_lora lora-r16", "chunk_kb minilm", "run_agent lora-q4"},
+        {"simulate_corpus", "simulate_sft"},
+    ),
     "tools-only": (
         {
             "sft.jsonl": LABELLED,

@@ -2,6 +2,8 @@
 
 import pytest
 
+import bike_shop
+from new_dataset import new
 from overlays import LABELLED, OVERLAYS, QUESTION, write
 from project import ROOT, Project
 
@@ -31,3 +33,25 @@ def test_all_missing_parts_are_named_with_what_needs_them(tmp_path):
     assert "it is searched by indexes.minilm; set `index: null`" in said
     assert "config/classify.yaml" in said
     assert "found no sft" not in said and "found no tasks" not in said
+    assert "these parts are missing too" in said and "tools.yaml: what the agent may do" in said
+    assert "sft.jsonl: " not in said and "kb/: " not in said
+
+
+def test_plan_tells_what_the_missing_parts_would_add(tmp_path):
+    """Also of a new dataset, where a needed part is missing."""
+    documents = tmp_path / "documents"
+    write(documents, {"hours.md": bike_shop.ARTICLES["opening.md"]})
+    project = Project.new(tmp_path / "project")
+    new("mine", documents, project.folder)
+    project.overlays.append(project.folder / "config/mine.yaml")
+    status, said = project._python("workflow/scripts/show_plan.py", "results/agent_eval.json",
+                                   "--configfile", "config/mine.yaml")  # fmt: skip
+    assert status != 0 and "expected data/mine/tasks.jsonl: it compares the systems" in said
+    assert "sft.jsonl: training conversations; with them an adapter is trained" in said
+    write(project.folder / "data/mine", {"tasks.jsonl": [QUESTION]})
+    plan = project.plan("results/agent_eval.json")
+    told = plan.split("The dataset has no\n")[1].splitlines()
+    assert [line.split(":")[0].strip() for line in told] == [
+        "sft.jsonl", "corpus/", "tools.yaml", "database.sql", "preferences.jsonl",
+    ]  # fmt: skip
+    assert "chunk_kb minilm" in plan

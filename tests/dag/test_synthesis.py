@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import bike_shop
 from project import Project
 from teacher import serve
 
@@ -12,7 +13,8 @@ ARTICLES = {
     "faq/service.md": "# Service\n\nA service costs 45 euros and takes two working days here.\n",
 }
 OWN = {"id": "own", "message": "Where are you?", "expect": {"answer": ["Bergen"]}}
-UNITS = {"synthesize_article returns.md", "synthesize_article faq/service.md"}
+UNITS = {f"synthesize_article {name}" for name in ARTICLES}
+UNITS |= {f"judge_candidates articles/{name}" for name in ARTICLES}
 
 SAYINGS = {
     "polite": "Could you kindly explain the rule for a {}?",
@@ -23,6 +25,8 @@ SAYINGS = {
 
 
 def scripted(prompt, _):
+    if "Write only yes or no" in prompt:
+        return "yes"
     about, fact = ("return", "14 days") if "14 days" in prompt else ("service", "45 euros")
     if "write only NONE" in prompt:
         return "NONE" if "colour" in prompt else f"It is {fact}."
@@ -65,7 +69,7 @@ def test_without_a_teacher_no_job_asks_one(shop):
 
 def test_an_edited_article_alone_is_asked_about_again(shop, tmp_path):
     with serve(scripted) as (url, asked):
-        project = taught(shop, url, tmp_path / "project")
+        project = taught(shop, url, tmp_path / "project", judge={})
         target = "results/mine/prepared/sft.train.jsonl"
         tasks = "results/mine/prepared/tasks.jsonl"
         index = {f"{rule} minilm" for rule in ("chunk_kb", "embed_chunks", "convert_encoder")}
@@ -77,12 +81,14 @@ def test_an_edited_article_alone_is_asked_about_again(shop, tmp_path):
         assert [json.loads(row)["kind"] for row in found] == ["task", *2 * ["synthetic_question"]]
         report = json.loads((project.folder / "results/mine/synthetic/report.json").read_text())
         assert report["teacher"]["url"] == url and report["dropped"] == {}
-        assert len(report["prompts"]) == 7
+        assert report["judge"]["url"] == url and report["judged"] == {"yes": 10}
+        assert len(report["prompts"]) == 7 + 3
 
         before = len(asked)
         assert project.planned(target, tasks) == set()
         project.edit("data/mine/kb/returns.md", "not ridden", "never ridden")
-        changed = {"synthesize_article returns.md", "chunk_kb minilm", "embed_chunks minilm"}
+        changed = {unit for unit in UNITS if unit.endswith("returns.md")}
+        changed |= {"chunk_kb minilm", "embed_chunks minilm"}
         assert project.run(target, tasks) == changed | ends
         assert {"never ridden" in body["messages"][0]["content"] for body in asked[before:]} == {
             True
@@ -91,3 +97,17 @@ def test_an_edited_article_alone_is_asked_about_again(shop, tmp_path):
         # The teacher does not see the texts of the agent.
         project.edit("resources/synthesis/replies.yaml", "The handbook says it.", "Here it is.")
         assert project.planned(target, tasks) == ends
+
+        # The judge does not change what the teacher wrote.
+        project.edit("resources/synthesis/judge_question.jinja", "Write only", "Reply only")
+        judged = {unit for unit in UNITS if unit.startswith("judge")}
+        assert project.planned(target, tasks) == judged | ends
+
+
+def test_conversations_ask_about_the_tools_alone(shop, tmp_path):
+    project = taught(shop, "http://127.0.0.1:9/v1", tmp_path / "project", conversations=2, judge={})
+    folder = project.folder / "data/mine"
+    (folder / "tools.yaml").write_text(bike_shop.TOOLS)
+    (folder / "database.sql").write_text(bike_shop.DATABASE)
+    planned = project.planned("results/mine/synthetic/tasks.jsonl")
+    assert {"synthesize_requests", "judge_candidates requests"} | UNITS <= planned

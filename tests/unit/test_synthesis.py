@@ -476,7 +476,7 @@ def run_requests(folder, url, tools=bike_shop.TOOLS):
     teacher = {"url": url, "model": "m", "max_tokens": 99, "temperature": 0.5}
     synthesize_requests(
         folder / "tools.yaml", folder / "database.sql", FILES, [], folder / "out.jsonl",
-        teacher=teacher, requests=1, held_out=True, seed=1, threads=1,
+        teacher=teacher, requests=1, conversations=0, held_out=True, seed=1, threads=1,
         checkpoints=SimpleNamespace(folder=folder / "kept"),
     )  # fmt: skip
     return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
@@ -554,6 +554,9 @@ def test_tools_with_mistakes_are_named(tmp_path):
         ({"teacher": {"url": "http://a/v1"}}, "teacher.model", "is missing"),
         ({"teacher": {"url": "http://me:secret@a/v1", "model": "m"}}, "teacher.url", "of the form"),
         ({"teacher": {"gguf": "no.gguf"}}, "teacher.gguf", "found no.gguf, expected a file"),
+        ({"teacher": {"gguf": "a", "package": "b"}}, "teacher", "found gguf and package, expected"),
+        ({"judge": {"model": "m"}}, "judge.model", "is only for a model at an address"),
+        ({"judge": {"url": "http://a/v1"}}, "judge.model", "is missing, expected the name of"),
         ({"index": "minilmm"}, "index", "found minilmm, expected one of minilm; did you mean"),
         ({"prompts": "no"}, "prompts", "found no, expected a folder that exists"),
         ({"questions": 0, "unanswerable": 0, "requests": 0}, "", "found nothing to write"),

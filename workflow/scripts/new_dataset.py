@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from specialist.config.paths.datasets import FOLDERS
+from specialist.config.paths.uses import ADDS
 from specialist.config.settings.fields import NAME
 from specialist.core.errors import UserError
 from specialist.data.lookups import lookups
@@ -34,14 +35,6 @@ systems:
   lora-q4-no-retrieval: null
 headline: random
 """
-MISSING = {
-    "kb/": "documents that the agent searches: *.md, *.txt, *.html, *.pdf, *.docx, *.csv, *.xlsx",
-    "tasks.jsonl": "questions and what must be true afterwards; every evaluation needs them",
-    "sft.jsonl": "training conversations; with them an adapter is trained",
-    "corpus/": "texts to pretrain a base from scratch; without them it learns the default corpus",
-    "tools.yaml": "what the agent may do, as SQL with guards; without it the agent only answers",
-    "database.sql": "schema and rows that the tools work on",
-}
 
 
 def new(name, source, root):
@@ -117,9 +110,7 @@ def _example(sources):
 
 
 def _readme(name, there):
-    lines = [
-        f"- [{'x' if part in there else ' '}] `{part}`: {use}" for part, use in MISSING.items()
-    ]
+    lines = [f"- [{'x' if part in there else ' '}] `{part}`: {use}" for part, use in ADDS.items()]
     return (
         f"# {name}\n\n" + "\n".join(lines) + "\n\n"
         "Write your questions after the pattern of `tasks.example.jsonl` into `tasks.jsonl`.\n"

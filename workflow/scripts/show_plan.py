@@ -10,6 +10,7 @@ import sys
 
 from snakemake.cli import main
 
+from specialist.config.paths import Paths
 from specialist.core.errors import UserError
 from specialist.engine import internals, records
 from specialist.engine.cache import Cache
@@ -21,10 +22,13 @@ from specialist.preflight.work import Expected, ratio
 
 
 class Explainer:
-    """Explains jobs instead of running them: `jobs` in the order in which they would run."""
+    """Explains jobs instead of running them: `jobs` in the order in which they would run.
+
+    `absent` has the parts that the run's dataset lacks, and what each would add.
+    """
 
     def __init__(self):
-        self.jobs, self.planner, self.preflight = [], None, None
+        self.jobs, self.planner, self.preflight, self.absent = [], None, None, {}
 
     def __call__(self, workflow, job):
         if not job.output:
@@ -49,6 +53,7 @@ class Explainer:
             if job.output and (record := records.beside(job.output[0])):
                 made |= dict.fromkeys(map(str, job.output), record)
         self.preflight = preflight.Preflight(workflow.config, look())
+        self.absent = Paths(workflow.config).datasets.absent(workflow.config["dataset"])
         self.planner = Planner(
             made,
             Cache(**workflow.config["cache"]),
@@ -74,6 +79,8 @@ def show(explainer):
         return 1
     if stages:
         print(f"\n{preflight.table(stages, explainer.preflight.machine)}")
+    if explainer.absent:
+        print("\nThe dataset has no", *explainer.absent.values(), sep="\n  ")
     return 0
 
 

@@ -3,7 +3,7 @@
 
 def synthesize_requests(
     tools, database, prompts, gguf, candidates,
-    *, teacher, requests, held_out, seed, threads, checkpoints,
+    *, teacher, requests, conversations, held_out, seed, threads, checkpoints,
 ):  # fmt: skip
     """Write the candidates of the tools; see `specialist.synthesis.requests.requests`.
 
@@ -15,7 +15,8 @@ def synthesize_requests(
         candidates: JSONL to write.
         teacher: dict of `specialist.config.settings.synthesis.Teacher`.
         requests: requests of each style for each tool.
-        held_out: whether the held-out styles write too.
+        conversations: most held-out conversations.
+        held_out: whether the held-out styles write requests too.
         seed: of the calls and the teacher's replies.
         threads: CPU threads of a local teacher.
         checkpoints: `specialist.engine.checkpoints.Checkpoints`.
@@ -30,6 +31,7 @@ def synthesize_requests(
     from specialist.synthesis.calls import Calls, session_names
     from specialist.synthesis.journal import Journal
     from specialist.synthesis.requests import requests as write
+    from specialist.synthesis.requests import spoken
     from specialist.synthesis.resources import Prompts
     from specialist.synthesis.teacher import open_teacher
 
@@ -42,9 +44,12 @@ def synthesize_requests(
         open_teacher(teacher, gguf, threads) as opened,
         Journal(checkpoints.folder / "replies.jsonl", opened, seed) as journal,
     ):
-        found = write(
-            entries, calls, Prompts(prompts), journal.ask, count=requests, held_out=held_out
-        )
+        asking = Prompts(prompts)
+        found = []
+        if requests:
+            found += write(entries, calls, asking, journal.ask, count=requests, held_out=held_out)
+        if conversations:
+            found += spoken(entries, calls, asking, journal.ask, conversations)
     write_rows(candidates, found)
     dropped = sum("dropped" in row for row in found)
     print(f"{len(found)} candidates, {dropped} of them came to nothing; {journal.asked} requests")

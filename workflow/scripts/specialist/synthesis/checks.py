@@ -1,13 +1,18 @@
 """The checks that each candidate passes. The first one that fails is why it is dropped."""
 
 import json
+import re
 import tempfile
+from collections import Counter
 from pathlib import Path
 
+from specialist.agent.facts import NO_BLANKS
 from specialist.agent.rules import Rules
 from specialist.synthesis.grounding import unsupported
 
 ALIKE = 0.8  # similarity from which two questions are near-duplicates, as in a corpus
+REPEATED_WORDS, MOST_TIMES = 4, 3  # a text that says so many words so often repeats itself
+LETTERS = 4  # of a word that tells something; a word with a digit always does
 RUN_WORDS = 8  # words in a row that a training row must not share with a task; see audit_leakage
 
 
@@ -15,8 +20,8 @@ def check_passage(candidate, hits, ordinary):
     """(reason or None, facts that it is for) of a question, by what the search finds for it.
 
     The search must find the chunk of a question, and this chunk must hold the numbers and names of
-    the answer. Of a question without an answer, the teacher must have read all that the search
-    finds: another chunk might hold the answer.
+    the answer, and a word of it that the question lacks. Of a question without an answer, the
+    teacher must have read all that the search finds: another chunk might hold the answer.
 
     Args:
         candidate: see `specialist.synthesis.questions.candidates`.
@@ -30,7 +35,19 @@ def check_passage(candidate, hits, ordinary):
     if own is None:
         return "not_found_by_search", []
     wrong = unsupported(candidate["answer"], [own["title"], own["text"]], ordinary)
-    return ("unsupported_fact" if wrong else None), wrong
+    if wrong:
+        return "unsupported_fact", wrong
+    new = _telling(candidate["answer"]) - _telling(candidate["question"])
+    # In scripts without blanks a word cannot be told from the next one.
+    if re.search(f"[{NO_BLANKS}]", candidate["answer"]):
+        return None, []
+    return (None if new & _telling(f"{own['title']} {own['text']}") else "adds_nothing"), []
+
+
+def check_words(candidate):
+    """Why the words of a question or its answer are of no use, or None."""
+    texts = [candidate["question"], candidate["answer"] or ""]
+    return "repeats_itself" if any(map(_repeats, texts)) else None
 
 
 def check_call(candidate, before, tools, ordinary):
@@ -52,6 +69,22 @@ def check_call(candidate, before, tools, ordinary):
     said = [json.dumps(value, ensure_ascii=False) for value in candidate["arguments"].values()]
     wrong = unsupported(answer, [candidate["result"], *said], ordinary)
     return ("unsupported_fact" if wrong else None), wrong
+
+
+def _telling(text):
+    """The words of a text that may tell something, in small letters."""
+    words = re.findall(r"\w+", text.casefold())
+    return {word for word in words if len(word) >= LETTERS or any(map(str.isdigit, word))}
+
+
+def _repeats(text):
+    """Whether a text has the same sentence twice, or a run of words again and again."""
+    plain = text.casefold()
+    sentences = (re.findall(r"\w+", part) for part in re.split(r"[.?!:;]+\s", plain + " "))
+    whole = Counter(tuple(words) for words in sentences if len(words) > 2)
+    words = re.findall(r"\w+", plain)
+    runs = Counter(zip(*(words[start:] for start in range(REPEATED_WORDS)), strict=False))
+    return max(whole.values(), default=0) > 1 or max(runs.values(), default=0) >= MOST_TIMES
 
 
 def near_duplicates(texts):

@@ -36,8 +36,11 @@ class Journal:
         if before and not before.endswith(b"\n"):
             self._file.write(b"\n")
 
-    def ask(self, prompt):
+    def ask(self, prompt, choices=()):
         """The reply to a prompt, as a `specialist.core.completions.Reply`.
+
+        Args:
+            choices: the only replies of a local model; see `Served.ask`.
 
         Raises:
             UserError: the teacher cannot be reached.
@@ -48,7 +51,7 @@ class Journal:
         if row:
             self.known += 1
         else:
-            row = {"request": request, **self._ask(prompt, int(request[:8], 16) >> 1)}
+            row = {"request": request, **self._ask(prompt, int(request[:8], 16) >> 1, choices)}
             with self._lock:
                 self.asked += 1
                 self._replies[request] = row
@@ -59,9 +62,9 @@ class Journal:
             raise MalformedError(row["malformed"])
         return Reply(row["text"], row["whole"])
 
-    def _ask(self, prompt, seed):
+    def _ask(self, prompt, seed, choices):
         try:
-            return self.teacher.ask(prompt, seed)._asdict()
+            return self.teacher.ask(prompt, seed, choices)._asdict()
         except MalformedError as error:
             return {"malformed": str(error)}
 

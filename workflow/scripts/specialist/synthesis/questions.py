@@ -30,9 +30,9 @@ def candidates(chunks, prompts, ask, *, questions, unanswerable, held_out, paral
 
     Returns:
         list of dicts: "chunk" (its id), "source", "kind" ("question" or "unanswerable"), "style",
-        "held_out", "question", "answer" (None for an unanswerable question) and "read" (ids of
-        the chunks that the teacher read for the answer). A candidate that came to nothing has
-        "dropped", the reason, and "said", the reply, instead of what it lacks.
+        "held_out", "question", "answer" (None for an unanswerable question), "read" (ids of the
+        chunks that the teacher read for the answer) and "passage" (their text). A candidate that
+        came to nothing has "dropped", the reason, and "said", the reply, instead of what it lacks.
     """
     kept = [n for n, chunk in enumerate(chunks) if len(chunk["text"].split()) >= LEAST_WORDS]
     styles = [style for style in prompts.styles if held_out or not style.get("held_out")]
@@ -82,7 +82,7 @@ class _Writer:
         if why:
             return row | {"dropped": why, "said": question}
         self.earlier.append(question)
-        row |= {"question": question, "read": [each["id"] for each in read]}
+        row |= {"question": question, "read": [each["id"] for each in read], "passage": passage}
         prompt = self.prompts["answer"](passage=passage, question=question)
         answer, why = said(self.ask, prompt, lambda text: _wrong(text, kind == "unanswerable"))
         if why:

@@ -25,11 +25,13 @@ STYLES = {
 PARTS = (
     "look_up", "found", "missing", "declines", "act", "told", "confirm", "yes", "openers",
 )  # fmt: skip
+# Of conversations alone.
+SPOKEN = ("ask", "ask_thought", "asked", "tells", "confirms", "thanks", "goodbye", "polite")
 REPLIES = {
     "type": "object",
     "additionalProperties": False,
     "required": list(PARTS),
-    "properties": dict.fromkeys(PARTS, TEXTS),
+    "properties": dict.fromkeys([*PARTS, *SPOKEN], TEXTS),
 }
 
 
@@ -39,17 +41,18 @@ class Prompts:
     `prompts["question"]` is a function from variables to the prompt of question.jinja.
 
     Args:
-        paths: files of the folder `prompts`, styles.yaml among them.
+        paths: files of the folder `prompts`.
 
     Attributes:
-        styles: list of {"name", "how"} with "held_out" for those that write tasks alone.
+        styles: list of {"name", "how"} with "held_out" for those that write tasks alone; empty
+            without styles.yaml.
     """
 
     def __init__(self, paths):
         files = [Path(path) for path in paths]
-        styles = next(path for path in files if path.name == "styles.yaml")
-        self.styles = _checked(styles, STYLES)
-        if all(style.get("held_out") for style in self.styles):
+        styles = next((path for path in files if path.name == "styles.yaml"), None)
+        self.styles = _checked(styles, STYLES) if styles else []
+        if styles and all(style.get("held_out") for style in self.styles):
             raise UserError(
                 f"{styles}: each style is held out; remove `held_out` from a style that training "
                 "rows may have"
@@ -64,9 +67,15 @@ class Prompts:
         return self._templates[name]
 
 
-def read_replies(paths):
-    """The texts of replies.yaml, one of the `paths`: {part: list of str}."""
-    return _checked(next(p for p in map(Path, paths) if p.name == "replies.yaml"), REPLIES)
+def read_replies(paths, conversations=False):
+    """The texts of replies.yaml, one of the `paths`: {part: list of str}.
+
+    Args:
+        conversations: whether it must have the texts of conversations too.
+    """
+    parts = [*PARTS, *SPOKEN] if conversations else list(PARTS)
+    path = next(p for p in map(Path, paths) if p.name == "replies.yaml")
+    return _checked(path, {**REPLIES, "required": parts})
 
 
 def _checked(path, schema):

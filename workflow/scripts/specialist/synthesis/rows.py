@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 
 from specialist.agent import react
 from specialist.agent.environment import SEARCH
 from specialist.agent.facts import holds
 from specialist.synthesis.grounding import names, numbers
+from specialist.synthesis.requests import as_text, spelled
 
 MOST_FACTS = 2  # of a task
 
@@ -24,17 +26,41 @@ class Writer:
         self.replies, self.seed = replies, seed
         self.tools = {tool["name"]: tool for tool in tools}
 
-    def before(self, each):
-        """The messages before the first step of a candidate.
+    def questions(self, each):
+        """What the agent asks before the call of a request, in its order.
 
-        That is its message, and where its tool needs a yes, the agent's question and the reply.
+        First it asks for values that the customer tells later, then for a yes that the tool needs.
+
+        Returns:
+            list of (step, rule, reply): the agent's step, the customer's rule that hears it (see
+            workflow/schemas/task.schema.yaml), and one of the rule's sayings.
         """
-        text, tool = self._texts(each), self.tools.get(each.get("tool"), {})
-        if not tool.get("confirm"):
-            return react.messages(each["question"], [])
-        asked = text["confirm"].replace("{tool}", tool["description"])
-        steps = [{"thought": text["act"], "answer": asked}]
-        return react.messages(each["question"], steps) + react.messages(text["yes"], [])
+        text, tool, found = self.texts(each), self.tools.get(each.get("tool"), {}), []
+        if later := each.get("later"):
+            value = " and ".join(as_text(each["arguments"][name]) for name in later)
+            named = "|".join(".?".join(map(re.escape, name.split("_"))) for name in later)
+            told = [said.replace("{value}", value) for said in self.replies["tells"]]
+            ask = text["ask"].replace("{name}", " and ".join(map(spelled, later)))
+            found.append((
+                {"thought": text["ask_thought"], "answer": ask},
+                {"hears": f"{text['asked']}|{named}", "says": told},
+                text["tells"].replace("{value}", value),
+            ))  # fmt: skip
+        if tool.get("confirm"):
+            asked = text["confirm"].replace("{tool}", tool["description"])
+            rule = {"hears": text.get("confirms"), "says": self.replies["yes"]}
+            rule |= {"confirms": True} if each["changes"] else {}
+            found.append(({"thought": text["act"], "answer": asked}, rule, text["yes"]))
+        return found
+
+    def before(self, each):
+        """The messages before the first step of a candidate: its message, and what `questions`
+        asks with the customer's replies."""
+        said, turns = each["question"], []
+        for step, _, reply in self.questions(each):
+            turns += react.messages(said, [step])
+            said = reply
+        return turns + react.messages(said, [])
 
     def steps(self, each, hits=()):
         """The steps of the agent, with what it reads; see `specialist.agent.react.messages`.
@@ -43,7 +69,7 @@ class Writer:
             each: a candidate.
             hits: the chunks that the search finds for a question.
         """
-        text = self._texts(each)
+        text = self.texts(each)
         if each["kind"] == "request":
             call = {"call": each["tool"], "arguments": each["arguments"]}
             first = {"thought": text["act"], **call, "observation": each["result"]}
@@ -84,16 +110,18 @@ class Writer:
             "solution": steps,
         }
 
-    def _texts(self, each):
+    def texts(self, each):
+        """One of each list of the agent's texts for a candidate: {part: text}."""
         chance = random.Random(f"{self.seed}/{each['question']}")
         return {name: chance.choice(texts) for name, texts in self.replies.items()}
 
 
 def facts_of(each, ordinary):
-    """What the answer to a task must hold: texts of the candidate's answer, not of its question.
+    """What the answer to a task must hold: texts of the candidate's answer.
 
-    Of a question these are the numbers of the answer, else its names; of a request the values of
-    the tool's result.
+    They are not in its question, and not among the values that the customer tells later. Of a
+    question these are the numbers of the answer, else its names; of a request the values of the
+    tool's result.
 
     Args:
         ordinary: see `specialist.synthesis.grounding.names`.
@@ -102,8 +130,10 @@ def facts_of(each, ordinary):
     groups = [numbers(answer), names(answer, ordinary)]
     if each["kind"] == "request":
         groups = [[value for value in _values(json.loads(each["result"])) if holds(answer, value)]]
+    later = {name: each["arguments"][name] for name in each.get("later", ())}
+    told = [each["question"], *_values(later)]
     for found in groups:
-        if new := [fact for fact in found if not holds(each["question"], fact)]:
+        if new := [fact for fact in found if not any(holds(text, fact) for text in told)]:
             return list(dict.fromkeys(new))[:MOST_FACTS]
     return []
 

