@@ -101,8 +101,7 @@ REAL = {
 def test_version_with_a_base_of_its_own_trains_its_cells_on_it_alone(project, tmp_path):
     real = project.copy(tmp_path / "real")
     families.save(real.folder / "data" / "model", "llama")
-    base = {"path": "data/model"}
-    real.overlay(papers={"real": REAL | {"own_base": base}})
+    real.overlay(papers={"real": REAL | {"own_base": {"path": "data/model"}}})
     planned = real.planned(REPORT, "--config", "paper=real")
     whole = ("lora-r16-real", "lora-r16-real_seed-2")
     rank_2 = [f"lora-r16-real_rank-2_alpha-4{seed}" for seed in ("", "_seed-2")]
@@ -116,11 +115,10 @@ def test_version_with_a_base_of_its_own_trains_its_cells_on_it_alone(project, tm
     expected |= {f"quantize {adapter} {kind}" for adapter in whole for kind in kinds}
     expected |= {f"measure_gguf {adapter} {kind}" for adapter in whole for kind in ("F16", *kinds)}
     expected |= {f"measure_importance {adapter}" for adapter in whole}
-    expected |= {
-        f"{rule} real"
-        for rule in ("fetch_tokenizer", "fetch_base", "tokenize_corpus", "render_text", "convert_gguf")
-    } | {"quantize real Q4_K_M"}
-    expected |= {f"plot_experiment {name}" for name in ("rank", "quantization", "stack", "retrieval")}
+    base = ("fetch_tokenizer", "fetch_base", "tokenize_corpus", "render_text", "convert_gguf")
+    expected |= {f"{rule} real" for rule in base} | {"quantize real Q4_K_M"}
+    experiments = ("rank", "quantization", "stack", "retrieval")
+    expected |= {f"plot_experiment {experiment}" for experiment in experiments}
     expected |= {"check_claims", "collect_paper", "judge_claims", "render_paper"}
     data = {
         "simulate_corpus", "simulate_sft", "simulate_tasks", "simulate_tools", "render_prompt",

@@ -72,7 +72,9 @@ def _network(model):
     ).eval()
 
 
-def _bits_per_byte(network, tokenizer, tokenizer_config, held_out_tokens, stats, sequence, precision):
+def _bits_per_byte(
+    network, tokenizer, tokenizer_config, held_out_tokens, stats, sequence, precision
+):
     """Bits per byte of held-out documents."""
     import json
     import math

@@ -47,9 +47,7 @@ def render_paper(
         "column": columns[paper],
         "columns": {path.parent.name: columns[path.parent.name] for path in others},
         "counts": {verdict: counts[verdict] for verdict in ORDER},
-        "plots": {
-            path.stem: picture(path.read_text(encoding="utf-8"), path.stem) for path in plots
-        },
+        "plots": _plots(claims, plots),
         "tables": {
             claim["id"]: _table(means[means["experiment"] == claim["experiment"]], claim["shows"])
             for claim in claims
@@ -79,6 +77,12 @@ def settings_text(values):
 
 def _read(path):
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _plots(claims, plots):
+    """{id of a claim: SVG of its experiment}; each has ids of its own in the page."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in plots}
+    return {claim["id"]: picture(texts[claim["experiment"]], claim["id"]) for claim in claims}
 
 
 def _elsewhere(claims, others):

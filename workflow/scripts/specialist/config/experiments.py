@@ -178,8 +178,8 @@ def _own_entries(config, paper, headline):
     if "own_base" in paper:
         if config["paper"] in config["bases"]:
             raise UserError(
-                f"config: papers.{config['paper']}.own_base: gets the name {config['paper']}, which is "
-                "also one in bases; rename one"
+                f"config: papers.{config['paper']}.own_base: gets the name {config['paper']}, "
+                "which is also one in bases; rename one"
             )
         base = config["paper"]
         config["bases"][base] = {"dataset": dataset, **paper["own_base"]}

@@ -34,8 +34,8 @@ def _fitted(claim, design, mistakes):
     own = claim.get("values", {})
     given = design["values"].get(claim["id"], {})
     mistakes += [
-        f"papers: claims.{claim['id']}.{name}: unknown value, the claim has {', '.join(own) or 'none'}"
-        f"{near(name, own)}"
+        f"papers: claims.{claim['id']}.{name}: unknown value, the claim has "
+        f"{', '.join(own) or 'none'}{near(name, own)}"
         for name in given.keys() - own.keys()
     ]
     values = {name: str(value) for name, value in (own | given).items()}
