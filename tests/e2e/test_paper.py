@@ -36,7 +36,7 @@ def test_bases_and_adapters_of_the_main_job_are_taken(paper):
 
 
 def test_every_cell_is_measured(paper):
-    table = pd.read_csv(paper.folder / "results/paper/measurements.csv")
+    table = pd.read_csv(paper.folder / "results/paper/tiny/measurements.csv")
     assert all((paper.folder / file).is_file() for file in set(table["file"]))
     counts = table.groupby(["experiment", "metric"])["value"].count()
     for metric in ("success_rate", "held_out_loss", "gap", "forgotten", "peak_memory_mb"):
@@ -46,13 +46,13 @@ def test_every_cell_is_measured(paper):
 
 
 def test_f16_is_measured_against_itself(paper):
-    table = pd.read_csv(paper.folder / "results/paper/measurements.csv")
+    table = pd.read_csv(paper.folder / "results/paper/tiny/measurements.csv")
     same = table[(table["cell"] == "F16") & (table["metric"] == "same_top_token")]
     assert set(same["value"]) == {1.0}
 
 
 def test_models_that_learned_nothing_prove_nothing(paper):
-    verdicts = json.loads((paper.folder / "results/paper/verdicts.json").read_text())
+    verdicts = json.loads((paper.folder / "results/paper/tiny/verdicts.json").read_text())
     found = {claim["id"]: claim for claim in verdicts}
     assert found.keys() == {"scale", "quality", "rank", "retrieval", "pretraining"}
     assert found["quality"]["verdict"].startswith("inconclusive")

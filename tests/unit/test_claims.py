@@ -49,6 +49,53 @@ def measured(experiment="x", metric="loss", **cells):
     return pd.DataFrame(rows)
 
 
+def write(folder, *claims):
+    path = folder / "claims.yaml"
+    path.write_text(yaml.safe_dump(list(claims)))
+    return path
+
+
+NAMED = CLAIM | {
+    "values": {"large": "b"},
+    "plain": "{large} has {0:number} more.",
+    "rules": [RULE | {"cell": "{large}"}],
+    "limits_of": {"imported": "Of {large}."},
+}
+
+
+def design(over="seeds", base="scratch", **values):
+    return {"values": values, "over": over, "base": base}
+
+
+def test_values_of_a_version_take_the_place_of_the_claims_own(tmp_path):
+    path = write(tmp_path, NAMED)
+    (own,) = read(path, SCHEMA)
+    (other,) = read(path, SCHEMA, design(same={"large": 0.001}, base="imported"))
+    assert own["rules"][0]["cell"] == "b" and own["plain"] == "b has {0:number} more."
+    assert other["rules"][0]["cell"] == "0.001" and other["limits"] == "Two cells. Of 0.001."
+    assert own["limits"] == "Two cells." and not {"values", "limits_of"} & {*own, *other}
+
+
+def test_intervals_of_success_may_be_over_the_tasks(tmp_path):
+    solved = RULE | {"metric": "success_rate"}
+    rules = [RULE, solved, solved | {"over": "exact"}]
+    (claim,) = read(write(tmp_path, CLAIM | {"rules": rules}), SCHEMA, design(over="tasks"))
+    assert [rule.get("over") for rule in claim["rules"]] == [None, "tasks", "exact"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "values", "expected"),
+    [
+        ({"plain": "{lage} grows."}, {}, r"same: found \{lage\}, which is not one of its values"),
+        ({}, {"same": {"lage": 1}}, "claims.same.lage: unknown value, .* did you mean large"),
+        ({}, {"sme": {"large": 1}}, "claims.sme: unknown claim, expected one of same"),
+    ],
+)
+def test_wrong_values_are_named(tmp_path, claim, values, expected):
+    with pytest.raises(UserError, match=expected):
+        read(write(tmp_path, NAMED | claim), SCHEMA, design(**values))
+
+
 @given(numbers, numbers, st.none() | numbers, st.none() | numbers)
 def test_verdict_follows_the_interval(one, other, at_least, at_most):
     low, high = sorted((one, other))

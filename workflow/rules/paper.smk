@@ -1,6 +1,7 @@
 # The paper: the measures of its experiments' cells, and the verdict on each claim.
 #
-# The cells are ordinary adapters and systems; the rules above train and run them.
+# The cells are ordinary adapters and systems; the rules above train and run them. The files of each
+# version of the paper are in a folder of its name, so the page can show two of them side by side.
 
 
 rule check_claims:
@@ -8,14 +9,17 @@ rule check_claims:
         claims="resources/claims.yaml",
         schema="workflow/schemas/claims.schema.yaml",
     output:
-        checked="results/paper/claims.json",
+        checked=files.paper.file("claims.json"),
     log:
         "results/logs/paper/check_claims.log",
     priority: 1
     resources:
         **needs("check_claims"),
     params:
-        experiments=list(experiments),
+        settings=settings(
+            experiments=list(experiments),
+            design=lambda w: files.paper.design(experiments),
+        ),
         code=digest("paper/check_claims.py"),
     script:
         "../scripts/paper/check_claims.py"
@@ -24,12 +28,10 @@ rule check_claims:
 rule evaluate_adapter:
     input:
         unpack(lambda w: files.models.whole(w.adapter)),
+        unpack(lambda w: files.paper.corpus(w.adapter)),
         conversations="results/{dataset}/prepared/sft.train.jsonl",
         held_out="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
-        held_out_tokens=lambda w: files.models.base(w.adapter, "tokens/validation.npy"),
-        stats=lambda w: files.models.base(w.adapter, "tokens/stats.json"),
-        pretraining=lambda w: files.models.base(w.adapter, "pretraining.json"),
         training="results/{dataset}/adapter/{adapter}/training.json",
     output:
         evaluation="results/{dataset}/adapter/{adapter}/evaluation.json",
@@ -146,7 +148,7 @@ rule collect_curves:
     input:
         sources=files.paper.sources(files.paper.curves(experiments)),
     output:
-        curves="results/paper/curves.csv",
+        curves=files.paper.file("curves.csv"),
     log:
         "results/logs/paper/collect_curves.log",
     resources:
@@ -162,10 +164,10 @@ rule collect_paper:
     input:
         sources=files.paper.sources(files.paper.cells(experiments)),
     output:
-        measurements="results/paper/measurements.csv",
-        outcomes="results/paper/outcomes.csv",
+        measurements=files.paper.file("measurements.csv"),
+        outcomes=files.paper.file("outcomes.csv"),
         summary=report(
-            "results/paper/summary.csv",
+            files.paper.file("summary.csv"),
             category="Paper",
             caption="../report/paper_summary.rst",
         ),
@@ -182,13 +184,13 @@ rule collect_paper:
 
 rule judge_claims:
     input:
-        claims="results/paper/claims.json",
-        measurements="results/paper/measurements.csv",
-        outcomes="results/paper/outcomes.csv",
+        claims=files.paper.file("claims.json"),
+        measurements=files.paper.file("measurements.csv"),
+        outcomes=files.paper.file("outcomes.csv"),
     output:
-        verdicts="results/paper/verdicts.json",
+        verdicts=files.paper.file("verdicts.json"),
         table=report(
-            "results/paper/claims.csv",
+            files.paper.file("claims.csv"),
             category="Paper",
             caption="../report/paper_claims.rst",
         ),
@@ -204,12 +206,12 @@ rule judge_claims:
 
 rule plot_experiment:
     input:
-        claims="results/paper/claims.json",
-        measurements="results/paper/measurements.csv",
-        summary="results/paper/summary.csv",
+        claims=files.paper.file("claims.json"),
+        measurements=files.paper.file("measurements.csv"),
+        summary=files.paper.file("summary.csv"),
     output:
         plot=report(
-            "results/paper/plots/{experiment}.svg",
+            files.paper.file("plots/{experiment}.svg"),
             category="Paper",
             subcategory="Plots",
             caption="../report/paper_plot.rst",
@@ -227,10 +229,10 @@ rule plot_experiment:
 
 rule plot_curves:
     input:
-        curves="results/paper/curves.csv",
+        curves=files.paper.file("curves.csv"),
     output:
         plot=report(
-            "results/paper/plots/{experiment}.svg",
+            files.paper.file("plots/{experiment}.svg"),
             category="Paper",
             subcategory="Plots",
             caption="../report/paper_curves.rst",
@@ -256,11 +258,12 @@ ruleorder: plot_curves > plot_experiment
 
 rule render_paper:
     input:
-        verdicts="results/paper/verdicts.json",
-        summary="results/paper/summary.csv",
+        verdicts=files.paper.file("verdicts.json"),
+        others=lambda w: files.paper.others(),
+        summary=files.paper.file("summary.csv"),
         samples=files.paper.samples(experiments),
         pretraining=lambda w: files.paper.pretraining(experiments),
-        plots=expand("results/paper/plots/{experiment}.svg", experiment=experiments),
+        plots=expand(files.paper.file("plots/{experiment}.svg"), experiment=experiments),
         template="workflow/report/paper.html.jinja",
         parts_of_pages=["workflow/report/page.css", "workflow/report/charts.html.jinja"],
     output:
@@ -278,6 +281,7 @@ rule render_paper:
             paper=config["paper"],
             about=config["papers"][config["paper"]]["about"],
             dataset=config["dataset"],
+            columns=files.paper.columns(),
             seeds=len(config["papers"][config["paper"]]["seeds"]),
             shared={
                 "all": config["papers"][config["paper"]]["changes"],

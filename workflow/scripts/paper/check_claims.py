@@ -3,7 +3,7 @@
 import json
 
 
-def check_claims(claims, schema, checked, *, experiments):
+def check_claims(claims, schema, checked, *, experiments, design):
     """Write the claims with an experiment in this version of the paper.
 
     Args:
@@ -11,6 +11,7 @@ def check_claims(claims, schema, checked, *, experiments):
         schema: YAML of their JSON schema.
         checked: JSON to write.
         experiments: names of the experiments.
+        design: what claims take from the version; see `specialist.report.designs.fit`.
 
     Raises:
         UserError: what is wrong with the claims, or that there is no experiment.
@@ -23,7 +24,7 @@ def check_claims(claims, schema, checked, *, experiments):
             "found no experiment, expected `papers` in the configuration and an adapter in the "
             "headline's system"
         )
-    kept = [claim for claim in read(claims, schema) if claim["experiment"] in experiments]
+    kept = [claim for claim in read(claims, schema, design) if claim["experiment"] in experiments]
     checked.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

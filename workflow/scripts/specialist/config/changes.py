@@ -12,6 +12,7 @@ GROUPS = {"datasets": Dataset, "bases": Base, "adapters": Adapter}
 PLACES = {
     ("changes", "dataset"): "datasets",
     ("changes", "base"): "bases",
+    ("own_base",): "bases",
     ("reference",): "adapters",
     ("whole",): "adapters",
 }
@@ -26,7 +27,7 @@ def check(config):
         for keys, section in PLACES.items():
             values = entry
             for key in keys:
-                values = values[key]
+                values = values.get(key, {})
             for place, text in _mistakes(section, values):
                 yield ("papers", name, *keys, *place), text
         for sweep, lists in entry["sweeps"].items():

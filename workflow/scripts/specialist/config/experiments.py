@@ -37,18 +37,20 @@ def lay_out(config):
         "retrieval" stands for all ways to search, and has "index" instead of the last three;
         one of "scale" stands for all types, and has "shape". One of "pretraining" or "benchmark"
         has "base" alone, and the latter is named by its benchmark.
-        Without `papers`, or where the headline has no adapter of a base from scratch, there are
-        no cells.
+        A base that is imported is the same for all seeds, and has no curve of pretraining.
+        Without `papers`, or where the headline has no adapter, or one of an imported base and the
+        version has no base of its own, there are no cells.
 
     Raises:
         UserError: a value in a sweep is not allowed for its key, or a benchmark has the same
-            name as a dataset or a base.
+            name as a dataset or a base, or the version's own base has that of another one.
     """
     paper = config["papers"].get(config["paper"])
     headline = config["systems"][config["headline"]]
     if not paper or "adapter" not in headline:
         return config, {}
-    if imported(config["bases"][config["adapters"][headline["adapter"]]["base"]]):
+    base = config["bases"][config["adapters"][headline["adapter"]]["base"]]
+    if "own_base" not in paper and imported(base):
         return config, {}
     # Entries are added, and none is changed.
     config = config | {section: dict(config[section]) for section in NAMED}
@@ -58,7 +60,7 @@ def lay_out(config):
     root, seeds, whole = config["adapters"][adapter]["base"], paper["seeds"], paper["whole"]
 
     def cell(label, seed, changes, kind=UNQUANTIZED, adapted=True, search=True, tools=True):
-        base = name = _variant(config["bases"], root, seed=seed)
+        base = name = _base(config["bases"], root, seed)
         model = {"base": base}
         if adapted:
             name = _variant(config["adapters"], adapter, **changes, seed=seed, base=base)
@@ -85,7 +87,7 @@ def lay_out(config):
         parts = PARTS | {"kind": {kind: kind for kind in (UNQUANTIZED, chosen)}}
         found[STACK] = [
             cell(", ".join(labels), seed, whole, **_pick(parts, labels))
-            for labels in itertools.product(*parts.values())
+            for labels in _combinations(parts, each=paper["stack"] == "each")
             for seed in seeds
         ]
     if index:
@@ -96,15 +98,14 @@ def lay_out(config):
 
 def _without_systems(config, paper, root):
     """{experiment: cells} of those that run no system; adds the bases that they need."""
-    bases, seeds = config["bases"], paper["seeds"]
-    found = {
-        PRETRAINING: [
-            {"cell": root, "seed": seed, "base": _variant(bases, root, seed=seed)} for seed in seeds
+    bases, seeds, found = config["bases"], paper["seeds"], {}
+    if not imported(bases[root]):
+        found[PRETRAINING] = [
+            {"cell": root, "seed": seed, "base": _base(bases, root, seed)} for seed in seeds
         ]
-    }
     if paper["benchmarks"]:
         found[BENCHMARK] = [
-            {"cell": name, "seed": seed, "base": _variant(bases, base, seed=seed)}
+            {"cell": name, "seed": seed, "base": _base(bases, base, seed)}
             for name in paper["benchmarks"]
             for base in [_benchmark(config, name)]
             for seed in seeds
@@ -124,6 +125,21 @@ def cores(model, config, total):
     """
     own = model in config["bases"] or model in config["adapters"]
     return total if own else max(1, total // 2)
+
+
+def _combinations(parts, *, each):
+    """Labels of the parts, one of each; with `each`, of the whole and of it without one part."""
+    if not each:
+        return [*itertools.product(*parts.values())]
+    whole = {"adapted": "LoRA", "kind": [*parts["kind"]][-1], "search": "retrieval"}
+    whole = [whole.get(name, name) for name in parts]
+    others = [
+        [*whole[:place], label, *whole[place + 1 :]]
+        for place, labels in enumerate(parts.values())
+        for label in labels
+        if label != whole[place]
+    ]
+    return [whole, *others]
 
 
 def _pick(parts, labels):
@@ -150,7 +166,7 @@ def _own_entries(config, paper, headline):
     base, dataset = config["adapters"][adapter]["base"], config["adapters"][adapter]["dataset"]
     simulated = "simulate" in config["datasets"][dataset]
     changes = paper["changes"]["dataset"] if simulated else {}
-    if not changes and not paper["changes"]["base"]:
+    if not changes and not paper["changes"]["base"] and "own_base" not in paper:
         return adapter, index
 
     def own(section, name, **changes):
@@ -159,9 +175,18 @@ def _own_entries(config, paper, headline):
 
     if changes:
         dataset = own("datasets", dataset, **changes)
-    base = own("bases", base, dataset=dataset, **paper["changes"]["base"])
+    if "own_base" in paper:
+        if config["paper"] in config["bases"]:
+            raise UserError(
+                f"config: papers.{config['paper']}.own_base: gets the name {config['paper']}, "
+                "which is also one in bases; rename one"
+            )
+        base = config["paper"]
+        config["bases"][base] = {"dataset": dataset, **paper["own_base"]}
+    else:
+        base = own("bases", base, dataset=dataset, **paper["changes"]["base"])
     adapter = own("adapters", adapter, dataset=dataset, base=base)
-    return adapter, index and own("indexes", index, dataset=dataset)
+    return adapter, own("indexes", index, dataset=dataset) if index and changes else index
 
 
 def _benchmark(config, name):
@@ -174,6 +199,11 @@ def _benchmark(config, name):
     seed = config["seeds"]["pretrain"]
     config["bases"][name] = {"dataset": name, "seed": seed, **entry["pretraining"]}
     return name
+
+
+def _base(bases, name, seed):
+    """The name of a base with a seed; one that is imported is the same for all."""
+    return name if imported(bases[name]) else _variant(bases, name, seed=seed)
 
 
 def _variant(entries, name, **changes):

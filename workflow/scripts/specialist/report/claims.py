@@ -6,7 +6,7 @@ A verdict follows from an interval and from bounds that were fixed before, and f
 import math
 
 from specialist.core.errors import UserError
-from specialist.report import sentences
+from specialist.report import designs, sentences
 
 SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
 INCONCLUSIVE = "inconclusive at this scale"
@@ -24,12 +24,13 @@ SHARES = {
 }  # fmt: skip
 
 
-def read(path, schema):
-    """The claims of a YAML file.
+def read(path, schema, design=designs.SHIPPED):
+    """The claims of a YAML file, as a version of the paper tests them.
 
     Args:
         path: YAML of claims.
         schema: YAML of their JSON schema.
+        design: of the version; see `specialist.report.designs.fit`.
 
     Raises:
         UserError: lists what is wrong in the file.
@@ -40,10 +41,12 @@ def read(path, schema):
     claims, schema = (yaml.safe_load(file.read_text(encoding="utf-8")) for file in (path, schema))
     errors = jsonschema.Draft202012Validator(schema).iter_errors(claims)
     found = [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
-    names = [claim["id"] for claim in claims] if not found else []
+    claims, wrong = designs.fit(claims, design) if not found else ([], [])
+    names = [claim["id"] for claim in claims]
+    found += wrong
     found += [
         f"{claim['id']}.plain: {wrong}"
-        for claim in (claims if not found else [])
+        for claim in claims
         if (wrong := sentences.mistake(claim["plain"], len(claim["rules"])))
     ]
     found += [f"{name}: is given twice; rename one" for name in set(names) if names.count(name) > 1]

@@ -1,4 +1,6 @@
-"""The source files of the paper's figures."""
+"""The files of the paper, and the source files of its figures."""
+
+from pathlib import Path
 
 from specialist.config.experiments import (
     BENCHMARK,
@@ -8,6 +10,8 @@ from specialist.config.experiments import (
     SCALE,
     STACK,
 )
+from specialist.config.settings.bases import ORIGINS, imported
+from specialist.config.settings.systems import UNQUANTIZED
 
 
 class Paper:
@@ -23,6 +27,51 @@ class Paper:
         self.config, self.results = config, results
         self.models, self.indexes, self.systems = models, indexes, systems
         self.costs = costs
+
+    def file(self, name, paper=None):
+        """A file of a version of the paper; by default, of the one that the configuration names."""
+        return f"{self.results}/paper/{paper or self.config['paper']}/{name}"
+
+    def others(self):
+        """Verdicts of other versions that are there already, to show beside those of this one."""
+        names = [name for name in self.config["papers"] if name != self.config["paper"]]
+        paths = [self.file("verdicts.json", name) for name in names]
+        return [path for path in paths if Path(path).is_file()]
+
+    def columns(self):
+        """{version: what its verdicts stand under in a table}: its name and its base."""
+        return {
+            name: f"{name}: {', '.join(_origin(entry))}"
+            for name, entry in self.config["papers"].items()
+        }
+
+    def design(self, experiments):
+        """What claims take from this version; see `specialist.report.designs`."""
+        paper = self.config["papers"][self.config["paper"]]
+        given = paper["claims"]
+        if STACK in experiments:
+            systems = [self.systems.entry(cell["system"]) for cell in experiments[STACK]]
+            kinds = [system["quantization"] for system in systems]
+            kind = next(kind for kind in kinds if kind != UNQUANTIZED)
+            given = given | {STACK: {"type": kind} | given.get(STACK, {})}
+        base = "imported" if "own_base" in paper else "scratch"
+        return {"values": given, "over": paper["over"], "base": base}
+
+    def corpus(self, adapter):
+        """The named inputs that show what an adapter's base forgot, for `unpack`."""
+        _, base = self.models.base_of(adapter)
+        known = not imported(base) or base["train_tokens"]
+        tokens = "tokens/validation.npy", "tokens/stats.json"
+        names = tokens if self.models.corpus(adapter) else ([], [])
+        held_out, stats = (name and self.models.base(adapter, name) for name in names)
+        frozen = {} if known else self.models.frozen(adapter)
+        return {
+            "held_out_tokens": held_out,
+            "stats": stats,
+            "pretraining": self.models.base(adapter, "pretraining.json") if known else [],
+            "base": frozen.get("model", []),
+            "base_config": frozen.get("config", []),
+        }
 
     def cells(self, experiments):
         """The cells of the paper with the files that hold what was measured.
@@ -69,7 +118,9 @@ class Paper:
         return list(found.values())
 
     def pretraining(self, experiments):
-        """Figures of the first base that was pretrained."""
+        """Figures of the first base that was pretrained, or an empty list."""
+        if PRETRAINING not in experiments:
+            return []
         return self._measured(PRETRAINING, experiments[PRETRAINING][0])["pretraining"]
 
     def scale(self, shape, ending="json"):
@@ -101,3 +152,9 @@ class Paper:
             files["evaluation"] = self.models.adapter(model, "evaluation.json")
             files["cost"] = self.costs.file(dataset, "train_lora", model)
         return files
+
+
+def _origin(paper):
+    """Words for the base of a version."""
+    found = [str(value) for key, value in paper.get("own_base", {}).items() if key in ORIGINS]
+    return found or ["from scratch"]

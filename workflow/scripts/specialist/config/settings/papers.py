@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from specialist.config.settings.bases import ORIGINS, imported
 from specialist.config.settings.datasets import LocalCorpus
 from specialist.config.settings.fields import (
     Name,
@@ -65,6 +66,11 @@ class Paper(Settings):
     seeds: Annotated[list[Seed], Field(min_length=2), *Unique] = Field(
         description="Seeds of the bases and adapters; each cell is trained once with each seed."
     )
+    own_base: Changes | None = Field(
+        None,
+        description="Settings of an imported base that all cells stand on, in place of the "
+        "headline's base. It gets the name of this version.",
+    )
     changes: EntryChanges = Field(
         EntryChanges(),
         description="Settings of the dataset and the base that differ from the main run.",
@@ -95,10 +101,20 @@ class Paper(Settings):
     benchmarks: Names = Field(
         [], description="Names of `benchmarks` to run, each once with each seed."
     )
-    stack: bool = Field(
+    stack: bool | Literal["each"] = Field(
         True,
-        description="Whether to evaluate the headline's system without some of its parts, in all "
-        "combinations.",
+        description="Whether to evaluate the headline's system without some of its parts: in all "
+        "combinations (true), or without one part at a time (each).",
+    )
+    over: Literal["seeds", "tasks"] = Field(
+        "seeds",
+        description="What the interval of a success rate is over, unless a claim says so. Two "
+        "seeds give too wide an interval; one over the tasks applies to the trained models alone.",
+    )
+    claims: dict[str, dict[str, str | int | float]] = Field(
+        {},
+        description="Values that claims take in this version, by the ids of the claims: see "
+        "`values` in resources/claims.yaml.",
     )
 
 
@@ -119,3 +135,17 @@ def check(config):
             if len(set(counts.values())) > 1:
                 found = ", ".join(f"{count} of {key}" for key, count in counts.items())
                 yield place, f"found {found}, expected as many values of each key"
+        if "own_base" in entry:
+            yield from _check_base(("papers", name), entry)
+
+
+def _check_base(place, entry):
+    """Yield (place, mistake) for the base of a version's own."""
+    if not imported(entry["own_base"]):
+        yield (
+            (*place, "own_base"),
+            f"found {', '.join(entry['own_base']) or 'no settings'}, expected one of "
+            f"{', '.join(ORIGINS)}; use changes.base for a base from scratch",
+        )
+    if entry["changes"]["base"]:
+        yield (*place, "changes", "base"), "is of the headline's base; write it into `own_base`"
