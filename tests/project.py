@@ -65,6 +65,7 @@ class Project:
 
     def __init__(self, folder, *overlays):
         self.folder, self.overlays = folder, list(overlays)
+        self.env = {}  # environment variables of its runs, beside those of the tests
 
     @classmethod
     def new(cls, folder, *overlays):
@@ -114,6 +115,7 @@ class Project:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
+            env=os.environ | self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
