@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from specialist.release.openai_api import Refused
+from specialist.release.parameters import Refused
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 CONNECTIONS = 64  # most open connections; each holds at most one request's bytes

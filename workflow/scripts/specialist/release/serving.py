@@ -24,8 +24,9 @@ from starlette.routing import Route
 from specialist.release.conversations import Conversations
 from specialist.release.deployment import Specialist
 from specialist.release.guard import Guard, response
-from specialist.release.openai_api import LARGEST, Refused, failure, parse
+from specialist.release.openai_api import failure, parse
 from specialist.release.page import Page
+from specialist.release.parameters import LARGEST, Refused
 from specialist.release.work import Work, before_stop, event
 
 
