@@ -86,6 +86,10 @@ class Model(Policy):
     def count(self, messages):
         return len(self.chat.ids(messages))
 
+    def grammar_of(self, messages):
+        """GBNF of the next turn in a conversation."""
+        return self.grammar
+
     def begin(self, task, trial=0):
         self.runtime.start(self.prefix)
 

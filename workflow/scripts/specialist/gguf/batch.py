@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from specialist.gguf.runtime import ContextOverflow, Usage
 
+GRAMMARS = 64  # parsed grammars that are kept
+
 
 @dataclass
 class Slot:
@@ -82,11 +84,15 @@ class Batch:
         """Cut a slot to the prefix; its next conversation is then independent of earlier ones."""
         self._keep(number, len(self._prefix))
 
-    def ask(self, number, ids):
+    def ask(self, number, ids, *, grammar=None, max_tokens=None):
         """Give a slot a whole prompt; what it has in common with its cache is not evaluated again.
+
+        Args:
+            grammar, max_tokens: instead of those of the batch.
 
         Raises:
             ContextOverflow: the prompt fills the context.
+            ValueError: the grammar cannot be parsed.
         """
         slot, room = self.slots[number], self.runtime.context - len(ids)
         if room <= 0:
@@ -99,16 +105,22 @@ class Batch:
             kept += 1
         self._keep(number, kept)
         slot.pending, slot.new, slot.usage = list(ids[len(slot.cached) :]), [], Usage()
-        slot.left = min(self.max_tokens, room)
+        slot.left = min(max_tokens or self.max_tokens, room)
         self._free(slot)
-        slot.sampler = self.runtime._grammar(self.grammar) if self.grammar else None
+        grammar = grammar or self.grammar
+        try:
+            slot.sampler = self._sampler(grammar) if grammar else None
+        except ValueError:
+            slot.pending = []
+            raise
         slot.usage.prompt_tokens = len(slot.pending)
 
     def step(self):
         """Evaluate one batch.
 
         Returns:
-            numbers of the slots whose continuation ended with this step; `Slot.new` holds it.
+            numbers of the slots whose continuation ended with this step; `Slot.new` holds it. It
+            ends without a stop token at a limit, and where the grammar allows no token.
         """
         begin, size = time.perf_counter(), self._size
         rows, ready, taken = [], [], []
@@ -152,6 +164,9 @@ class Batch:
         for number, row, best in zip(ready, logits, logits.argmax(axis=1), strict=True):
             slot = self.slots[number]
             token = runtime.allowed(slot.sampler, row, int(best))
+            if slot.sampler and (token != best or token == 0) and self._refused(slot, row, token):
+                ended.append(number)  # llama.cpp would end the process if it were given the token
+                continue
             slot.new.append(token)
             slot.usage.generated_tokens += 1
             slot.left -= 1
@@ -162,6 +177,23 @@ class Batch:
                 lib.llama_sampler_accept(slot.sampler, token)
             slot.pending = [token]
         return ended
+
+    def _sampler(self, grammar):
+        """A sampler at the start of a grammar; few are kept, as clients bring their own."""
+        made, kept = self.runtime._grammar(grammar), self.runtime._grammars
+        if len(kept) > GRAMMARS:
+            self._lib.llama_sampler_free(kept.pop(next(iter(kept))))
+        return made
+
+    def _refused(self, slot, row, token):
+        """Whether a slot's grammar refuses a token; it then allows none, not even an end."""
+        import numpy as np
+
+        return not np.isfinite(self.runtime._constrained(slot.sampler, row, [token])[0])
+
+    def stop(self, number):
+        """End a slot's continuation before its limit."""
+        self.slots[number].pending = []
 
     def _keep(self, number, count):
         slot = self.slots[number]

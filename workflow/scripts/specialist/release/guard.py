@@ -21,7 +21,8 @@ ARRIVAL_SECONDS = 10  # in which a request must arrive, from the opening of its 
 
 def response(refused):
     """An error's response. It closes the connection, as the request's body may not be read yet."""
-    return JSONResponse(refused.body(), refused.status, {"connection": "close"})
+    headers = {"connection": "close"} | refused.headers()
+    return JSONResponse(refused.body(), refused.status, headers)
 
 
 class Guard:

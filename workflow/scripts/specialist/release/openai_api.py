@@ -4,7 +4,6 @@ The agent has its own system message, tools and way of decoding. An unsupported 
 is refused, and never ignored.
 """
 
-import json
 from dataclasses import dataclass, field
 
 from specialist.core.errors import UserError
@@ -14,8 +13,8 @@ from specialist.release.parameters import (
     Refused,
     json_object,
     limit_of,
-    same,
-    show,
+    refuse_model,
+    refuse_others,
     stops_of,
     typed,
     usage_wanted,
@@ -91,20 +90,10 @@ def parse(data, name, sessions=()):
         Refused: the request is malformed, or asks for what the agent cannot do.
     """
     body = {key: value for key, value in json_object(data).items() if value is not None}
-    for key in body:
-        if key not in TAKEN:
-            text = f"{key}: this server does not know the parameter; leave it out"
-            raise Refused(400, text, param=key, code="unsupported_parameter")
-    for key, (values, why) in ONLY.items():
-        if key in body and not any(same(body[key], value) for value in values):
-            expected = " or ".join(map(json.dumps, values))
-            text = f"{key}: found {show(body[key])}, expected {expected}, as {why}; leave it out"
-            raise Refused(400, text, param=key, code="unsupported_value")
+    refuse_others(body, TAKEN, ONLY)
     for key, (kind, words) in FREE.items():
         typed(body, key, kind, words)
-    if (asked := body.get("model", name)) != name:
-        text = f"model: found {show(asked)}, expected {name}"
-        raise Refused(404, text, param="model", code="model_not_found")
+    refuse_model(body, name)
     stream = typed(body, "stream", bool, "true or false") or False
     history, message = conversation(body.get("messages"))
     session = {key: value for key, value in body.get("metadata", {}).items() if key in sessions}

@@ -16,11 +16,16 @@ class Refused(Exception):
         text: what is wrong and how to fix it.
         param: the parameter that is wrong.
         code: OpenAI's word for the error.
+        retry: seconds after which the client may ask again, or None.
     """
 
-    def __init__(self, status, text, *, param=None, code=None):
+    def __init__(self, status, text, *, param=None, code=None, retry=None):
         super().__init__(text)
-        self.status, self.param, self.code = status, param, code
+        self.status, self.param, self.code, self.retry = status, param, code, retry
+
+    def headers(self):
+        """Headers of the response, besides those of its body."""
+        return {} if self.retry is None else {"retry-after": str(self.retry)}
 
     def body(self):
         kind = "invalid_request_error" if self.status < 500 else "server_error"
@@ -30,6 +35,7 @@ class Refused(Exception):
 
 
 def json_object(data):
+    """The JSON object in the bytes of a body; a key of it may not be given twice."""
     try:
         body = json.loads(
             data, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_unique
@@ -58,15 +64,18 @@ def _finite(number):
 
 
 def show(value):
+    """A value of a request for a message."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def same(value, other):
+    """Whether two values are equal, and both or neither is true or false."""
     return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 def wrong(place, value, expected, code="invalid_value"):
+    """The `Refused` for a value that is not as expected."""
     text = f"{place}: found {show(value)}, expected {expected}"
     return Refused(400, text, param=place, code=code)
 
@@ -81,6 +90,7 @@ def typed(body, key, kind, words, place=""):
 
 
 def usage_wanted(body, stream):
+    """Whether a stream shall end with the numbers of tokens."""
     options = typed(body, "stream_options", dict, "an object") or {}
     place = "stream_options."
     usage = typed(options, "include_usage", bool, "true or false", place) or False
@@ -94,6 +104,7 @@ def usage_wanted(body, stream):
 
 
 def limit_of(body):
+    """Most tokens to write, or None."""
     given = {key: body[key] for key in LIMITS if key in body}
     for key in given:
         if typed(given, key, int, "a whole number, at least 1") < 1:
@@ -102,9 +113,43 @@ def limit_of(body):
 
 
 def stops_of(body):
+    """Texts at which the answer ends."""
     stops = body.get("stop", [])
     stops = [stops] if isinstance(stops, str) else stops
     valid = isinstance(stops, list) and all(isinstance(text, str) and text for text in stops)
     if not valid or len(stops) > 4:
         raise wrong("stop", body["stop"], "a text or a list of at most 4 texts, none empty")
     return tuple(stops)
+
+
+def refuse_others(body, taken, only):
+    """Refuse parameters that the server does not know, and values that it cannot use.
+
+    Args:
+        body: dict of a request.
+        taken: names of the parameters that it knows.
+        only: {name: (list of its only values, why)}.
+
+    Raises:
+        Refused: names the first of them.
+    """
+    for key in body:
+        if key not in taken:
+            text = f"{key}: this server does not know the parameter; leave it out"
+            raise Refused(400, text, param=key, code="unsupported_parameter")
+    for key, (values, why) in only.items():
+        if key in body and not any(same(body[key], value) for value in values):
+            expected = " or ".join(map(json.dumps, values))
+            text = f"{key}: found {show(body[key])}, expected {expected}, as {why}; leave it out"
+            raise Refused(400, text, param=key, code="unsupported_value")
+
+
+def refuse_model(body, name):
+    """Refuse a request for another model than the server's.
+
+    Raises:
+        Refused: it names another one.
+    """
+    if (asked := body.get("model", name)) != name:
+        text = f"model: found {show(asked)}, expected {name}"
+        raise Refused(404, text, param="model", code="model_not_found")
