@@ -28,6 +28,9 @@ def main():
     parser.add_argument("--choose-session", action="store_true",
                         help="let clients choose their session by metadata; only for clients "
                         "that check who their customer is")  # fmt: skip
+    parser.add_argument("--allow-grammar", action="store_true",
+                        help="let clients bring grammars for text completions; only for programs "
+                        "that you trust, as some grammars take time without end")  # fmt: skip
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                         help="another name in the address that clients use")  # fmt: skip
     given = parser.parse_args()
@@ -48,6 +51,7 @@ def main():
             conversations=given.conversations,
             seconds=60 * given.minutes,
             choose_session=given.choose_session,
+            grammars=given.allow_grammar,
         )
     except UserError as error:
         sys.exit(f"Error: {error}")

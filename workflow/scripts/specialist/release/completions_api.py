@@ -76,13 +76,15 @@ class Written:
     made: int
 
 
-def parse_prompt(data, name, runtime):
+def parse_prompt(data, name, runtime, grammars):
     """The request in a body, as a `Prompt`.
 
     Args:
         data: bytes of the body.
         name: the model's.
         runtime: an open `specialist.gguf.runtime.Runtime`; only its tokens are used.
+        grammars: whether a client may bring a grammar. Some take llama.cpp's time without end, and
+            all other requests wait meanwhile.
 
     Raises:
         Refused: the request is malformed, or asks for what the model cannot do.
@@ -94,6 +96,9 @@ def parse_prompt(data, name, runtime):
     refuse_model(body, name)
     stream = typed(body, "stream", bool, "true or false") or False
     grammar = typed(body, "grammar", str, "text in llama.cpp's GBNF")
+    if grammar is not None and not grammars:
+        text = "grammar: only a server that was started with --allow-grammar takes one"
+        raise Refused(400, text, param="grammar", code="unsupported_parameter")
     if grammar is not None and not 0 < len(grammar) <= LONGEST_GRAMMAR:
         raise wrong("grammar", grammar, f"1 to {LONGEST_GRAMMAR} characters")
     ids = _ids(body.get("prompt"), runtime)
@@ -132,7 +137,8 @@ class Completion(Work):
 
     @staticmethod
     def parse(data, server):
-        return parse_prompt(data, server.name, server.specialist.model.runtime)
+        runtime = server.specialist.model.runtime
+        return parse_prompt(data, server.name, runtime, server.grammars)
 
     def job(self, server):
         request, self.model = self.request, server.specialist.model

@@ -43,11 +43,13 @@ class Server:
         waiting: most requests that wait for these.
         conversations, seconds: how many to remember, and for how long after their last message.
         choose_session: whether a client chooses its session, by `metadata` of its requests.
+        grammars: whether a client may bring a grammar for a text completion.
     """
 
     def __init__(
         self, folder, session=None, *,
         threads=1, parallel=4, waiting=8, conversations=64, seconds=1800, choose_session=False,
+        grammars=False,
     ):  # fmt: skip
         self.thread, self.parallel, self.waiting = Crew(), parallel, waiting
         # Requests that are at work or waiting, and the usual seconds of one.
@@ -66,6 +68,7 @@ class Server:
         self.sha256 = sha256(Path(folder) / "model.gguf")
         self.conversations = Conversations(conversations, seconds)
         self.sessions = self.specialist.session.keys() if choose_session else ()
+        self.grammars = grammars
 
     def close(self):
         """Stop what is at work, drop waiting requests, and free the specialist."""
