@@ -25,8 +25,8 @@ def planned(project, folder, target, **system):
 def test_its_base_lends_the_tokenizer_alone(project, tmp_path):
     found = planned(project, tmp_path / "copy", SCORES)
     assert found == {
-        "simulate_corpus", "prepare_corpus", "simulate_sft", "prepare_sft", "simulate_tools",
-        "simulate_tasks", "prepare_tasks", "train_tokenizer small", "run_served far", "score far",
+        "simulate_corpus", "prepare_corpus", "simulate_tools", "simulate_tasks",
+        "prepare_tasks", "train_tokenizer small", "run_served far", "score far",
     }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def run_served(
     from specialist.core.engines import Engine
     from specialist.core.progress import Progress
 
-    model = Engine(traces.parent.name, **engine)
+    model = Engine(f"systems.{traces.parent.name}.engine", **engine)
     _check(model, identity)
     todo, index = runs(tasks, trials), (store, settings, encoder, shift, words)
     with contextlib.ExitStack() as opened:
