@@ -120,6 +120,7 @@ def collect(tmp_path):
     }
     files = SimpleNamespace(
         scores=[write(f"{name}.json", scores_of(name)) for name in CONFIG["systems"]],
+        served=[],
         measures=[write("q4.json", MEASURES)],
         source_facts=[],
         retrieval=write("retrieval.json", {**retrieval, "agreement_with_exact_search": 1.0}),
@@ -136,6 +137,7 @@ def collect(tmp_path):
         config=CONFIG,
         quantizations=["Q4_K_M"],
         stages=["merge/lora", "gguf/lora"],
+        engines=[],
     )
 
     def run(**changed):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from specialist.release.openai_api import LARGEST, Refused, parse
+from specialist.release.openai_api import parse
+from specialist.release.parameters import LARGEST, Refused
 from specialist.release.serving import before_stop
 
 ASK = {"role": "user", "content": "Hi"}

@@ -196,7 +196,8 @@ def request(body):
 
 
 def state(server):
-    """The changes of the conversations that the server remembers, after all submitted work."""
+    """The changes of the conversations that the server remembers, when nothing is at work."""
+    wait(lambda: not server.here)
 
     def changes():
         states = server.conversations.states.values()
@@ -283,7 +284,7 @@ def test_requests_wait_and_too_many_are_told(release):
 
     from specialist.release.serving import Server, application
 
-    server, busy = Server(release, waiting=1), threading.Event()
+    server, busy = Server(release, parallel=1, waiting=1), threading.Event()
     server.thread.submit(busy.wait)
 
     async def crowd():
@@ -304,6 +305,7 @@ def test_requests_wait_and_too_many_are_told(release):
         busy.set()
         server.close()
     assert first.status_code == 429 and first.json()["error"]["type"] == "rate_limit_error"
+    assert int(first.headers["retry-after"]) >= 1
     assert statuses == [200, 200, 429]
 
 
@@ -318,6 +320,8 @@ def test_answer_that_failed_in_its_middle_is_told_in_the_stream(release):
     def broken(work):
         work.put("part", "Or")
         work.put("failed", RuntimeError("llama_decode failed"))
+        return
+        yield
 
     server.answer = broken
 
@@ -452,10 +456,15 @@ def test_so_many_conversations_are_remembered_for_so_long():
     hello, more = [("Hi", "Hello")], [("Hi", "Hello"), ("And?", "Well.")]
     first, second = Thing(), Thing()
     store.keep({}, hello, first)
-    assert store.find({}, [(" Hi\n", "Hello ")]) is first
-    assert store.find({"customer": "8"}, hello) is None and store.find({}, more) is None
+
+    def find(*wanted):
+        with store.find(*wanted) as found:
+            return found
+
+    assert find({}, [(" Hi\n", "Hello ")]) is first
+    assert find({"customer": "8"}, hello) is None and find({}, more) is None
     now[0] = 90
-    assert store.find({}, hello) is first
+    assert find({}, hello) is first
     store.keep({}, more, second)
     others = [Thing() for _ in range(2)]
     for number, thing in enumerate(others):
@@ -469,8 +478,10 @@ def test_so_many_conversations_are_remembered_for_so_long():
     store.keep({}, hello, fourth := Thing())  # two clients have said the same
     assert not third.open and store.states.popitem()[1].heads == 2
     store.keep({}, hello, fourth)
-    store.close()
-    assert not fourth.open and store.find({}, hello) is None
+    with store.find({}, hello) as found:
+        store.close()
+        assert found is fourth and fourth.open  # a request works on it
+    assert not fourth.open and find({}, hello) is None
 
 
 def test_old_conversations_are_forgotten_without_a_request(release):

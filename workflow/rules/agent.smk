@@ -38,13 +38,88 @@ rule run_agent:
         "../scripts/agent/run_agent.py"
 
 
+# The same with a model that another program serves.
+rule run_served:
+    input:
+        unpack(lambda w: files.systems.prompting(w.system)),
+        tasks="results/{dataset}/prepared/tasks.jsonl",
+        tools=lambda w: files.systems.tools(w.system, w.dataset),
+        database=lambda w: files.datasets.file(w.dataset, "database"),
+        prompt=lambda w: files.systems.prompt(w.system),
+    output:
+        traces="results/{dataset}/agent/{system}/traces.jsonl",
+        times="results/{dataset}/agent/{system}/times.jsonl",
+        served="results/{dataset}/agent/{system}/served.json",
+        cost="results/{dataset}/costs/run_served/{system}.json",
+    log:
+        "results/logs/{dataset}/run_served/{system}.log",
+    wildcard_constraints:
+        system="|".join(files.systems.served()) or "(?!)",
+    resources:
+        **needs("run_served"),
+        measures_speed=1,
+    params:
+        settings=settings(
+            AgentLimits,
+            Retrieval,
+            engine=lambda w: files.systems.engine(w.system),
+            identity=lambda w: files.systems.identity(w.system, w.dataset),
+            search=lambda w: files.indexes.how(
+                config["systems"][w.system].get("index")
+            ),
+            rules=lambda w: files.systems.rules(w.system),
+            trials=lambda w: config["systems"][w.system]["trials"],
+            sample=lambda w: config["systems"][w.system].get("tasks"),
+        ),
+        code=digest("agent/run_served.py", "train", "gguf", "rag"),
+    script:
+        "../scripts/agent/run_served.py"
+
+
+ruleorder: run_served > run_agent
+
+
+# The served model must act as the same model in llama.cpp here.
+rule compare_served:
+    input:
+        unpack(lambda w: files.systems.inputs(w.system)),
+        traces="results/{dataset}/agent/{system}/traces.jsonl",
+        tasks="results/{dataset}/prepared/tasks.jsonl",
+        tools=lambda w: files.systems.tools(w.system, w.dataset),
+        database=lambda w: files.datasets.file(w.dataset, "database"),
+        prompt=lambda w: files.systems.prompt(w.system),
+    output:
+        gate="results/{dataset}/agent/{system}/engine_gate.json",
+    log:
+        "results/logs/{dataset}/compare_served/{system}.log",
+    wildcard_constraints:
+        system="|".join(files.systems.served()) or "(?!)",
+    threads: requests.threads
+    resources:
+        **needs("compare_served"),
+    params:
+        settings=settings(
+            Generation,
+            Retrieval,
+            max_steps=config["agent"]["max_steps"],
+            max_messages=config["agent"]["max_messages"],
+            search=lambda w: files.indexes.how(
+                config["systems"][w.system].get("index")
+            ),
+            rules=lambda w: files.systems.rules(w.system),
+        ),
+        code=digest("agent/compare_served.py", "gguf", "rag"),
+    script:
+        "../scripts/agent/compare_served.py"
+
+
 rule score:
     input:
         traces="results/{dataset}/agent/{system}/traces.jsonl",
         times="results/{dataset}/agent/{system}/times.jsonl",
         tasks="results/{dataset}/prepared/tasks.jsonl",
         tools=lambda w: files.datasets.file(w.dataset, "tools"),
-        gguf=lambda w: files.systems.gguf(w.system),
+        gguf=lambda w: files.systems.runs(w.system),
     output:
         scores="results/{dataset}/agent/{system}/scores.json",
         cost="results/{dataset}/costs/score/{system}.json",
@@ -64,6 +139,9 @@ rule score:
 rule collect_eval:
     input:
         scores=main.systems.each("scores.json"),
+        served=[
+            main.systems.file(name, "served.json") for name in main.systems.served()
+        ],
         measures=main.systems.measures(),
         source_facts=main.models.source_facts(main.systems.headline_model()),
         retrieval=main.systems.retrieval(),
@@ -105,6 +183,7 @@ rule collect_eval:
             },
             quantizations=main.systems.measured(),
             stages=list(main.systems.gates()),
+            engines=main.systems.served(),
         ),
         code=digest("agent/collect_eval.py", "report"),
     script:

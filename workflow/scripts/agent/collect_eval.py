@@ -6,14 +6,15 @@ RETRIEVAL = ("recall_at_1", "recall_at_3", "mrr", "n", "variant", "variants")
 
 
 def collect_eval(
-    scores, measures, source_facts, retrieval, gates, leakage, tasks, schema, template,
+    scores, served, measures, source_facts, retrieval, gates, leakage, tasks, schema, template,
     agent_eval, summary,
-    *, config, quantizations, stages,
+    *, config, quantizations, stages, engines,
 ):  # fmt: skip
     """Write the result of a run.
 
     Args:
         scores: JSON of score for each system, in the order of the configuration.
+        served: JSON of run_served for each of `engines`.
         measures: JSON of measure_gguf for each of `quantizations`, of the headline's model.
         source_facts: JSON of dequantize_base for the headline's base, or an empty list.
         retrieval: JSON of measure_retrieval, or an empty list.
@@ -27,6 +28,7 @@ def collect_eval(
         config: the whole configuration, as `specialist.config.load` completed it.
         quantizations: types of the measures.
         stages: names of the stages that the gates belong to.
+        engines: names of the systems whose model another program serves.
 
     Raises:
         UserError: a scripted system does not solve every task.
@@ -38,11 +40,14 @@ def collect_eval(
     from specialist.core.files import sha256
     from specialist.core.hardware import machine
     from specialist.core.text import read_rows
+    from specialist.report.engines import different
     from specialist.report.quantization import judge
     from specialist.report.summary import render
 
     figures = dict(zip(config["systems"], map(_read, scores), strict=True))
     systems = {name: _system(name, found, config) for name, found in figures.items()}
+    for name, path in zip(engines, served, strict=True):
+        systems[name]["engine"] = _read(path)
     kinds = Counter(task["kind"] for task in read_rows(tasks))
     headline = systems[config["headline"]]
     searched = (
@@ -56,6 +61,7 @@ def collect_eval(
     sizes = dict(zip(quantizations, map(_read, measures), strict=True))
     origin = _read(source_facts) if source_facts else None
     kept, warnings = judge(systems, sizes, config, origin)
+    warnings += different(passed)
     result = {
         "schema_version": 2,
         "dataset": config["dataset"],

@@ -71,84 +71,44 @@ def run_agent(
         seed: of the random policy.
         threads: CPU threads.
     """
-    import yaml
-
-    from specialist.agent.environment import SEARCH, dump, open_database
     from specialist.agent.loop import Agent, drive
-    from specialist.agent.record import spread
     from specialist.agent.together import together
+    from specialist.agent.world import World, customers, runs
     from specialist.core.progress import Progress
-    from specialist.core.prompt import system_message
-    from specialist.core.text import read_rows
 
-    suite = spread(list(read_rows(tasks)), sample)
-    todo = [(task, 0) for task in suite]
-    todo += [(task, t) for t in range(1, trials) for task in suite if "requests" in task]
-    offered = yaml.safe_load(tools.read_text(encoding="utf-8")) if tools else []
-    original = open_database(database.read_text(encoding="utf-8") if database else "")
-    before, find = dump(original), None
+    todo, index = runs(tasks, trials, sample), (store, settings, encoder, shift, words)
+    how = {"how": search, "top_k": top_k, "threads": threads}
     with contextlib.ExitStack() as opened:
-        if store:
-            from specialist.rag.retrieval import Searcher
-
-            searcher = Searcher(
-                store, settings, encoder or None, shift or None, words or None, how=search,
-                top_k=top_k, threads=threads,
-            )  # fmt: skip
-            find, offered = opened.enter_context(searcher).search, [SEARCH, *offered]
-        system = system_message(prompt, offered)
+        world = opened.enter_context(World(tools, database, prompt, index, how))
         chosen = _policy(
-            policy,
-            gguf,
-            offered,
-            system,
-            context,
-            max_new_tokens,
-            seed,
-            threads,
-            parallel,
-            rules,
-            opened,
-        )
-        customers = _customers(customer if policy in ("model", "random") else None)
-        agent = Agent(
-            chosen, system, offered, max_steps, find,
-            rules=rules, max_messages=max_messages, customer=customers,
+            policy, gguf, world.offered, world.system, context, max_new_tokens, seed, threads,
+            parallel, rules, opened,
         )  # fmt: skip
-
-        def episode(task, trial):
-            with contextlib.closing(original.copy()) as copy:
-                return (yield from agent.episode(task, trial, copy, before))
+        agent = Agent(
+            chosen, world.system, world.offered, max_steps, world.search, rules=rules,
+            max_messages=max_messages,
+            customer=customers(customer if policy in ("model", "random") else None),
+        )  # fmt: skip
 
         def one_by_one():
             for task, trial in todo:
                 chosen.begin(task, trial)
-                yield drive(episode(task, trial), chosen.turn)
+                yield drive(world.episode(agent, task, trial), chosen.turn)
 
+        episodes = (world.episode(agent, *job) for job in todo)
         batched = gguf and parallel > 1
-        runs = (
-            together((episode(*job) for job in todo), chosen, parallel) if batched else one_by_one()
-        )
+        found = together(episodes, chosen, parallel) if batched else one_by_one()
         files = [opened.enter_context(path.open("w", encoding="utf-8")) for path in (traces, times)]
         progress = Progress("agent", len(todo))
-        for number, run in enumerate(runs, 1):
+        for number, run in enumerate(found, 1):
             for file, line in zip(files, run.lines(), strict=True):
                 file.write(line + "\n")
             progress(number)
 
 
-def _customers(played):
-    import functools
-
-    from specialist.agent.customer import Customer
-    from specialist.agent.played import Played
-
-    return functools.partial(Played, **played) if played else Customer
-
-
 def _policy(
     name, gguf, tools, system, context, max_new_tokens, seed, threads, parallel, rules, opened
-):
+):  # fmt: skip
     from specialist.agent import policies
 
     if name == "scripted":

@@ -19,7 +19,7 @@ CHARACTER = r'[^"\\\x01-\x1F] | "\\" ["\\bfnrt]'
 LINE = r"[^\x01-\x1F]+"
 # Stands for a quotation in a JSON schema, and what the converter writes for it.
 QUOTED = "\ufdd0"
-MOST = 800  # parts of the customer's messages that a grammar quotes; more would take seconds
+MOST = 400  # parts of the customer's messages that a grammar quotes; more would take seconds
 MARK = r'''"\"\ufdd0\""'''
 
 

@@ -91,6 +91,10 @@ class Model(Policy):
     def count(self, messages):
         return len(self.chat.ids(messages))
 
+    def grammar_of(self, messages):
+        """GBNF of the next turn in a conversation."""
+        return self.grammar(messages)
+
     def begin(self, task, trial=0):
         self.runtime.start(self.prefix)
 
@@ -100,7 +104,7 @@ class Model(Policy):
         self.runtime.usage = usage = Usage()
         prompt, new = self.chat.ids(messages), []
         ends = (self.chat.end,)
-        stream = self.runtime.stream(prompt, self.grammar(messages), self.max_new_tokens, ends)
+        stream = self.runtime.stream(prompt, self.grammar_of(messages), self.max_new_tokens, ends)
         try:
             with contextlib.closing(stream):
                 for token in stream:

@@ -52,7 +52,7 @@ def _goes_on(number, episode, turn, slot, batch, model, running, done):
             return False
         ids = model.chat.ids(messages)
         try:
-            batch.ask(slot, ids, model.grammar(messages))
+            batch.ask(slot, ids, grammar=model.grammar_of(messages))
         except ContextOverflow:
             turn = Turn("", cut="context_overflow")
             continue

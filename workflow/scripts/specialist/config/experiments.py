@@ -83,7 +83,8 @@ def lay_out(config):
     if paper["quantizations"]:
         found[QUANTIZATION] = [cell(kind, seed, whole, kind) for kind in kinds for seed in seeds]
     if paper["stack"]:
-        chosen = headline["quantization"] if headline["quantization"] in kinds else kinds[-1]
+        own = headline.get("quantization")  # a served model may have none
+        chosen = own if own in kinds else kinds[-1]
         parts = PARTS | {"kind": {kind: kind for kind in (UNQUANTIZED, chosen)}}
         found[STACK] = [
             cell(", ".join(labels), seed, whole, **_pick(parts, labels))

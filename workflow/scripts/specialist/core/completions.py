@@ -1,4 +1,4 @@
-"""A client of an OpenAI-compatible address: one chat completion at a time.
+"""A client of an OpenAI-compatible address: one chat completion or other request at a time.
 
 It tries again after a timeout, a lost connection, 429 and 5xx. It waits as long as the address asks
 for in `Retry-After`, and otherwise longer with each try.
@@ -28,6 +28,10 @@ class Reply(NamedTuple):
     whole: bool
 
 
+class RefusedError(UserError):
+    """The address refuses a request, and would refuse it again."""
+
+
 class MalformedError(ValueError):
     """What the address sent is no chat completion."""
 
@@ -46,19 +50,37 @@ def complete(place, url, body, *, key=None, tries=TRIES):
         UserError: the address does not answer after some tries, or refuses the request.
         MalformedError: it answers with something else.
     """
-    request = urllib.request.Request(
-        f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    return _reply(request(place, url, "/chat/completions", body, key=key, tries=tries))
+
+
+def request(place, url, path, body=None, *, key=None, tries=TRIES, seconds=SECONDS):
+    """The bytes of a response.
+
+    Args:
+        place, url, key, tries: see `complete`.
+        path: what is asked for below the address.
+        body: of a POST, as a dict; None for a GET.
+        seconds: to wait for a response.
+
+    Raises:
+        RefusedError: the address refuses the request.
+        UserError: it does not answer after some tries.
+    """
+    asking = urllib.request.Request(
+        f"{url}{path}",
+        None if body is None else json.dumps(body).encode(),
+        {} if body is None else {"Content-Type": "application/json"},
     )
     if secret := key and os.environ.get(key):
-        request.add_unredirected_header("Authorization", f"Bearer {secret}")
+        asking.add_unredirected_header("Authorization", f"Bearer {secret}")
     for number in range(1, tries + 1):
         asked = None
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            with urllib.request.urlopen(asking, timeout=seconds) as response:
                 data = response.read(LARGEST)
                 if response.length:  # `read` with a limit does not tell that the rest is missing
                     raise http.client.IncompleteRead(data, response.length)
-                return _reply(data)
+                return data
         except urllib.error.HTTPError as error:
             passing, why = error.code == 429 or error.code >= 500, f"{error} {_excerpt(error)}"
             asked = _seconds(error.headers.get("Retry-After"))
@@ -66,8 +88,10 @@ def complete(place, url, body, *, key=None, tries=TRIES):
             passing, why = True, str(error) or type(error).__name__
         if not passing or number == tries:
             hint = f"a key goes into the environment variable {key}" if key else "it gets no key"
-            text = f"{why.strip()}; start the server, or correct url and model ({hint})"
-            raise UserError(f"{place}: {url}: {text}")
+            # A server may repeat the key that it refuses.
+            why = why.strip().replace(secret, "[key]") if secret else why.strip()
+            text = f"{why}; start the server, or correct url and model ({hint})"
+            raise (UserError if passing else RefusedError)(f"{place}: {url}: {text}")
         time.sleep(min(WAIT * number if asked is None else asked, LONGEST_WAIT))
 
 

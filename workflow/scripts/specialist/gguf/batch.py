@@ -81,16 +81,18 @@ class Batch:
         """Cut a slot to the prefix; its next conversation is then independent of earlier ones."""
         self._keep(number, len(self._prefix))
 
-    def ask(self, number, ids, grammar=None):
+    def ask(self, number, ids, *, grammar=None, max_tokens=None):
         """Give a slot a whole prompt; what it has in common with its cache is not evaluated again.
 
         Args:
             number: of the slot.
             ids: the prompt.
             grammar: GBNF that the continuation follows, or None.
+            max_tokens: instead of that of the batch.
 
         Raises:
             ContextOverflow: the prompt fills the context.
+            ValueError: the grammar cannot be parsed.
         """
         slot, room = self.slots[number], self.runtime.context - len(ids)
         if room <= 0:
@@ -103,16 +105,21 @@ class Batch:
             kept += 1
         self._keep(number, kept)
         slot.pending, slot.new, slot.usage = list(ids[len(slot.cached) :]), [], Usage()
-        slot.left = min(self.max_tokens, room)
+        slot.left = min(max_tokens or self.max_tokens, room)
         self._free(slot)
-        slot.sampler = self.runtime._grammar(grammar) if grammar else None
+        try:
+            slot.sampler = self.runtime._grammar(grammar) if grammar else None
+        except ValueError:
+            slot.pending = []
+            raise
         slot.usage.prompt_tokens = len(slot.pending)
 
     def step(self):
         """Evaluate one batch.
 
         Returns:
-            numbers of the slots whose continuation ended with this step; `Slot.new` holds it.
+            numbers of the slots whose continuation ended with this step; `Slot.new` holds it. It
+            ends without a stop token at a limit, and where the grammar allows no token.
         """
         begin, size = time.perf_counter(), self._size
         rows, ready, taken = [], [], []
@@ -156,6 +163,9 @@ class Batch:
         for number, row, best in zip(ready, logits, logits.argmax(axis=1), strict=True):
             slot = self.slots[number]
             token = runtime.allowed(slot.sampler, row, int(best))
+            if slot.sampler and (token != best or token == 0) and self._refused(slot, row, token):
+                ended.append(number)  # llama.cpp would end the process if it were given the token
+                continue
             slot.new.append(token)
             slot.usage.generated_tokens += 1
             slot.left -= 1
@@ -166,6 +176,16 @@ class Batch:
                 lib.llama_sampler_accept(slot.sampler, token)
             slot.pending = [token]
         return ended
+
+    def _refused(self, slot, row, token):
+        """Whether a slot's grammar refuses a token; it then allows none, not even an end."""
+        import numpy as np
+
+        return not np.isfinite(self.runtime._constrained(slot.sampler, row, [token])[0])
+
+    def stop(self, number):
+        """End a slot's continuation before its limit."""
+        self.slots[number].pending = []
 
     def _keep(self, number, count):
         slot = self.slots[number]

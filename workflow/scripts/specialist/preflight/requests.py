@@ -21,18 +21,22 @@ IN_PROCESSES = {"pretrain": "base", "continue_pretraining": "base", "train_lora"
 # Bytes of a process with its libraries, for rules without an estimate by the size of a model.
 LIBRARIES = {
     "embed_chunks": 0.75e9, "convert_document": 0.6e9, "fetch_tokenizer": 0.5e9,
+    "run_served": 0.6e9,
     "convert_encoder": 0.45e9, "train_tokenizer": 0.3e9, "measure_retrieval": 0.3e9,
     "compare_searches": 0.3e9, "learn_queries": 0.3e9, "build_bm25": 0.3e9,
 }  # fmt: skip
 PLAIN = 0.2e9  # of a process without large libraries
 HELD = 6  # bytes in memory for a byte of a dataset's text
 SENTENCES = 0.7e9  # of sentence-transformers, where a search needs it
-SEARCHING = {"run_agent", "measure_retrieval", "compare_searches", "learn_queries", "build_bm25"}
+SEARCHING = {
+    "run_agent", "run_served", "compare_served", "measure_retrieval", "compare_searches",
+    "learn_queries", "build_bm25",
+}  # fmt: skip
 UNKNOWN = 8e9  # of a job on a model whose sizes are not known
 BESIDE = 0.4e9  # of the processes of Snakemake that start a job on a node
 STEP = 100  # MB to which memory is rounded up
 MEASURED = 4096  # tokens of context in measure_scale
-SAME = {"measure_pretraining": "pretrain"}  # rules with the memory of another one
+SAME = {"measure_pretraining": "pretrain", "compare_served": "run_agent"}  # as much memory
 SMALL = 30_000_000  # weights of a model up to which a second thread does not speed up llama.cpp
 
 

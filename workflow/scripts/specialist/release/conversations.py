@@ -6,6 +6,7 @@ after these messages. A repeated request gives the same answer again, and two cl
 messages have independent conversations.
 """
 
+import contextlib
 import hashlib
 import json
 import time
@@ -20,11 +21,15 @@ class State:
         conversation: a `specialist.agent.loop.Conversation`.
         used: when it was last used, in seconds of the clock.
         heads: how many clients have this as their last state, as far as is known.
+        busy: how many requests work on it.
+        kept: whether it is still remembered.
     """
 
     conversation: object
     used: float
     heads: int = 0
+    busy: int = 0
+    kept: bool = True
 
 
 class Conversations:
@@ -39,19 +44,29 @@ class Conversations:
     def __init__(self, most, seconds, clock=time.monotonic):
         self.most, self.seconds, self.clock, self.states = most, seconds, clock, {}
 
+    @contextlib.contextmanager
     def find(self, session, history):
         """The conversation with exactly these messages, or None.
+
+        It stays open inside the block, even if it is forgotten there.
 
         Args:
             session: dict of the session's values.
             history: list of (message, what the client has read).
         """
         self.forget()
-        if state := self.states.pop(key(session, history), None):
-            self.states[key(session, history)] = state  # the dict's order is that of use
-            state.used = self.clock()
-            return state.conversation
-        return None
+        state = self.states.pop(key(session, history), None)
+        if state is None:
+            yield None
+            return
+        self.states[key(session, history)] = state  # the dict's order is that of use
+        state.used = self.clock()
+        state.busy += 1
+        try:
+            yield state.conversation
+        finally:
+            state.busy -= 1
+            self._close(state)
 
     def keep(self, session, history, conversation):
         """Remember a conversation after its newest exchange, the last one of the history."""
@@ -62,7 +77,8 @@ class Conversations:
         old = self.states.pop(name, None)
         self.states[name] = State(conversation, self.clock(), 1 + (old.heads if old else 0))
         if old:
-            old.conversation.close()
+            old.kept = False
+            self._close(old)
         self._make_room()
 
     def forget(self):
@@ -84,7 +100,14 @@ class Conversations:
                 self._drop(name)
 
     def _drop(self, name):
-        self.states.pop(name).conversation.close()
+        state = self.states.pop(name)
+        state.kept = False
+        self._close(state)
+
+    def _close(self, state):
+        """Close a conversation that is neither remembered nor worked on."""
+        if not state.kept and not state.busy:
+            state.conversation.close()
 
 
 def key(session, history):

@@ -47,23 +47,21 @@ class ContextFull(Exception):
 
 
 class Bounded(Model):
-    """A model that may write only `left` more tokens, over all its turns."""
+    """A model whose turns may each have a limit of their own."""
 
-    left = math.inf
+    def turn(self, asked):
+        """The next turn, as a `Turn`.
 
-    def turn(self, messages):
-        if self.left <= 0:
-            return Turn("", cut=CLIENT_LIMIT)
+        Args:
+            asked: (messages, most tokens of the turn).
+        """
+        messages, limit = asked
         most = self.max_new_tokens
-        self.max_new_tokens = min(most, self.left)
+        self.max_new_tokens = limit
         try:
-            turn = super().turn(messages)
+            return super().turn(messages)
         finally:
             self.max_new_tokens = most
-        self.left -= turn.generated_tokens
-        if turn.cut == "token_limit" and self.left <= 0:
-            turn.cut = CLIENT_LIMIT
-        return turn
 
 
 @dataclass
@@ -97,13 +95,15 @@ class Specialist:
             {"customer_id": "3"}; texts, which are converted to the types of the release's own.
         threads: CPU threads.
         said, acted: see `specialist.agent.policies.Model` and `specialist.agent.loop.Agent`.
+        parallel: conversations for which the model has room at the same time, for
+            `specialist.gguf.batch.Batch`; None for one, with `reply`.
 
     Raises:
         UserError: the folder is no release or damaged, or the session has another key than its
             tools take.
     """
 
-    def __init__(self, folder, session=None, *, threads=1, said=None, acted=None):
+    def __init__(self, folder, session=None, *, threads=1, said=None, acted=None, parallel=None):
         from specialist.agent.environment import dump
         from specialist.core.prompt import system_message
         from specialist.gguf.runtime import Runtime
@@ -124,7 +124,10 @@ class Specialist:
                 )
                 search = opened.enter_context(found).search
             with reading(folder / "model.gguf"):
-                runtime = Runtime(folder / "model.gguf", self.settings["context"], threads)
+                sequences = parallel + 1 if parallel else 1
+                runtime = Runtime(
+                    folder / "model.gguf", self.settings["context"], threads, sequences=sequences
+                )
                 self.model = Bounded.with_tools(
                     opened.enter_context(runtime),
                     self.system,
@@ -155,9 +158,15 @@ class Specialist:
         return self.agent.converse(trace, self._original.copy(), self._before, session)
 
     def reply(self, conversation, message, limit=None):
-        """Let the agent act on a message and answer it, as a `Reply`.
+        """Let the agent act on a message and answer it, as a `Reply`; see `answering`."""
+        self.model.begin(None)
+        return drive(self.answering(conversation, message, limit), self.model.turn)
 
-        The conversation that is given stays as it is, also if `said` or `acted` raises.
+    def answering(self, conversation, message, limit=None):
+        """A generator that lets the agent act on a message and answer it. It returns a `Reply`.
+
+        It yields (messages, most tokens) for each turn, and is sent the turn as a `Turn`. The
+        conversation that is given stays as it is, also if `said` or `acted` raises.
 
         Args:
             conversation: a `Conversation`.
@@ -173,9 +182,7 @@ class Specialist:
             raise ContextFull(text)
         after = conversation.copy()
         try:
-            self.model.left = math.inf if limit is None else limit
-            self.model.begin(None)
-            exchange = drive(self.agent.exchange(after, Message(message)), self.model.turn)
+            exchange = yield from self._limited(self.agent.exchange(after, Message(message)), limit)
         except BaseException:
             after.close()
             raise
@@ -183,6 +190,22 @@ class Specialist:
         text, changes = self._shown(after, exchange), _changes(conversation, after)
         after.condense()
         return Reply(after, exchange, steps, text, changes)
+
+    def _limited(self, turns, limit):
+        """Turns of the agent that have `limit` tokens together, or None for no such limit."""
+        left, turn = math.inf if limit is None else limit, None
+        while True:
+            try:
+                messages = turns.send(turn)
+            except StopIteration as end:
+                return end.value
+            if left <= 0:
+                turn = Turn("", cut=CLIENT_LIMIT)
+                continue
+            turn = yield messages, min(self.model.max_new_tokens, left)
+            left -= turn.generated_tokens
+            if turn.cut == "token_limit" and left <= 0:
+                turn.cut = CLIENT_LIMIT
 
     def _shown(self, conversation, exchange):
         """The reply, or the part of an answer that is no false claim."""

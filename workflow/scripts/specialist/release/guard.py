@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from specialist.release.openai_api import Refused
+from specialist.release.parameters import Refused
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 CONNECTIONS = 64  # most open connections; each holds at most one request's bytes
@@ -21,7 +21,8 @@ ARRIVAL_SECONDS = 10  # in which a request must arrive, from the opening of its 
 
 def response(refused):
     """An error's response. It closes the connection, as the request's body may not be read yet."""
-    return JSONResponse(refused.body(), refused.status, {"connection": "close"})
+    headers = {"connection": "close"} | refused.headers()
+    return JSONResponse(refused.body(), refused.status, headers)
 
 
 class Guard:

@@ -4,15 +4,23 @@ The agent has its own system message, tools and way of decoding. An unsupported 
 is refused, and never ignored.
 """
 
-import json
-import math
-from collections import Counter
 from dataclasses import dataclass, field
 
 from specialist.core.errors import UserError
 from specialist.release.deployment import ContextFull
+from specialist.release.parameters import (
+    LIMITS,
+    Refused,
+    json_object,
+    limit_of,
+    refuse_model,
+    refuse_others,
+    stops_of,
+    typed,
+    usage_wanted,
+    wrong,
+)
 
-LARGEST = 1_000_000  # bytes of a request
 GREEDY = "the agent decodes greedily"
 OWN_TOOLS = "the agent uses its own tools"
 # Parameters with a single allowed value, because the agent can do nothing else.
@@ -43,30 +51,8 @@ FREE = {
     "prompt_cache_key": (str, "text"),
     "metadata": (dict, "an object"),
 }
-LIMITS = ("max_completion_tokens", "max_tokens")
 TAKEN = {"messages", "model", "stream", "stream_options", "stop", *LIMITS, *ONLY, *FREE}
 UNREAD = {"image_url": "images", "input_audio": "audio", "file": "files"}
-
-
-class Refused(Exception):
-    """A request that gets an error in OpenAI's form.
-
-    Args:
-        status: of HTTP.
-        text: what is wrong and how to fix it.
-        param: the parameter that is wrong.
-        code: OpenAI's word for the error.
-    """
-
-    def __init__(self, status, text, *, param=None, code=None):
-        super().__init__(text)
-        self.status, self.param, self.code = status, param, code
-
-    def body(self):
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        kind = "rate_limit_error" if self.status == 429 else kind
-        error = {"message": str(self), "type": kind, "param": self.param, "code": self.code}
-        return {"error": error}
 
 
 @dataclass
@@ -103,107 +89,16 @@ def parse(data, name, sessions=()):
     Raises:
         Refused: the request is malformed, or asks for what the agent cannot do.
     """
-    body = {key: value for key, value in _json(data).items() if value is not None}
-    for key in body:
-        if key not in TAKEN:
-            text = f"{key}: this server does not know the parameter; leave it out"
-            raise Refused(400, text, param=key, code="unsupported_parameter")
-    for key, (values, why) in ONLY.items():
-        if key in body and not any(_same(body[key], value) for value in values):
-            expected = " or ".join(map(json.dumps, values))
-            text = f"{key}: found {_show(body[key])}, expected {expected}, as {why}; leave it out"
-            raise Refused(400, text, param=key, code="unsupported_value")
+    body = {key: value for key, value in json_object(data).items() if value is not None}
+    refuse_others(body, TAKEN, ONLY)
     for key, (kind, words) in FREE.items():
-        _typed(body, key, kind, words)
-    if (asked := body.get("model", name)) != name:
-        text = f"model: found {_show(asked)}, expected {name}"
-        raise Refused(404, text, param="model", code="model_not_found")
-    stream = _typed(body, "stream", bool, "true or false") or False
+        typed(body, key, kind, words)
+    refuse_model(body, name)
+    stream = typed(body, "stream", bool, "true or false") or False
     history, message = conversation(body.get("messages"))
     session = {key: value for key, value in body.get("metadata", {}).items() if key in sessions}
-    limit, stops = _limit(body), _stops(body)
-    return Request(history, message, stream, _usage(body, stream), limit, stops, session)
-
-
-def _json(data):
-    try:
-        body = json.loads(
-            data, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_unique
-        )
-        # Half of a pair of surrogates is not text.
-        json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"request: expected a JSON object: {error}") from None
-    if not isinstance(body, dict):
-        raise Refused(400, f"request: found {_show(body)}, expected a JSON object")
-    return body
-
-
-def _unique(pairs):
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        name = next(name for name, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"{_show(name)} is given twice; remove one of them")
-    return found
-
-
-def _finite(number):
-    if not math.isfinite(value := float(number)):
-        raise ValueError(f"found {number}, expected a finite number")
-    return value
-
-
-def _show(value):
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def _same(value, other):
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
-
-
-def _wrong(place, value, expected, code="invalid_value"):
-    text = f"{place}: found {_show(value)}, expected {expected}"
-    return Refused(400, text, param=place, code=code)
-
-
-def _typed(body, key, kind, words, place=""):
-    """A value of an object, or None without one; it must have a type."""
-    value = body.get(key)
-    fits = isinstance(value, (int, float) if kind is float else kind)
-    if value is None or (fits and isinstance(value, bool) == (kind is bool)):
-        return value
-    raise _wrong(f"{place}{key}", value, words)
-
-
-def _usage(body, stream):
-    options = _typed(body, "stream_options", dict, "an object") or {}
-    place = "stream_options."
-    usage = _typed(options, "include_usage", bool, "true or false", place) or False
-    for key, value in options.items():
-        # OpenAI pads events on request, to hide the lengths of encrypted ones.
-        if key != "include_usage" and not (key == "include_obfuscation" and value in (None, False)):
-            raise _wrong(f"{place}{key}", value, "only include_usage", "unsupported_parameter")
-    if usage and not stream:
-        raise _wrong("stream_options", options, 'it only with "stream": true')
-    return usage
-
-
-def _limit(body):
-    given = {key: body[key] for key in LIMITS if key in body}
-    for key in given:
-        if _typed(given, key, int, "a whole number, at least 1") < 1:
-            raise _wrong(key, given[key], "a whole number, at least 1")
-    return min(given.values(), default=None)
-
-
-def _stops(body):
-    stops = body.get("stop", [])
-    stops = [stops] if isinstance(stops, str) else stops
-    valid = isinstance(stops, list) and all(isinstance(text, str) and text for text in stops)
-    if not valid or len(stops) > 4:
-        raise _wrong("stop", body["stop"], "a text or a list of at most 4 texts, none empty")
-    return tuple(stops)
+    limit, stops = limit_of(body), stops_of(body)
+    return Request(history, message, stream, usage_wanted(body, stream), limit, stops, session)
 
 
 def conversation(messages):
@@ -213,7 +108,7 @@ def conversation(messages):
     question is left out: the agent was trained on a question and then an answer.
     """
     if not isinstance(messages, list) or not messages:
-        raise _wrong("messages", messages, "a list of at least one message")
+        raise wrong("messages", messages, "a list of at least one message")
     turns = []
     for number, message in enumerate(messages):
         role, content = _message(f"messages.{number}", message)
@@ -235,7 +130,7 @@ def conversation(messages):
 def _message(place, message):
     """(role, text) of a message."""
     if not isinstance(message, dict):
-        raise _wrong(place, message, "a message with role and content")
+        raise wrong(place, message, "a message with role and content")
     message = {key: value for key, value in message.items() if value not in (None, [], {})}
     role = message.get("role")
     if role not in ("user", "assistant"):
@@ -246,17 +141,17 @@ def _message(place, message):
             "function": "; the agent calls its own tools: leave out calls and results",
         }
         hint = why.get(role, "") if isinstance(role, str) else ""
-        raise _wrong(f"{place}.role", role, f"user or assistant{hint}")
+        raise wrong(f"{place}.role", role, f"user or assistant{hint}")
     for key in message:
         if key not in ("role", "content"):
             expected = "only role and content; leave it out"
-            raise _wrong(f"{place}.{key}", message[key], expected, "unsupported_parameter")
+            raise wrong(f"{place}.{key}", message[key], expected, "unsupported_parameter")
     content = message.get("content", "" if role == "assistant" else None)
     if isinstance(content, list):
         parts = [_part(f"{place}.content.{number}", part) for number, part in enumerate(content)]
         return role, "\n".join(parts)
     if not isinstance(content, str):
-        raise _wrong(f"{place}.content", content, "text, or a list of text parts")
+        raise wrong(f"{place}.content", content, "text, or a list of text parts")
     return role, content
 
 
@@ -268,7 +163,7 @@ def _part(place, part):
         raise Refused(400, text, param=place, code="unsupported_value")
     known = isinstance(part, dict) and part.keys() == {"type", "text"}
     if not known or kind != "text" or not isinstance(part["text"], str):
-        raise _wrong(place, part, '{"type": "text", "text": "..."}')
+        raise wrong(place, part, '{"type": "text", "text": "..."}')
     return part["text"]
 
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from specialist.release.contents import DATABASE, read_page
-from specialist.release.openai_api import Refused
+from specialist.release.parameters import Refused
 from specialist.release.work import OpenWork, event
 
 # Nothing but the page's own files, no page around it, and no text of a customer or a model as HTML.

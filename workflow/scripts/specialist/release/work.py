@@ -6,7 +6,7 @@ import json
 import threading
 
 from specialist.agent import react
-from specialist.release.openai_api import failure
+from specialist.release.openai_api import failure, parse
 
 
 class Work:
@@ -20,15 +20,33 @@ class Work:
         request: a `specialist.release.openai_api.Request`.
         rules: whether a rule may replace a reply. Then no part of an answer is shown before the
             rules have seen it whole.
+
+    Attributes:
+        names: OpenAI's names of a whole answer and of a part of one.
     """
+
+    names = "chat.completion", "chat.completion.chunk"
 
     def __init__(self, loop, request, rules):
         self.loop, self.request, self.rules = loop, request, rules
         self.events, self.gone, self.sent = asyncio.Queue(), threading.Event(), 0
 
+    @staticmethod
+    def parse(data, server):
+        """The request in the bytes of a body, for a `specialist.release.serving.Server`."""
+        return parse(data, server.name, server.sessions)
+
+    def job(self, server):
+        """The job of the agent's thread; it returns what `finish` takes."""
+        return server.reply(self)
+
     def put(self, kind, value):
+        self.call(self.events.put_nowait, (kind, value))
+
+    def call(self, function, *args):
+        """Call a function in the server's loop."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
-            self.loop.call_soon_threadsafe(self.events.put_nowait, (kind, value))
+            self.loop.call_soon_threadsafe(function, *args)
 
     async def next(self):
         """The next thing that happens, as (kind, value).
@@ -58,6 +76,28 @@ class Work:
         if len(answer) > self.sent:
             self.put("part", answer[self.sent :])
             self.sent = len(answer)
+
+    def opening(self):
+        """Content of the first choice of a streamed answer, before all text; or None."""
+        return {"delta": {"role": "assistant", "content": ""}}
+
+    def part(self, text):
+        """Content of a choice that brings a part of the answer; None for its end."""
+        return {"delta": {} if text is None else {"content": text}}
+
+    def whole(self, text):
+        """Content of the choice with a whole answer."""
+        return {"message": {"role": "assistant", "content": text}}
+
+    def ended(self, reply):
+        """OpenAI's finish_reason; `length` if the agent gave no answer."""
+        return "stop" if reply.exchange.reply is not None else "length"
+
+    def tokens(self, reply):
+        """OpenAI's usage: tokens of all turns of the agent in this exchange."""
+        asked = sum(step.prompt_tokens for step in reply.steps)
+        made = sum(step.generated_tokens for step in reply.steps)
+        return {"prompt_tokens": asked, "completion_tokens": made, "total_tokens": asked + made}
 
 
 class OpenWork(Work):

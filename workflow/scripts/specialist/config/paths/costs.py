@@ -67,14 +67,16 @@ class Costs:
         for index in systems.used("index"):
             yield from self._index(index)
         evaluated = self.config["dataset"]
-        for step in ("run_agent", "score"):
-            yield from ((evaluated, step, system) for system in self.config["systems"])
+        served = {*systems.served()}
+        for system in self.config["systems"]:
+            yield evaluated, "run_served" if system in served else "run_agent", system
+        yield from ((evaluated, "score", system) for system in self.config["systems"])
 
     def _ggufs(self):
         """{model: its types} that systems run, or that are measured or compared with."""
         systems, found = self.systems, {}
-        for system in self.config["systems"].values():
-            if model := system.get("adapter") or system.get("base"):
+        for name, system in self.config["systems"].items():
+            if model := systems.model(name):
                 found.setdefault(model, {})[system["quantization"]] = None
         if headline := systems.headline_model():
             for kind in systems.measured():

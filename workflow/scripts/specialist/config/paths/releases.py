@@ -34,6 +34,11 @@ class Releases:
                 f"systems.{system}: found the policy {given['policy']}, expected a system with a "
                 "base or an adapter; a policy has no model to release"
             )
+        if "engine" in given:
+            raise UserError(
+                f"systems.{system}: found an engine, expected a system whose model runs here; the "
+                "model of an engine is elsewhere"
+            )
         gguf = self.models.gguf(model, f"{given['quantization']}.gguf")
         found = {"model": model, "gguf": gguf, "index": [], "articles": [], "sources": []}
         if not (index := given.get("index")):

@@ -1,7 +1,12 @@
 """The files of the systems that are compared, and of the result."""
 
+import json
+from pathlib import Path
+
 from specialist.config.paths.entries import entry
 from specialist.config.settings.bases import imported
+from specialist.core import engines
+from specialist.core.errors import UserError
 
 
 class Systems:
@@ -16,14 +21,62 @@ class Systems:
     def __init__(self, config, results, datasets, models, indexes):
         self.config, self.results = config, results
         self.datasets, self.models, self.indexes = datasets, models, indexes
+        self._identities = {}
 
     def entry(self, system):
         return entry(self.config, "systems", system)
 
     def model(self, system):
-        """Name of a system's adapter or base, or None for a policy."""
+        """Name of the adapter or base that this run makes for a system, or None."""
         given = self.entry(system)
-        return given.get("adapter") or given.get("base")
+        return (given.get("adapter") or given.get("base")) if self._made(given) else None
+
+    def _made(self, given):
+        """Whether this run makes the model of a system's entry; a served one is only compared."""
+        return "engine" not in given or "quantization" in given
+
+    def served(self):
+        """Names of the systems whose model another program serves."""
+        return [name for name, given in self.config["systems"].items() if "engine" in given]
+
+    def engine(self, system):
+        """What a step needs to know of the program that serves a system's model."""
+        given = self.entry(system)["engine"]
+        return {name: given[name] for name in ("url", "model", "key")}
+
+    def identity(self, system, dataset):
+        """What the address of a served system tells about its model.
+
+        If it does not answer now, this is what it told in the last run: nothing needs to run
+        again. None without one.
+        """
+        key = system, dataset
+        if key not in self._identities:
+            given = self.engine(system)
+            try:
+                found = engines.identity(
+                    f"systems.{system}.engine", given["url"].rstrip("/"), given["model"],
+                    key=given["key"], tries=1, seconds=3,
+                )  # fmt: skip
+            except UserError:
+                found = self._last_identity(system, dataset)
+            self._identities[key] = found
+        return self._identities[key]
+
+    def _last_identity(self, system, dataset):
+        given, path = self.engine(system), Path(self.file(system, "served.json", dataset))
+        try:
+            last = json.loads(path.read_text(encoding="utf-8"))
+            same = (last["url"], last["model"]) == (given["url"].rstrip("/"), given["model"])
+            return last["identity"] if same else None
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def prompting(self, system):
+        """The named inputs of a served system, for `unpack`: its tokenizer and its search."""
+        given = self.entry(system)
+        search = self.indexes.search(given.get("index"))
+        return {**self.models.tokenizer(given.get("adapter") or given.get("base")), **search}
 
     def gguf(self, system):
         """A system's GGUF, or an empty list for a policy."""
@@ -31,6 +84,10 @@ class Systems:
         return (
             self.models.gguf(model, f"{self.entry(system)['quantization']}.gguf") if model else []
         )
+
+    def runs(self, system):
+        """The GGUF that a system runs here; an empty list for a policy or a served model."""
+        return [] if "engine" in self.entry(system) else self.gguf(system)
 
     def inputs(self, system):
         """The named inputs of what a system runs with, for `unpack`."""
@@ -85,8 +142,12 @@ class Systems:
         return [self.models.adapter(adapter, name) for adapter in self.used("adapter")]
 
     def used(self, key):
-        """Names that the systems have under a key (adapter, base or index), each once."""
-        given = self.config["systems"].values()
+        """Names that the systems have under a key (adapter, base or index), each once.
+
+        Models that this run does not make are left out.
+        """
+        every = self.config["systems"].values()
+        given = [system for system in every if key == "index" or self._made(system)]
         return list(dict.fromkeys(system[key] for system in given if key in system))
 
     def searches(self, dataset):
@@ -112,11 +173,13 @@ class Systems:
     def gates(self):
         """{stage: file of its gates} of all models and indexes of a system."""
         models = dict.fromkeys(filter(None, map(self.model, self.config["systems"])))
+        compared = [name for name in self.served() if self.model(name)]
         found = {stage: path for name in models for stage, path in self.models.gates(name).items()}
         indexes = {
             f"index/{name}": self.indexes.file(name, "gate.json") for name in self.used("index")
         }
-        return found | indexes
+        served = {f"engine/{name}": self.file(name, "engine_gate.json") for name in compared}
+        return found | indexes | served
 
     def headline_model(self):
         """The base or adapter of the headline system, or None for a policy."""

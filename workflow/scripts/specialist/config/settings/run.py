@@ -191,7 +191,7 @@ def inherit(config):
     for entry in config.get("adapters", {}).values():
         entry.setdefault("seed", seeds["lora"])
     for entry in config.get("systems", {}).values():
-        if "policy" not in entry:
+        if "policy" not in entry and "engine" not in entry:
             entry.setdefault("quantization", system_settings.UNQUANTIZED)
 
 

@@ -123,6 +123,24 @@ class PlayedCustomer(Settings):
     model: str = Field(min_length=1, description="Name of the model at this address.")
 
 
+class Engine(Settings):
+    """A program that serves a system's model."""
+
+    url: str = Field(
+        # A password in the address would be written to the records.
+        pattern="^https?://[^/@? ]+(/[^@? ]*)?$",
+        description="Address of OpenAI's API, such as http://127.0.0.1:8000/v1. vLLM, llama-server "
+        "and serve.py of a release have one.",
+    )
+    model: str = Field(min_length=1, description="Name of the model at this address.")
+    key: str = Field(
+        "ENGINE_API_KEY",
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Name of the environment variable that may hold a key for the address. The key "
+        "itself is never written.",
+    )
+
+
 class AgentLimits(Generation):
     """The settings of the agent's loop."""
 
@@ -167,9 +185,16 @@ class System(Settings):
     adapter: str | None = Field(
         None, description="Name of an adapter, evaluated after merging into its base."
     )
+    engine: Engine | None = Field(
+        None,
+        description="A program that serves the model, in place of llama.cpp here. The system names "
+        "the model's base or adapter for the tokenizer and the chat template.",
+    )
     quantization: str | None = Field(
         None,
-        description="Type of the GGUF to run: F16 (default) or one of `quantizations`.",
+        description="Type of the GGUF to run: F16 (default) or one of `quantizations`. With "
+        "`engine`: type of the GGUF that the served model must agree with; without it, none is "
+        "made.",
     )
     index: str | None = Field(
         None, description="Name of the index to search; without it the system cannot search."
@@ -219,8 +244,9 @@ def check(config):
         if len(given) != 1:
             found = " and ".join(given) or "none"
             yield place, f"found {found}, expected one of policy, base, adapter"
-        elif given == ["policy"] and "quantization" in entry:
-            yield (*place, "quantization"), "a policy has no model; remove it"
+        elif given == ["policy"]:
+            for key in {"quantization", "engine"} & entry.keys():
+                yield (*place, key), "a policy has no model; remove it"
         yield from unknown((*place, "quantization"), entry.get("quantization"), types)
         base = entry.get("base") or adapters.get(entry.get("adapter"), {}).get("base")
         if base in bases and agent["context"] > bases[base]["context"]:
