@@ -42,8 +42,9 @@ def run_agent(
         tools: tools.yaml, or an empty list.
         database: SQL script of the database, or an empty list.
         gguf: the model, or an empty list for a policy without one.
-        store, settings: zip of build_chroma and JSON of embed_chunks; or empty lists:
-            there is no search then, in the prompt, the grammar and the environment.
+        store, settings: zip of build_chroma, or a list of zips of build_shard, and JSON of
+            embed_chunks or join_shards; or empty lists: there is no search then, in the prompt,
+            the grammar and the environment.
         encoder: GGUF of convert_encoder that embeds queries, or an empty list to embed
             them by sentence-transformers.
         shift: .npy of learn_queries, or an empty list.
@@ -86,9 +87,9 @@ def run_agent(
     before, find = dump(original), None
     with contextlib.ExitStack() as opened:
         if store:
-            from specialist.rag.retrieval import Searcher
+            from specialist.rag.shards import open_search
 
-            searcher = Searcher(
+            searcher = open_search(
                 store, settings, encoder or None, shift or None, words or None, how=search,
                 top_k=top_k, threads=threads,
             )  # fmt: skip
