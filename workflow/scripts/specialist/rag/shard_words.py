@@ -80,6 +80,8 @@ class _Part(Words):
             begin, end = self._place(term)
             inside = self._model.scores["indices"][begin:end]
             scores[inside] += np.float32(weight) * self._model.scores["data"][begin:end]
+        # Rounding errors of the weights must not order equal texts of different shards.
+        scores = np.round(scores, 4)
         found = np.flatnonzero(scores)
         best = found[np.argsort(-scores[found], kind="stable")[:count]]
         return best, scores[best]
