@@ -57,7 +57,7 @@ class ShardWords:
             best, values = part.best(weights, count)
             numbers += (best + begin).tolist()
             scores += values.tolist()
-        order = np.argsort(-np.array(scores), kind="stable")[:count].tolist()
+        order = _order(scores)[:count].tolist()
         return [numbers[i] for i in order], [scores[i] for i in order]
 
 
@@ -80,10 +80,8 @@ class _Part(Words):
             begin, end = self._place(term)
             inside = self._model.scores["indices"][begin:end]
             scores[inside] += np.float32(weight) * self._model.scores["data"][begin:end]
-        # Rounding errors of the weights must not order equal texts of different shards.
-        scores = np.round(scores, 4)
         found = np.flatnonzero(scores)
-        best = found[np.argsort(-scores[found], kind="stable")[:count]]
+        best = found[_order(scores[found])[:count]]
         return best, scores[best]
 
     def _place(self, term):
@@ -106,6 +104,14 @@ class _Joined:
 
     def __len__(self):
         return self._begins[-1]
+
+
+def _order(scores):
+    """Places of scores, best first.
+
+    Equal texts of two shards keep their order, whatever the rounding errors of the weights.
+    """
+    return np.argsort(-np.round(scores, 4), kind="stable")
 
 
 def _idf(count, frequency):
