@@ -32,7 +32,7 @@ from specialist.config.settings.systems import (
     Retrieval,
 )
 from specialist.engine import internals, job_lock, tracking
-from specialist.engine.digest import digest, digest_once, sources
+from specialist.engine.digest import digest, digest_once, known, sources
 from specialist.engine.forced import VARIABLE, announce
 from specialist.engine.lock import hold
 from specialist.preflight.check import enforce
@@ -83,6 +83,7 @@ onstart:
     announce(internals.forced_selection(workflow))
     hold(".snakemake/run.lock")
     job_lock.clear()
+    known().save()
     tracking.check(config["tracking"])
     if internals.runs_here(workflow):  # nodes of a cluster are other machines
         enforce(config, internals.jobs_to_run(workflow))

@@ -55,13 +55,13 @@ def generate(at, chunks):
         (folder / f"{number}.md").write_text("\n".join(parts))
 
 
-def vectors(at):
+def vectors(at, seed=1):
     """Write random vectors for all chunks, and settings; and the first chunks to embed."""
     import numpy as np
 
     from specialist.rag.index_files import Chunks
 
-    count, draw = len(Chunks(at.chunks)), np.random.default_rng(1)
+    count, draw = len(Chunks(at.chunks)), np.random.default_rng(seed)
     layout = {"descr": "<f4", "fortran_order": False, "shape": (count, 384)}
     with open(at.embeddings, "wb") as file:
         np.lib.format.write_array_header_1_0(file, layout)

@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from specialist.engine import digest as code
+from specialist.engine import known_code
 from specialist.engine.changes import code as differences
 
 SCRIPT = '''"""A script."""
@@ -189,3 +190,32 @@ def test_no_script_imports_a_script_of_another_folder(pytestconfig):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module in own:
                 assert own[node.module].parent == path.parent, f"{path} imports {node.module}"
+
+
+def test_what_was_found_is_kept_for_the_next_start(project, tmp_path, monkeypatch):
+    """A file is read again if it changed, or if it could have changed unnoticed."""
+    monkeypatch.chdir(tmp_path)
+    before, reading = code.digest("step.py", "train"), []
+    monkeypatch.setattr(
+        ast, "parse", lambda text, parse=ast.parse: reading.append(1) or parse(text)
+    )
+    code.known().save()
+    assert not known_code.PATH.exists()  # the files were written a moment ago
+    monkeypatch.setattr(known_code, "SETTLED", -60)
+    forget()
+    assert code.digest("step.py", "train") == before and len(reading) == 2
+    code.known().save()
+    forget()
+    assert code.digest("step.py", "train") == before and len(reading) == 2
+    project("scripts/specialist/core/text.py", SHARED.replace("return number", "return -number"))
+    assert code.digest("step.py", "train") != before and len(reading) == 3
+    for damage in (
+        "",
+        "[]",
+        '{"reader": 1}',
+        known_code.PATH.read_text().replace('"reader": "', '"reader": "0'),
+    ):
+        known_code.PATH.write_text(damage)
+        project("scripts/specialist/core/text.py", SHARED)
+        reading.clear()
+        assert code.digest("step.py", "train") == before and len(reading) == 2

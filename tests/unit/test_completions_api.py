@@ -97,7 +97,7 @@ def test_stream(client):
         ({"logprobs": 3}, "logprobs: found 3"),
         ({"grammar": "root ::= x"}, "grammar: llama.cpp cannot parse a grammar"),
         ({"grammar": 'root ::= "a" [b-a]'}, "grammar: it allows no token after \"a\", and no end"),
-        ({"grammar": "x" * (LONGEST_GRAMMAR + 1)}, "expected 1 to 50000 characters"),
+        ({"grammar": "x" * (LONGEST_GRAMMAR + 1)}, "expected 1 to 100000 characters"),
         ({"guided_grammar": GRAMMAR}, "guided_grammar: this server does not know the parameter"),
         ({"model": "other"}, "model: found \"other\", expected shop-tiny"),
     ],

@@ -1,6 +1,7 @@
 """What a search learns from conversations, with the real embedding model and real data."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -89,6 +90,13 @@ def test_names_of_topics_find_their_page(company):
     with Searcher(company.store, company.settings, company.encoder, company.shift) as searcher:
         hits = searcher.search_all(list(wanted))
     assert {label: best["source"] for label, (best,) in zip(wanted, hits, strict=True)} == wanted
+
+
+def test_queries_are_searched_in_parts(company, tmp_path, monkeypatch):
+    """A large index has more titles than scores fit into the memory."""
+    monkeypatch.setattr(sys.modules["learn_queries"], "PART", 7)
+    again = learn(company, company.conversations, tmp_path / "shift.npy")
+    assert np.allclose(again, np.load(company.shift), atol=1e-6)
 
 
 def test_messages_find_their_page_better(company, tmp_path):

@@ -122,3 +122,27 @@ def test_text_of_a_user_counts_by_its_files(configured, tmp_path):
     after = asked(requests.Requests(wanted.config, 8), "prepare_sft", job)
     assert after["mem_mb"] > before["mem_mb"] + 6000
     assert after["runtime"] > before["runtime"] + 90
+
+
+def test_a_shard_asks_for_its_part(configured, tmp_path):
+    """A search holds the graphs of all shards."""
+    wanted, size = configured(memory_factor=1), 10**9
+    (tmp_path / "kb").mkdir()
+    with open(tmp_path / "kb" / "all.md", "wb") as file:
+        file.truncate(size)  # takes no room on the disk
+    wanted.config["datasets"]["large"] = {"path": str(tmp_path)}
+    given = wanted.config["indexes"]["minilm"] | {"dataset": "large"}
+    wanted.config["indexes"] |= {"one": given, "many": given | {"shards": 10}}
+    one = wanted.memory("build_chroma", {"dataset": "large", "index": "one"})
+    names = {"dataset": "large", "index": "many", "shard": "3-of-10"}
+    assert one - requests.PLAIN == requests.HELD * size
+    assert wanted.memory("build_shard", names) - requests.PLAIN == pytest.approx(
+        (one - requests.PLAIN) / 10
+    )
+    assert wanted.seconds("embed_shard", names, 1) < wanted.seconds(
+        "embed_chunks", {"dataset": "large", "index": "one"}, 1
+    ) / 9  # fmt: skip
+    system = {"dataset": "food-delivery", "system": "lora-q4"}
+    before = wanted.memory("run_agent", system)
+    wanted.config["systems"]["lora-q4"]["index"] = "many"
+    assert wanted.memory("run_agent", system) == pytest.approx(before + requests.GRAPHS * size)

@@ -1,4 +1,5 @@
 # A search index of a knowledge base: chunks, embeddings, Chroma store, learned queries, measure.
+SHARD = r"\d+-of-\d+"  # names of the parts of an index; see config/paths/indexes.py
 
 
 rule convert_document:
@@ -30,6 +31,8 @@ rule chunk_kb:
         cost="results/{dataset}/costs/chunk_kb/{index}.json",
     log:
         "results/logs/{dataset}/chunk_kb/{index}.log",
+    wildcard_constraints:
+        index=files.indexes.in_shards(False),
     priority: 1  # it checks the articles
     resources:
         **needs("chunk_kb"),
@@ -54,6 +57,8 @@ rule embed_chunks:
         cost="results/{dataset}/costs/embed_chunks/{index}.json",
     log:
         "results/logs/{dataset}/embed_chunks/{index}.log",
+    wildcard_constraints:
+        index=files.indexes.in_shards(False),
     priority: 1  # see rule run_agent
     resources:
         **needs("embed_chunks"),
@@ -98,6 +103,91 @@ rule build_chroma:
         code=digest("index/build_chroma.py", "rag"),
     script:
         "../scripts/index/build_chroma.py"
+
+
+# An index with `shards`: each part is made by jobs of its own. `join_shards` writes the files of
+# the whole index, for the steps that read all chunks and vectors block by block.
+
+
+rule chunk_shard:
+    input:
+        articles=lambda w: list(files.indexes.shards(w.index)[w.shard].values()),
+        weights=lambda w: files.indexes.weights(w.index),
+    output:
+        chunks="results/{dataset}/index/{index}/shards/{shard}/chunks.jsonl",
+        cost="results/{dataset}/costs/chunk_shard/{index}.{shard}.json",
+    log:
+        "results/logs/{dataset}/chunk_shard/{index}.{shard}.log",
+    wildcard_constraints:
+        index=files.indexes.in_shards(),
+        shard=SHARD,
+    priority: 1  # it checks the articles
+    resources:
+        **needs("chunk_shard"),
+    params:
+        sources=lambda w: list(files.indexes.shards(w.index)[w.shard]),
+        settings=settings(
+            Chunking, model=lambda w: config["indexes"][w.index]["embedding"]
+        ),
+        code=digest("index/chunk_shard.py", "rag"),
+    script:
+        "../scripts/index/chunk_shard.py"
+
+
+use rule embed_chunks as embed_shard with:
+    input:
+        chunks="results/{dataset}/index/{index}/shards/{shard}/chunks.jsonl",
+        weights=lambda w: files.indexes.weights(w.index),
+    output:
+        embeddings="results/{dataset}/index/{index}/shards/{shard}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/shards/{shard}/embeddings.json",
+        cost="results/{dataset}/costs/embed_shard/{index}.{shard}.json",
+    log:
+        "results/logs/{dataset}/embed_shard/{index}.{shard}.log",
+    wildcard_constraints:
+        index=files.indexes.in_shards(),
+        shard=SHARD,
+    resources:
+        **needs("embed_shard"),
+
+
+use rule build_chroma as build_shard with:
+    input:
+        chunks="results/{dataset}/index/{index}/shards/{shard}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/shards/{shard}/embeddings.npy",
+    output:
+        store="results/{dataset}/index/{index}/shards/{shard}/chroma.zip",
+        cost="results/{dataset}/costs/build_shard/{index}.{shard}.json",
+    log:
+        "results/logs/{dataset}/build_shard/{index}.{shard}.log",
+    wildcard_constraints:
+        index=files.indexes.in_shards(),
+        shard=SHARD,
+    resources:
+        **needs("build_shard"),
+
+
+rule join_shards:
+    input:
+        parts=lambda w: files.indexes.each_shard(w.index, "chunks.jsonl"),
+        vectors=lambda w: files.indexes.each_shard(w.index, "embeddings.npy"),
+        made=lambda w: files.indexes.each_shard(w.index, "embeddings.json"),
+    output:
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/embeddings.json",
+        cost="results/{dataset}/costs/join_shards/{index}.json",
+    log:
+        "results/logs/{dataset}/join_shards/{index}.log",
+    wildcard_constraints:
+        index=files.indexes.in_shards(),
+    priority: 1  # see rule run_agent
+    resources:
+        **needs("join_shards"),
+    params:
+        code=digest("index/join_shards.py", "rag"),
+    script:
+        "../scripts/index/join_shards.py"
 
 
 rule learn_queries:
@@ -145,13 +235,59 @@ rule build_bm25:
         "../scripts/index/build_bm25.py"
 
 
+rule index_words:
+    input:
+        chunks="results/{dataset}/index/{index}/shards/{shard}/chunks.jsonl",
+    output:
+        words="results/{dataset}/index/{index}/shards/{shard}/bm25.zip",
+        cost="results/{dataset}/costs/index_words/{index}.{shard}.json",
+    log:
+        "results/logs/{dataset}/index_words/{index}.{shard}.log",
+    wildcard_constraints:
+        index=files.indexes.in_shards(),
+        shard=SHARD,
+    priority: 1  # see rule run_agent
+    resources:
+        **needs("index_words"),
+    params:
+        code=digest("index/index_words.py", "rag"),
+    script:
+        "../scripts/index/index_words.py"
+
+
+rule weigh_words:
+    input:
+        parts=lambda w: files.indexes.each_shard(w.index, "bm25.zip"),
+        chunks="results/{dataset}/index/{index}/chunks.jsonl",
+        embeddings="results/{dataset}/index/{index}/embeddings.npy",
+        settings="results/{dataset}/index/{index}/embeddings.json",
+        encoder=lambda w: files.indexes.encoder(w.index),
+        shift=lambda w: files.indexes.shift(w.index),
+        conversations=lambda w: files.indexes.conversations(w.index),
+    output:
+        share="results/{dataset}/index/{index}/bm25.json",
+        cost="results/{dataset}/costs/weigh_words/{index}.json",
+    log:
+        "results/logs/{dataset}/weigh_words/{index}.log",
+    wildcard_constraints:
+        index=files.indexes.in_shards(),
+    priority: 1  # see rule run_agent
+    resources:
+        **needs("weigh_words"),
+    params:
+        learn_from=lambda w: config["indexes"][w.index]["learn_from"],
+        code=digest("index/weigh_words.py", "rag"),
+    script:
+        "../scripts/index/weigh_words.py"
+
+
 rule measure_retrieval:
     input:
         queries=files.datasets.prepared(config["dataset"], "tasks.jsonl"),
         chunks="results/{dataset}/index/{index}/chunks.jsonl",
         embeddings="results/{dataset}/index/{index}/embeddings.npy",
         settings="results/{dataset}/index/{index}/embeddings.json",
-        store="results/{dataset}/index/{index}/chroma.zip",
+        store=lambda w: files.indexes.stores(w.index),
         encoder=lambda w: files.indexes.encoder(w.index),
         shift=lambda w: files.indexes.shift(w.index),
         words=lambda w: files.indexes.words(w.index),

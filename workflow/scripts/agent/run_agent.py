@@ -43,8 +43,9 @@ def run_agent(
         tools: tools.yaml, or an empty list.
         database: SQL script of the database, or an empty list.
         gguf: the model, or an empty list for a policy without one.
-        store, settings: zip of build_chroma and JSON of embed_chunks; or empty lists:
-            there is no search then, in the prompt, the grammar and the environment.
+        store, settings: zip of build_chroma, or a list of zips of build_shard, and JSON of
+            embed_chunks or join_shards; or empty lists: there is no search then, in the prompt,
+            the grammar and the environment.
         encoder: GGUF of convert_encoder that embeds queries, or an empty list to embed
             them by sentence-transformers.
         shift: .npy of learn_queries, or an empty list.

@@ -27,7 +27,7 @@ def build_bm25(
         pairs = searching(conversations, min(learn_from, MOST))
         if pairs:
             files = (chunks, embeddings, settings, encoder or None, shift or None)
-            found.share = _share(found, pairs, files, threads)
+            found.share = best_share(found, pairs, files, threads)
     found.save(words)
 
 
@@ -35,7 +35,7 @@ MOST = 200  # conversations that the share is chosen by
 SHARES = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
-def _share(words, pairs, files, threads):
+def best_share(words, pairs, files, threads):
     """The share of words with the best mean reciprocal rank; of equal ones the nearest to 0.5."""
     from specialist.rag.ranking import How
     from specialist.rag.retrieval import DEPTH, ExactSearcher, reciprocal_rank

@@ -2,6 +2,7 @@
 
 import itertools
 
+PART = 2048  # queries searched at a time: each has a score for all vectors of a block
 MOST_TITLES = 20_000  # titles that are learned from; of a larger index evenly from all
 
 
@@ -52,7 +53,8 @@ def learn_queries(
     )
 
     def found(queries):
-        return nearest(embeddings, queries, 1)[1][:, 0]
+        parts = (queries[start : start + PART] for start in range(0, len(queries), PART))
+        return np.concatenate([nearest(embeddings, part, 1)[1][:, 0] for part in parts])
 
     sources = np.concatenate([asked, names]).astype(np.float64)
     targets = np.concatenate([rows(embeddings, found(queries)), rows(embeddings, titled)])

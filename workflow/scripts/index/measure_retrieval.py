@@ -21,7 +21,7 @@ def measure_retrieval(
         chunks: JSONL of chunk_kb.
         embeddings: .npy of embed_chunks.
         settings: JSON of embed_chunks.
-        store: zip of build_chroma.
+        store: zip of build_chroma, or a list of zips of build_shard.
         encoder: GGUF of convert_encoder that embeds the messages, or an empty list to
             embed them by sentence-transformers.
         shift: .npy of learn_queries, or an empty list.
@@ -56,13 +56,13 @@ def measure_retrieval(
     from specialist.core.gates import check
     from specialist.rag import measure
     from specialist.rag.index_files import Chunks, check_index
-    from specialist.rag.retrieval import Searcher
+    from specialist.rag.shards import open_search
     from specialist.rag.words import Words
 
     records = Chunks(chunks)
     check_index(records, embeddings, settings)
     tasks = measure.read_tasks(queries, records)
-    with Searcher(
+    with open_search(
         store, settings, encoder or None, shift or None, words or None, how=search,
         top_k=measure.DEPTH, threads=threads,
     ) as searcher:  # fmt: skip

@@ -30,7 +30,7 @@ class World:
         tools: tools.yaml, or an empty list.
         database: SQL script of the database, or an empty list.
         prompt: Jinja template of the system message.
-        index: arguments of `specialist.rag.retrieval.Searcher` as a tuple, the first of them an
+        index: arguments of `specialist.rag.shards.open_search` as a tuple, the first of them an
             empty list without a search.
         how: its keywords.
 
@@ -51,9 +51,9 @@ class World:
         self._before = dump(self._original)
         with contextlib.ExitStack() as opened:
             if index[0]:
-                from specialist.rag.retrieval import Searcher
+                from specialist.rag.shards import open_search
 
-                searcher = Searcher(*(part or None for part in index), **how)
+                searcher = open_search(*(part or None for part in index), **how)
                 self.search = opened.enter_context(searcher).search
                 self.offered = [SEARCH, *self.offered]
             self.system = system_message(prompt, self.offered)

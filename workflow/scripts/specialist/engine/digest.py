@@ -16,6 +16,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
+from specialist.engine.known_code import KnownCode, state
 from specialist.engine.version import VERSION
 
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -57,6 +58,12 @@ def sources(*scripts):
     Without the engine: a release runs no steps.
     """
     return sorted({path.as_posix() for script in scripts for path in _imported(script)})
+
+
+@functools.cache
+def known():
+    """What was found in modules at other starts; its `save` keeps what this one found."""
+    return KnownCode(__file__)
 
 
 @functools.cache
@@ -109,7 +116,11 @@ def _stems(folder):
 @functools.cache
 def _read(path):
     """(digests of a module's pieces without docstrings, dotted names that it imports)."""
-    tree = ast.parse((SCRIPTS / path).read_text(encoding="utf-8"))
+    file = SCRIPTS / path
+    if found := known().get(file):
+        return found
+    before = state(file)
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -120,7 +131,9 @@ def _read(path):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):
             node.body = body[1:] or [ast.Pass()]
-    return _pieces(tree), sorted(names)
+    found = [_pieces(tree), sorted(names)]
+    known().add(file, found, before)
+    return found
 
 
 def _absolute(node, path):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 
 from specialist.core.hardware import gpus
 from specialist.preflight import architecture, needs
@@ -14,23 +15,24 @@ from specialist.preflight.volumes import volume
 # Rules that compute on a GPU if there is one.
 ON_GPU = {
     "pretrain", "measure_pretraining", "continue_pretraining", "train_lora", "collect_preferences",
-    "train_dpo", "merge_lora", "embed_chunks", "measure_gguf", "run_agent",
+    "train_dpo", "merge_lora", "embed_chunks", "embed_shard", "measure_gguf", "run_agent",
 }  # fmt: skip
 # Rules that train in several processes if their base or adapter says so, and its section.
 IN_PROCESSES = {"pretrain": "base", "continue_pretraining": "base", "train_lora": "adapter"}
 # Bytes of a process with its libraries, for rules without an estimate by the size of a model.
 LIBRARIES = {
-    "embed_chunks": 0.75e9, "convert_document": 0.6e9, "fetch_tokenizer": 0.5e9,
-    "run_served": 0.6e9,
-    "convert_encoder": 0.45e9, "train_tokenizer": 0.3e9, "measure_retrieval": 0.3e9,
-    "compare_searches": 0.3e9, "learn_queries": 0.3e9, "build_bm25": 0.3e9,
+    "embed_chunks": 0.75e9, "embed_shard": 0.75e9, "convert_document": 0.6e9,
+    "fetch_tokenizer": 0.5e9, "run_served": 0.6e9, "convert_encoder": 0.45e9,
+    "train_tokenizer": 0.3e9, "measure_retrieval": 0.3e9, "compare_searches": 0.3e9,
+    "learn_queries": 0.3e9, "build_bm25": 0.3e9, "weigh_words": 0.3e9,
 }  # fmt: skip
 PLAIN = 0.2e9  # of a process without large libraries
 HELD = 6  # bytes in memory for a byte of a dataset's text
+GRAPHS = 4  # bytes that the stores of a large index have in memory for a byte of its documents
 SENTENCES = 0.7e9  # of sentence-transformers, where a search needs it
 SEARCHING = {
     "run_agent", "run_served", "compare_served", "measure_retrieval", "compare_searches",
-    "learn_queries", "build_bm25",
+    "learn_queries", "build_bm25", "weigh_words",
 }  # fmt: skip
 UNKNOWN = 8e9  # of a job on a model whose sizes are not known
 BESIDE = 0.4e9  # of the processes of Snakemake that start a job on a node
@@ -132,7 +134,11 @@ class Requests:
         dataset = names.get("dataset", self.config["dataset"])
         if dataset not in self._volumes:
             self._volumes[dataset] = volume(self.config, dataset)
-        return self._volumes[dataset]
+        found = self._volumes[dataset]
+        if "shard" in names:  # a part of the articles, and nothing else
+            parts = self.config["indexes"][names["index"]]["shards"]
+            found = replace(found, corpus=0, sft=0, preferences=0, kb=math.ceil(found.kb / parts))
+        return found
 
     def _shape(self, names):
         sizes = self.config["shapes"][names["shape"]]
@@ -144,12 +150,15 @@ class Requests:
         return architecture.read({key: sizes[name] for key, name in keys.items()})
 
     def _searching(self, rule, names):
-        """Bytes of sentence-transformers, if the job's search needs it."""
+        """Bytes of sentence-transformers, if the job's search needs it, and of a large index."""
         system = self.config["systems"].get(names.get("system"), {})
         index = self.config["indexes"].get(names.get("index") or system.get("index"))
         if rule not in SEARCHING or not index:
             return 0.0
-        return SENTENCES * (index["encoder"] != "llama.cpp" or "reranker" in index)
+        found = SENTENCES * (index["encoder"] != "llama.cpp" or "reranker" in index)
+        if rule == "run_agent" and "shards" in index:
+            found += GRAPHS * self._text({"dataset": index["dataset"]}).kb
+        return found
 
 
 def _names(wildcards):

@@ -129,7 +129,9 @@ DATA = {
     "prepare_tasks": lambda text: SIMULATED["tasks"] * text.tasks,
     "learn_queries": lambda text: SIMULATED["rows"] * text.rows,
     "build_bm25": lambda text: _read(text) + SIMULATED["rows"] * text.rows,
+    "weigh_words": lambda text: _read(text) + SIMULATED["rows"] * text.rows,
     "measure_retrieval": lambda text: SOUGHT * text.tasks,
     "compare_searches": lambda text: 4 * SOUGHT * text.tasks,
     "embed_chunks": lambda text: text.kb / EMBEDDED,
+    "embed_shard": lambda text: text.kb / EMBEDDED,
 }

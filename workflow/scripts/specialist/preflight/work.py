@@ -94,6 +94,10 @@ FACTORS = {
     "chunk_kb": (_of("articles", SIZE),),
     "embed_chunks": (_of("chunks", ROWS),),
     "build_chroma": (_of("chunks", ROWS),),
+    "chunk_shard": (_of("articles", SIZE),),
+    "embed_shard": (_of("chunks", ROWS),),
+    "build_shard": (_of("chunks", ROWS),),
+    "join_shards": (_of("vectors", SIZE),),
 }
 
 

@@ -148,10 +148,14 @@ class Costs:
         for source, path in zip(sources, made, strict=True):
             if path.startswith(f"{self.results}/{dataset}/documents/"):
                 yield dataset, "convert_document", source
+        shards, words = "shards" in self.indexes.entry(index), self.indexes.words(index)
+        parts = ["chunk_shard", "embed_shard", "build_shard", *["index_words"] * bool(words)]
+        for shard in self.indexes.shards(index) if shards else ():
+            yield from ((dataset, step, f"{index}.{shard}") for step in parts)
         steps = {
-            "chunk_kb": True, "embed_chunks": True,
-            "convert_encoder": self.indexes.encoder(index), "build_chroma": True,
-            "learn_queries": self.indexes.shift(index), "build_bm25": self.indexes.words(index),
-            "measure_retrieval": True,
+            "join_shards": shards, "chunk_kb": not shards, "embed_chunks": not shards,
+            "convert_encoder": self.indexes.encoder(index), "build_chroma": not shards,
+            "learn_queries": self.indexes.shift(index), "build_bm25": words and not shards,
+            "weigh_words": words and shards, "measure_retrieval": True,
         }  # fmt: skip
         yield from ((dataset, step, index) for step, needed in steps.items() if needed)

@@ -1,5 +1,6 @@
 """The files of search indexes."""
 
+import hashlib
 from pathlib import Path
 
 from specialist.config.paths.entries import entry
@@ -17,6 +18,7 @@ class Indexes:
 
     def __init__(self, config, results, datasets):
         self.config, self.results, self.datasets = config, results, datasets
+        self._shards = {}  # of each index that was asked for
 
     def entry(self, index):
         return entry(self.config, "indexes", index)
@@ -24,6 +26,36 @@ class Indexes:
     def file(self, index, name):
         """A file below an index's folder, such as `chunks.jsonl`."""
         return f"{self.results}/{self.entry(index)['dataset']}/index/{index}/{name}"
+
+    def in_shards(self, wanted=True):
+        """Pattern of the names of indexes that are built in shards, or of all others."""
+        entries = self.config["indexes"].items()
+        names = [name for name, given in entries if ("shards" in given) == wanted]
+        return "|".join(names) or "(?!)"  # which no name fits
+
+    def shards(self, index):
+        """{name of a shard: {source: article}}, for each shard that has documents, in their order.
+
+        A document belongs to the shard that a hash of its name says, so that its text and the
+        other documents do not matter.
+        """
+        if index not in self._shards:
+            given, found = self.entry(index), {}
+            count, dataset = given["shards"], given["dataset"]
+            articles, sources = self.datasets.articles(dataset), self.datasets.sources(dataset)
+            for source, article in zip(sources, articles, strict=True):
+                name = f"{shard_of(source, count):0{len(str(count - 1))}d}-of-{count}"
+                found.setdefault(name, {})[source] = article
+            self._shards[index] = {name: found[name] for name in sorted(found)}
+        return self._shards[index]
+
+    def shard(self, index, shard, name):
+        """A file of one shard, such as `chunks.jsonl`."""
+        return self.file(index, f"shards/{shard}/{name}")
+
+    def each_shard(self, index, name):
+        """A file of each shard, in their order."""
+        return [self.shard(index, shard, name) for shard in self.shards(index)]
 
     def encoder(self, index):
         """The GGUF that embeds queries, or an empty list where sentence-transformers does."""
@@ -39,8 +71,16 @@ class Indexes:
         return self.file(index, "shift.npy")
 
     def words(self, index):
-        """The search by words, or an empty list where only vectors are searched."""
-        return self.file(index, "bm25.zip") if "bm25" in self.entry(index)["search"] else []
+        """The search by words, or an empty list where only vectors are searched.
+
+        In shards, it is a list: the share of words in a fusion, and the words of each shard.
+        """
+        given = self.entry(index)
+        if "bm25" not in given["search"]:
+            return []
+        if "shards" in given:
+            return [self.file(index, "bm25.json"), *self.each_shard(index, "bm25.zip")]
+        return self.file(index, "bm25.zip")
 
     def conversations(self, index):
         """The inputs that weight the fusion of two searches, or an empty list."""
@@ -83,13 +123,19 @@ class Indexes:
             names = ("store", "settings", "encoder", "shift", "words", "reranker")
             return dict.fromkeys(names, [])
         return {
-            "store": self.file(index, "chroma.zip"),
+            "store": self.stores(index),
             "settings": self.file(index, "embeddings.json"),
             "encoder": self.encoder(index),
             "shift": self.shift(index),
             "words": self.words(index),
             "reranker": self.reranker(index),
         }
+
+    def stores(self, index):
+        """The Chroma store of an index, or a list of those of its shards."""
+        if "shards" in self.entry(index):
+            return self.each_shard(index, "chroma.zip")
+        return self.file(index, "chroma.zip")
 
     def chunking(self, index):
         """How the articles of an index are cut, as `chunk_kb` takes it."""
@@ -107,3 +153,8 @@ class Indexes:
         names = ("chunks.jsonl", "embeddings.npy", "embeddings.json")
         files = [*(self.file(index, name) for name in names), self.encoder(index)]
         return [path for path in [*files, self.shift(index), self.words(index)] if path]
+
+
+def shard_of(source, count):
+    """The number of the shard, from 0, that a document belongs to by its name."""
+    return int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big") % count

@@ -53,6 +53,11 @@ class Releases:
                 f"indexes.{index}.reranker: a release does not carry a reranker; release a system "
                 "whose index has none"
             )
+        if "shards" in self.indexes.entry(index) and self.indexes.words(index):
+            raise UserError(
+                f"indexes.{index}.search: found bm25 in an index with shards, expected dense alone "
+                "for a release; release a system whose index has only one of the two"
+            )
         dataset = self.indexes.entry(index)["dataset"]
         return found | {
             "index": self.indexes.canonical(index),

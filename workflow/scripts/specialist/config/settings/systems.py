@@ -88,6 +88,14 @@ class Index(Chunking, Search, Embedding):
         description="Number of training conversations with a search from which the index learns "
         "what customers mean; 0 uses only the embedding model.",
     )
+    shards: int | None = Field(
+        None,
+        ge=2,
+        le=1000,
+        description="Number of parts in which a large index is built and searched, about one for "
+        "100,000 chunks; default: one store. A document belongs to the same part always, so an "
+        "edited one changes its part only. Another number builds all parts again.",
+    )
 
 
 class Retrieval(Settings):
