@@ -210,7 +210,7 @@ def files(solved, tmp_path):
 
 def judge(files, gguf, scripted=False):
     paths = [files / name for name in ("traces", "times", "tasks")]
-    score(*paths, [], gguf, files / "scores.json", scripted=scripted)
+    score(*paths, [], gguf, files / "scores.json", declines=["only help with"], scripted=scripted)
 
 
 def test_figures_of_a_system(files, chat_model):

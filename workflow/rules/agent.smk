@@ -53,7 +53,10 @@ rule score:
     resources:
         **needs("score"),
     params:
-        scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
+        settings=settings(
+            Declining,
+            scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
+        ),
         code=digest("agent/score.py", "gguf"),
     script:
         "../scripts/agent/score.py"
