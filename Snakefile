@@ -28,6 +28,7 @@ from specialist.config.settings.synthesis import Asking, Writing
 from specialist.config.settings.systems import (
     AgentLimits,
     Chunking,
+    Declining,
     Generation,
     Retrieval,
 )

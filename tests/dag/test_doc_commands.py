@@ -61,6 +61,8 @@ def shop(tmp_path_factory):
     """Overlays that the pages show, with a dataset where they name data/my-shop."""
     folder = tmp_path_factory.mktemp("docs")
     toy_dataset.simulate(folder / "my-shop", documents=40, episodes=29, tasks=29)
+    (folder / "my-shop" / "tickets").mkdir()
+    (folder / "my-shop" / "tickets" / "a.txt").write_text("Where is my order?")
     for name, text in OVERLAYS.items():
         assert isinstance(yaml.safe_load(text), dict)
         text = text.replace("data/my-shop", str(folder / "my-shop"))

@@ -1,5 +1,7 @@
 """A dataset needs only the parts that something uses; all missing parts are reported at once."""
 
+import json
+
 import pytest
 
 import bike_shop
@@ -55,3 +57,21 @@ def test_plan_tells_what_the_missing_parts_would_add(tmp_path):
         "sft.jsonl", "corpus/", "tools.yaml", "database.sql", "preferences.jsonl",
     ]  # fmt: skip
     assert "chunk_kb minilm" in plan
+
+
+def test_tickets_become_corpus_and_held_out_messages(tmp_path):
+    rows = [{"thread": n, "body": f"Where is my parcel {n}? " + f"w{n} " * 9} for n in range(40)]
+    write(tmp_path / "data/mine", {"tickets/2025/a.jsonl": rows, "corpus/b.txt": "A text.\n"})
+    entry = {"path": "data/mine", "tickets": {"columns": {"message": "body"}}}
+    # The evaluated dataset is another one: this one has no tasks yet.
+    project = Project.new(tmp_path).overlay(datasets={"mine": entry})
+    corpus = "results/mine/prepared/corpus.train.jsonl"
+    held_out = "results/mine/prepared/tickets.held_out.jsonl"
+    assert project.run(corpus, held_out) == {"prepare_tickets", "prepare_corpus"}
+    kept = [json.loads(line)["message"] for line in (tmp_path / held_out).read_text().splitlines()]
+    halves = corpus, corpus.replace("train", "validation")
+    texts = "".join((tmp_path / half).read_text() for half in halves)
+    assert kept and not any(message in texts for message in kept)
+    entry["tickets"]["held_out"] = 0.5
+    project = project.overlay(datasets={"mine": entry})
+    assert project.planned(corpus) == {"prepare_tickets", "prepare_corpus"}

@@ -70,6 +70,10 @@ def scores_of(system):
             "examples": [{"task": "t9", "kind": "false_claim", "text": "I have refunded you."}],
             "runs": {"t9": {"0": []}},
         },
+        "declining": {
+            "unanswerable": {"n": 0, "declined": 0},
+            "answerable": {"n": 20, "declined": 1, "handed_over": 4},
+        },
         "trials": {task: [outcome] for task, outcome in outcomes.items()},
         "turns_on_kb": {"n": 4, "success": min(solved, 4)},
         "failures": {"wrong_tool": 10 - solved} if solved < 10 else {},
@@ -280,6 +284,9 @@ def test_parts_have_their_own_intervals(collect):
     assert mine["tasks"]["ci95"] == pytest.approx([0.6097, 1], abs=1e-4)  # 1 / (1 + z²/6)
     assert mine["conversations"]["pass_hat_k"]["2"] == 0.25
     assert set(mine["harm"]) == {"examples"}
+    found = mine["declining"]
+    assert found["unanswerable"] is None and found["answerable"]["rate"] == 0.25
+    assert found["answerable"]["ci95"] == pytest.approx([0.112, 0.469], abs=1e-3)
 
 
 def test_a_suite_without_conversations(collect):
@@ -297,10 +304,11 @@ def test_summary_has_the_tables(collect):
     assert "Compared with agent-f16, the same system in F16: -10.0 points." in summary
     rows = [line.split(" | ") for line in summary.splitlines() if line.startswith("| blind |")]
     assert [row[:2] for row in rows] == [
-        ["| blind", "30.0 %"], ["| blind", "0 of 4"], ["| blind", "7 |"],
+        ["| blind", "30.0 %"], ["| blind", "0 of 4"], ["| blind", "–"], ["| blind", "7 |"],
     ]  # fmt: skip
     assert rows[0][3:7] == ["50.0 %", "0.0 %", "0.00", "12.50"]
     assert rows[1][3:8] == ["2 of 9", "50.0 %", "25.0 %", "–", "–"]
+    assert rows[2][4:] == ["1 of 20", "4", "25.0 %", "11.2 to 46.9 % |"]
     assert "- 6 tasks with one message: 100.0 % solved, harm in 0.00 of 100.\n" in summary
     assert "- 4 conversations: 50.0 % solved, harm in 12.50 of 100.\n" in summary
     assert "- t9, false claim: I have refunded you.\n" in summary

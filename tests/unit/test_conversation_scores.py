@@ -319,7 +319,10 @@ def judge(folder, name):
     parts = (f"{name}.traces", f"{name}.times", "tasks", "tools")
     files = [folder / part for part in parts]
     scripted = SYSTEMS[name]["policy"] == "scripted"
-    score(*files, [], folder / f"{name}.json", scripted=scripted, sample=None)
+    score(
+        *files, [], folder / f"{name}.json",
+        declines=["only help with"], scripted=scripted, sample=None,
+    )  # fmt: skip
 
 
 def test_scores_of_a_suite_with_both_parts(folder):

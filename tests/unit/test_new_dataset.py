@@ -104,3 +104,33 @@ def test_nothing_is_overwritten_or_half_made(project, change, said):
             new(name, documents, root)
     with pytest.raises(UserError, match="found no document"):
         new("other", root, root)
+
+
+def test_mails_and_a_folder_of_tickets_become_tickets(project):
+    root, documents = project
+    (documents / "tickets").mkdir()
+    (documents / "tickets" / "old.csv").write_text("message\nWhere is it?\n")
+    (documents / "tickets" / "photo.png").write_bytes(b"x")
+    (documents / "Inbox").write_text("From eva@x.org Mon Feb  3 10:00:00 2025\n\nWhere?\n")
+    (documents / "table.csv").write_text("a,b\n1,2\n")
+    (documents / "one.EML").write_text("Subject: a\n\nWhere?\n")
+    there, left_out = new("my-shop", documents, root)
+    assert there == {"kb/", "tickets/"}
+    assert left_out == [documents / "notes.odt", documents / "tickets/photo.png"]
+    folder = root / "data/my-shop"
+    found = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    assert found == [
+        "README.md", "kb/faq/refunds.md", "kb/prices.PDF", "kb/table.csv", "tasks.example.jsonl",
+        "tickets/Inbox.mbox", "tickets/old.csv", "tickets/one.EML",
+    ]  # fmt: skip
+    assert "- [x] `tickets/`" in (folder / "README.md").read_text()
+
+
+def test_a_single_mbox_is_enough(project):
+    root, documents = project
+    (documents / "Inbox").write_text("From eva@x.org Mon Feb  3 10:00:00 2025\n\nWhere?\n")
+    there, left_out = new("my-shop", documents / "Inbox", root)
+    assert (there, left_out) == ({"tickets/"}, [])
+    assert (root / "data/my-shop/tickets/Inbox.mbox").is_file()
+    with pytest.raises(UserError, match="expected a folder that exists, or an mbox"):
+        new("other", documents / "prices.PDF", root)

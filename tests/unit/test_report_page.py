@@ -194,6 +194,10 @@ def rendered(tmp_path_factory):
         "by_kind": {"refund": {"n": 3, "success": 2}, "talk": {"n": 1, "success": 1}},
         "tasks": {"n": 3, "success_rate": 2 / 3, "harm_per_100": 0.0},
         "harm": {"examples": [{"task": "talk", "kind": "false_claim", "text": HOSTILE}]},
+        "declining": {
+            "unanswerable": None,
+            "answerable": {"n": 8, "declined": 1, "handed_over": 1, "rate": 0.25, "ci95": [0, 1]},
+        },
     }  # fmt: skip
     talks = {
         "n": 1, "success": 1, "success_rate": 1.0, "requests": {"n": 2, "success": 2},
@@ -294,6 +298,8 @@ def test_page_shows_both_parts_harm_and_reliability(rendered):
         "33.3 in 100</strong><span>conversations with harm",
     ):
         assert tile in text
+    declined = re.search(r'<section id="declining".*?</section>', text, re.DOTALL)[0]
+    assert re.findall(r'class="figure">([^<]*)</td>', declined)[:3] == ["–", "–", "2 of 8"]
     plot = re.search(r'aria-label="pass\^k by k">(.*?)</div>', text, re.DOTALL)[1]
     assert ">agent<" in plot and ">blind<" not in plot  # which has one trial only
 

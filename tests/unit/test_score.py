@@ -211,7 +211,10 @@ def files(solved, tmp_path):
 
 def judge(files, gguf, scripted=False, sample=None):
     paths = [files / name for name in ("traces", "times", "tasks")]
-    score(*paths, [], gguf, files / "scores.json", scripted=scripted, sample=sample)
+    score(
+        *paths, [], gguf, files / "scores.json",
+        declines=["only help with"], scripted=scripted, sample=sample,
+    )  # fmt: skip
 
 
 def test_figures_of_a_system(files, chat_model):

@@ -129,8 +129,11 @@ rule score:
     resources:
         **needs("score"),
     params:
-        scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
-        sample=lambda w: config["systems"][w.system].get("tasks"),
+        settings=settings(
+            Declining,
+            scripted=lambda w: config["systems"][w.system].get("policy") == "scripted",
+            sample=lambda w: config["systems"][w.system].get("tasks"),
+        ),
         code=digest("agent/score.py", "gguf"),
     script:
         "../scripts/agent/score.py"

@@ -153,6 +153,33 @@ rule split_corpus:
 ruleorder: split_corpus > prepare_corpus
 
 
+rule prepare_tickets:
+    input:
+        sources=lambda w: files.datasets.needed(w.dataset, "tickets"),
+    output:
+        corpus="results/{dataset}/tickets/corpus.jsonl",
+        held_out="results/{dataset}/prepared/tickets.held_out.jsonl",
+        places="results/{dataset}/prepared/tickets.held_out.jsonl.places",
+        stats="results/{dataset}/prepared/tickets.json",
+        cost="results/{dataset}/costs/prepare_tickets.json",
+    log:
+        "results/logs/{dataset}/prepare_tickets.log",
+    priority: 1
+    resources:
+        **needs("prepare_tickets"),
+    params:
+        settings=settings(
+            columns=lambda w: files.datasets.ticket_settings(w.dataset)["columns"],
+            agents=lambda w: files.datasets.ticket_settings(w.dataset)["agents"],
+            share=lambda w: files.datasets.ticket_settings(w.dataset)["held_out"],
+            unreadable=lambda w: files.datasets.entry(w.dataset)["unreadable"],
+            seed=config["seeds"]["prepare"],
+        ),
+        code=digest("dataset/prepare_tickets.py", "data", "tickets"),
+    script:
+        "../scripts/dataset/prepare_tickets.py"
+
+
 rule prepare_corpus:
     input:
         sources=lambda w: files.datasets.needed(w.dataset, "corpus"),

@@ -98,6 +98,7 @@ def _read(path):
 
 def _system(name, found, config):
     """The entry of a system."""
+    from specialist.agent.declining import rates
     from specialist.core.rates import wilson, with_rate
 
     entry, model = config["systems"][name], found["model"]
@@ -105,12 +106,13 @@ def _system(name, found, config):
         adapter = entry.get("adapter")
         base = config["adapters"][adapter]["base"] if adapter else entry["base"]
         model = {"base": base, "adapter": adapter, "quant": entry["quantization"], **model}
-    own = ("outcomes", "trials", "turns_on_kb", "finished_rate", "times", "harm")
+    own = ("outcomes", "trials", "turns_on_kb", "finished_rate", "times", "harm", "declining")
     return {
         **{key: value for key, value in found.items() if key not in own},
         **found["times"],
         **{part: found[part] and with_rate(found[part]) for part in ("tasks", "conversations")},
         "harm": {"examples": found["harm"]["examples"]},
+        "declining": rates(found["declining"]),
         "model": model,
         "retrieval": "index" in entry,
         "ci95": wilson(found["success"], found["n"]),

@@ -3,7 +3,7 @@
 import json
 
 
-def score(traces, times, tasks, tools, gguf, scores, *, scripted, sample):
+def score(traces, times, tasks, tools, gguf, scores, *, declines, scripted, sample):
     """Write the scores of a system.
 
     Args:
@@ -16,6 +16,7 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted, sample):
             that turn on a figure of the knowledge base); failures, by the classes of
             `specialist.agent.scoring`; outcomes (task -> class of its failure, or null);
             trials (task -> the same of each trial);
+            declining, see `specialist.agent.declining`;
             harm: examples, and runs (task -> trial -> what `specialist.agent.harm` found);
             valid_action_rate (share of the turns that are an answer or a call that fits its
             tool's schema); finished_rate (share of the turns that the model ended itself, within
@@ -23,7 +24,8 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted, sample):
             and generated_tokens, of all tasks together; model (sha256, bytes,
             bits_per_weight); traces (the path); and under times what differs from run to
             run: tokens_per_second and latency_s, the p50 and p95 of seconds for a task.
-            All are of trial 0, except harm and pass^k.
+            All are of trial 0, except harm, declining and pass^k.
+        declines: patterns of replies that decline a question.
         scripted: whether the system takes its steps from each task's `solution`.
         sample: number of tasks that it ran, or None for all.
 
@@ -33,6 +35,7 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted, sample):
     import numpy as np
     import yaml
 
+    from specialist.agent.declining import declining
     from specialist.agent.figures import Run, of_runs
     from specialist.agent.record import spread
     from specialist.core.files import sha256
@@ -51,6 +54,7 @@ def score(traces, times, tasks, tools, gguf, scores, *, scripted, sample):
     if scripted:
         _check_solutions(tasks, suite, runs)
     result = of_runs(runs) | {"model": None, "traces": traces.as_posix()}
+    result["declining"] = declining(runs, declines, offered)
     took = [row for row, run in zip(took, runs, strict=True) if run.trial == 0]
     p50, p95 = np.percentile([row["total"] for row in took], [50, 95]).tolist()
     result["times"] = {"tokens_per_second": None, "latency_s": {"p50": p50, "p95": p95}}

@@ -12,7 +12,8 @@ from specialist.data.json_rows import read_jsonl
 from specialist.data.toolbox import fits, schema
 
 # Keys that belong to one form of task: one message, or a conversation.
-MESSAGE, CONVERSATION = ("message", "kb", "expect", "solution"), ("requests", "customer")
+MESSAGE = ("message", "kb", "expect", "solution", "unanswerable")
+CONVERSATION = ("requests", "customer")
 
 
 def read_tasks(path, mistakes):

@@ -61,10 +61,12 @@ def volume(config, dataset):
         return Volume(corpus=os.path.getsize(local) if local else FETCHED)
     parts = Datasets(config).part
     articles = sum(map(os.path.getsize, parts(dataset, "kb")))
-    # What a teacher has not written yet is taken for as long as the articles.
+    tickets = sum(map(os.path.getsize, Datasets(config).tickets(dataset)))
+    # What is not made yet: tickets keep their size, and a teacher writes as much as the articles.
+    unmade = {"corpus": tickets}
     sizes = {
         name: sum(
-            os.path.getsize(path) if os.path.exists(path) else articles
+            os.path.getsize(path) if os.path.exists(path) else unmade.get(name, articles)
             for path in parts(dataset, name)
         )
         for name in ("corpus", "sft", "preferences", "kb", "tasks")

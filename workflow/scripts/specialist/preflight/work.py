@@ -88,6 +88,7 @@ FACTORS = {
     "run_agent": (_player, _of("tasks", ("rows",))),
     "prepare_corpus": (_of("sources", SIZE),),
     "prepare_sft": (_of("sources", SIZE),),
+    "prepare_tickets": (_of("sources", SIZE),),
     "train_tokenizer": (_of("corpus", SIZE),),
     "tokenize_corpus": (_of("corpus", SIZE),),
     "audit_leakage": (_of("training", SIZE),),

@@ -108,6 +108,8 @@ class Costs:
             if part == "corpus" and "corpus" in given:
                 yield from ((dataset, step, None) for step in ("fetch_corpus", "split_corpus"))
             elif part in ("corpus", "sft", "tasks"):
+                if part == "corpus" and self.datasets.tickets(dataset):
+                    yield dataset, "prepare_tickets", None
                 yield dataset, f"prepare_{part}", None
         yield main, "audit_leakage", None
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from specialist.config.paths.entries import entry
 from specialist.config.paths.uses import ADDS, OVERLAYS, uses
+from specialist.config.settings.datasets import Tickets
 from specialist.config.texts import texts
 from specialist.core.errors import UserError
 from specialist.core.packages import gguf_of
@@ -24,10 +25,11 @@ CONVERSATIONS = {"sft": "dialogues", "tasks": "conversations"}
 NEEDS_DATABASE, NEEDS_HANDBOOK = {"sft", "tasks"}, {"corpus", "sft", "kb", "tasks"}
 # Part -> files of a user's folder that it may be.
 PARTS = {
-    "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl"),
+    "corpus": ("corpus/*.txt", "corpus/*.md", "corpus/*.jsonl", "tickets/*"),
     # The readers refuse any other kind by name.
     "sft": ("sft.jsonl", "sft.csv", "sft.parquet", "sft.*"),
     "preferences": ("preferences.jsonl", "preferences.*"),
+    "tickets": ("tickets/*.mbox", "tickets/*.eml", "tickets/*.csv", "tickets/*.jsonl"),
     "kb": ("kb/*.md", "kb/*.txt", "kb/*.html", "kb/*.pdf", "kb/*.docx", "kb/*.csv", "kb/*.xlsx"),
     "tools": ("tools.yaml",),
     "database": ("database.sql",),
@@ -39,6 +41,10 @@ DOCUMENTS = (".html", ".htm", ".pdf", ".docx", ".csv", ".xlsx")
 FOLDERS = {
     "corpus": (
         ".txt", ".md", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet",
+        ".gz", ".bz2", ".xz", ".zst",
+    ),
+    "tickets": (
+        ".mbox", ".eml", ".txt", ".md", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet",
         ".gz", ".bz2", ".xz", ".zst",
     ),
     "kb": (".md", ".txt", *DOCUMENTS),
@@ -85,8 +91,11 @@ class Datasets:
         return files + (self._articles(folder / "handbook") if part in NEEDS_HANDBOOK else [])
 
     def part(self, dataset, name):
-        """Files of a part of a dataset: `given`, and those that are synthesized."""
-        return self.given(dataset, name) + self._synthesized(dataset, name)
+        """Files of a part of a dataset: `given`, and those made of tickets or by a teacher."""
+        made = self._synthesized(dataset, name)
+        if name == "corpus" and self.tickets(dataset):
+            made = [f"{self.results}/{dataset}/tickets/corpus.jsonl"]
+        return self.given(dataset, name) + made
 
     def given(self, dataset, name):
         """Files of a part of a dataset: simulated, fetched, or in the user's folder.
@@ -107,6 +116,7 @@ class Datasets:
             return {
                 "corpus": [f"{made}/corpus/corpus.jsonl"],
                 "sft": [f"{made}/sft.jsonl"],
+                "tickets": [],
                 "preferences": [],
                 "kb": [f"{made}/kb/{Path(page).name}" for page in pages],
                 "tools": [f"{made}/tools.yaml"],
@@ -119,6 +129,14 @@ class Datasets:
         if name in FOLDERS:
             return [str(path) for path in texts(folder / name, FOLDERS[name])]
         return sorted({str(path) for pattern in PARTS[name] for path in folder.glob(pattern)})
+
+    def tickets(self, dataset):
+        """The files in tickets/ of a user's folder; empty without any."""
+        return self.given(dataset, "tickets") if "path" in self.entry(dataset) else []
+
+    def ticket_settings(self, dataset):
+        """How the tickets of a dataset are read and divided: its entry, or the defaults."""
+        return self.entry(dataset).get("tickets") or Tickets().model_dump()
 
     def synthetic(self, dataset, name):
         """A file that the rules `synthesize_*` write, such as `report.json`."""

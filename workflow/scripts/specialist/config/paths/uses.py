@@ -4,6 +4,8 @@ SHOWN = 3  # names of a kind in one line
 # What each part of a user's folder adds, by the name of its file or folder.
 ADDS = {
     "kb/": "documents that the agent searches: *.md, *.txt, *.html, *.pdf, *.docx, *.csv, *.xlsx",
+    "tickets/": "mails (*.mbox, *.eml), tables or texts of customers: most become texts for a "
+    "base, and prepared/tickets.held_out.jsonl has messages to make tasks of",
     "tasks.jsonl": "questions and what must be true afterwards; every evaluation needs them",
     "sft.jsonl": "training conversations; with them an adapter is trained",
     "corpus/": "texts to pretrain a base from scratch; without them it learns the default corpus",

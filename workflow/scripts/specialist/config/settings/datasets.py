@@ -1,17 +1,18 @@
 """Datasets: simulated, a folder of files, or a text that is fetched."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from specialist.config.settings.fields import Settings
+from specialist.config.settings.fields import Settings, number
 from specialist.config.settings.places import missing, unknown
 from specialist.config.settings.synthesis import Synthesis
 
 ROW_FIELDS = Literal[
     "messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"
 ]
+TICKET_FIELDS = Literal["message", "messages", "reply", "subject", "thread", "sender"]
 # Settings of simulated datasets alone.
 SIMULATED = ("documents", "episodes", "dialogues", "tasks", "conversations", "sayings")
 
@@ -30,6 +31,22 @@ class Corpus(Settings):
 class LocalCorpus(Corpus):
     path: str | None = Field(
         None, description="The same file on this machine; used instead of `url`."
+    )
+
+
+class Tickets(Settings):
+    """How the tickets of a dataset are read and divided."""
+
+    columns: dict[TICKET_FIELDS, str] = Field(
+        {}, description="Names of your columns, such as `message: body`; like `columns`."
+    )
+    agents: list[Annotated[str, Field(min_length=2)]] = Field(
+        [],
+        description="Names, addresses, or domains with an @ of those who answer. Without any, the "
+        "first sender of a thread is its customer.",
+    )
+    held_out: number(ge=0, le=0.5) = Field(
+        0.1, description="Share of the threads that is held out; 0 uses all for the corpus."
     )
 
 
@@ -63,8 +80,8 @@ class Dataset(Settings):
     )
     path: str | None = Field(
         None,
-        description="Folder of a dataset (corpus/, sft.jsonl, kb/, tools.yaml, database.sql, "
-        "tasks.jsonl), used unchanged. A part may be missing if nothing uses it.",
+        description="Folder of a dataset (corpus/, tickets/, sft.jsonl, kb/, tools.yaml, "
+        "database.sql, tasks.jsonl), used unchanged. A part may be missing if nothing uses it.",
     )
     corpus: LocalCorpus | None = Field(
         None,
@@ -76,10 +93,14 @@ class Dataset(Settings):
         description="Names of your columns, as `field: column in your file`, such as "
         "`prompt: question`.",
     )
+    tickets: Tickets | None = Field(
+        None, description="How the mails and tables in tickets/ are read and divided."
+    )
     unreadable: Literal["refuse", "skip"] = Field(
         "refuse",
         description="What happens to a document in kb/ that cannot be read or holds no text, such "
-        "as a scan or a file with a password: `skip` leaves it out and names it in the log.",
+        "as a scan or a file with a password, and to a mail or text in tickets/ that cannot be "
+        "read: `skip` leaves it out and names it in the log.",
     )
     max_leaking_tasks: int = Field(
         0,
@@ -125,6 +146,8 @@ def check(config):
                     )
         if "path" not in given and entry["columns"]:
             yield (*place, "columns"), "is only for files under path; remove it"
+        if "path" not in given and entry.get("tickets"):
+            yield (*place, "tickets"), "is only for a folder under path; remove it"
         for key in SIMULATED:
             if "simulate" not in given and entry[key] != Dataset.model_fields[key].default:
                 yield (*place, key), "is only for a simulated dataset; remove it"

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from specialist.config.settings.fields import OwnDataset, Settings, Unique
 from specialist.config.settings.places import unknown
+from specialist.core.patterns import problem
 
 UNQUANTIZED = "F16"
 
@@ -177,7 +178,24 @@ class AgentLimits(Generation):
     )
 
 
-class Agent(AgentLimits):
+class Declining(Settings):
+    """The settings of `score`."""
+
+    place: ClassVar = "agent"
+    declines: Annotated[list[Annotated[str, Field(min_length=1)]], *Unique] = Field(
+        [
+            "only help with",
+            "no information",
+            "(do|does) not (know|say)",
+            "(don't|doesn't) (know|say)",
+            "(cannot|can't|can not) (help|answer)",
+        ],
+        description="Patterns (RE2, ignoring case) of replies that decline a question, to count "
+        "which questions the agent declines. The agent does not see them.",
+    )
+
+
+class Agent(AgentLimits, Declining):
     prompt: str = Field(
         "resources/prompts/react.jinja", description="File with the template of the system prompt."
     )
@@ -263,6 +281,9 @@ def check(config):
                 f"found {agent['context']}, expected at most the context of {base}, "
                 f"{bases[base]['context']}, as {name} runs it",
             )
+    for number, pattern in enumerate(agent["declines"]):
+        if wrong := problem(pattern):
+            yield ("agent", "declines", number), wrong
     if agent["max_new_tokens"] >= agent["context"]:
         yield (
             ("agent", "max_new_tokens"),
