@@ -63,6 +63,7 @@ rule collect_eval:
     input:
         scores=main.systems.each("scores.json"),
         measures=main.systems.measures(),
+        general=main.systems.general(),
         source_facts=main.models.source_facts(main.systems.headline_model()),
         retrieval=main.systems.retrieval(),
         gates=list(main.systems.gates().values()),
@@ -102,6 +103,8 @@ rule collect_eval:
                 )
             },
             quantizations=main.systems.measured(),
+            general_text=main.models.general_text(),
+            forgotten=main.systems.forgotten(),
             stages=list(main.systems.gates()),
         ),
         code=digest("agent/collect_eval.py", "report"),

@@ -13,7 +13,8 @@ from specialist.preflight.volumes import volume
 # Rules that compute on a GPU if there is one.
 ON_GPU = {
     "pretrain", "measure_pretraining", "continue_pretraining", "train_lora", "collect_preferences",
-    "train_dpo", "merge_lora", "embed_chunks", "measure_gguf", "run_agent",
+    "train_dpo", "merge_lora", "embed_chunks", "measure_gguf",
+    "measure_general", "run_agent",
 }  # fmt: skip
 # Bytes of a process with its libraries, for rules without an estimate by the size of a model.
 LIBRARIES = {
