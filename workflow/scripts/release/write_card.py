@@ -10,7 +10,8 @@ ROLES = (
 
 def write_card(
     template, scores, baselines, pretraining, training, source_facts, measures, base_general,
-    general, retrieval, leakage, corpus, sft, card, *, name, license, data_license, language, author, dataset, source, parts,
+    general, retrieval, leakage, corpus, sft, card,
+    *, name, license, data_license, language, author, dataset, source, parts,
 ):  # fmt: skip
     """Write `card`: Markdown with the header that model hubs read.
 
