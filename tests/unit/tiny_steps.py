@@ -20,7 +20,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def train(base, rows, prompt, method, folder):
+def train(base, rows, prompt, method, folder, rank=2):
     """Train an adapter; returns {name: path} of its files, and the path of the masks."""
     adapter = {name: folder / file for name, file in (
         ("adapter", "adapter_model.safetensors"), ("adapter_config", "adapter_config.json"),
@@ -31,7 +31,7 @@ def train(base, rows, prompt, method, folder):
         pretraining_tokens=[],
         figures=folder / "training.json", masks=masks, curve=folder / "loss.csv", threads=1,
         settings=SimpleNamespace(
-            **SETTINGS, method=method, rank=2, alpha=4, dropout=0.0, target_modules="all-linear",
+            **SETTINGS, method=method, rank=rank, alpha=4, dropout=0.0, target_modules="all-linear",
             packing=False, examples=None,
         ),
         checkpoints=Checkpoints(folder / "checkpoints", 1000),
