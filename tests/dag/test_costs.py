@@ -37,6 +37,10 @@ KINDS = {
         "bases": {"taken": {"path": "taken", "context": 1024, "train_tokens": 4096}},
         "adapters": {"lora-r16": {"base": "taken"}},
     },
+    "base from scratch measured on general text": {
+        "adapters": {"lora-r16": {"mix_general": 0.1}},
+        "forgetting": {"text": "resources/general-english/held_out.txt"},
+    },
     "policies alone": {
         "headline": "oracle",
         "systems": dict.fromkeys(("base-f16", "lora-q4", "lora-q4-no-retrieval", "lora-r2-q4")),
@@ -57,7 +61,7 @@ def steps_on_the_page(project, monkeypatch):
 def _job(dataset, _, rule, name=""):
     if rule == "simulate_kb":
         return f"{rule}_{dataset}"
-    if rule in ("quantize", "measure_gguf"):
+    if rule in ("quantize", "measure_gguf", "measure_general"):
         name = " ".join(name.rsplit(".", 1))
     return f"{rule} {name}".strip()
 

@@ -18,6 +18,7 @@ OWN = {
         "own-r4": {
             "base": "own", "rank": 4, "alpha": 8, "epochs": 0.4, "batch_size": 2,
             "target_modules": ["q_proj", "v_proj"],
+            "mix_general": 0.2, "general_text": "data/general.txt",
         },
         "lora-r16": None,
     },
@@ -27,6 +28,7 @@ OWN = {
         "lora-q4-no-retrieval": None,
     },
     "headline": "own-q4",
+    "forgetting": {"kilobytes": 2},
 }  # fmt: skip
 
 
@@ -36,6 +38,7 @@ def project(tmp_path_factory):
     made = Project.new(tmp_path_factory.mktemp("base") / "project", TINY)
     bike_shop.write(made.folder / "data" / "bike-shop")
     families.save(made.folder / "data" / "model", "llama")
+    (made.folder / "data" / "general.txt").write_text("A swan is a bird. It swims on lakes.\n")
     made.overlay(**bike_shop.CONFIG).overlay(**OWN)
     made.ran = made.run("results/agent_eval.json")
     return made
@@ -58,6 +61,20 @@ def test_its_chat_template_is_used_throughout(project):
     assert "<|eot_id|>]]" in masks
     held_out = (folder / "gguf/own-r4/held_out.jsonl").read_text()
     assert "<|start_header_id|>" in held_out and "<|im_start|>" not in held_out
+
+
+def test_general_text_is_mixed_in_and_measured(project):
+    assert "mix_general own-r4" in project.ran
+    folder = project.folder / "results/bike-shop"
+    rows = (folder / "adapter/own-r4/mixed.train.jsonl").read_text().splitlines()
+    share = sum("lakes" in row for row in rows) / len(rows)
+    assert abs(share - 0.2) < 0.02
+    steps = json.loads((folder / "adapter/own-r4/training.json").read_text())["conversations"]
+    assert steps == len(rows)
+    found = json.loads((project.folder / "results/agent_eval.json").read_text())["forgetting"]
+    assert list(found["types"]) == ["F16", "Q4_K_M"] and found["text"]["bytes"] >= 2000
+    for row in found["types"].values():
+        assert row["ratio"] == row["bits_per_byte"] / found["base"]
 
 
 def test_what_it_costs_follows_what_changed(project, fresh_copy):

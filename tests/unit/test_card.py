@@ -41,13 +41,16 @@ OF_AGENTS = ("tool", "handbook", "search", "database", "account", "embedding", "
 def card(tmp_path):
     """A function from parts and scores to the text of a card."""
 
-    def made(scores=SCORES, baselines=None, data_license="", source_facts=None, **parts):
+    def made(
+        scores=SCORES, baselines=None, data_license="", source_facts=None, general=None, **parts
+    ):
         from write_card import write_card
 
-        given = FIGURES | {"source_facts": source_facts}
+        given = FIGURES | {"source_facts": source_facts, **(general or {})}
         for name, figures in (given | {"scores": scores}).items():
             (tmp_path / f"{name}.json").write_text(json.dumps(figures))
         paths = {name: tmp_path / f"{name}.json" for name in given}
+        paths |= dict.fromkeys(() if general else ("base_general", "general"), [])
         if source_facts is None:
             paths["source_facts"] = []
         if not parts["embedding"]:
@@ -117,6 +120,14 @@ def test_base_from_a_gguf(card):
     assert "Its licence, apache-2.0, applies to this model too." in text
     assert "| Matrices by type | 12 in Q5_0, 3 in Q8_0 |" in text
     assert "demonstration" not in text
+
+
+def test_general_language(card):
+    parts = {"tools": False, "database": False, "embedding": None}
+    general = {"base_general": {"bits_per_byte": 0.8}, "general": {"bits_per_byte": 1.0}}
+    row = "bits per byte: the base, and this model | 0.800, 1.000 (+25.0 %) |\n"
+    assert row in card(general=general, **parts)
+    assert "General text" not in card(**parts)
 
 
 def test_search_alone(card):

@@ -126,6 +126,7 @@ def collect(tmp_path):
         scores=[write(f"{name}.json", scores_of(name)) for name in CONFIG["systems"]],
         served=[],
         measures=[write("q4.json", MEASURES)],
+        general=[],
         source_facts=[],
         retrieval=write("retrieval.json", {**retrieval, "agreement_with_exact_search": 1.0}),
         gates=[
@@ -140,6 +141,8 @@ def collect(tmp_path):
         summary=tmp_path / "summary.md",
         config=CONFIG,
         quantizations=["Q4_K_M"],
+        general_text="general.txt",
+        forgotten=[],
         stages=["merge/lora", "gguf/lora"],
         engines=[],
     )
@@ -263,6 +266,25 @@ def test_a_figure_that_is_none_is_refused(collect):
     with pytest.raises(jsonschema.ValidationError, match="0.5 is less than the minimum"):
         collect.run(measures=[collect.write("low.json", broken)])
     assert not collect.files.agent_eval.exists()
+
+
+def test_what_the_adapter_costs_in_general_language(collect):
+    bits = {"base": 0.8, "f16": 1.0, "q4": 0.9}
+    general = [
+        collect.write(
+            f"general-{name}.json", {"bits_per_byte": value, "bytes": 40_000, "sha256": "0" * 64}
+        )
+        for name, value in bits.items()
+    ]
+    result, summary = collect.run(general=general, forgotten=["F16", "Q4_K_M"])
+    assert result["forgetting"]["types"]["F16"] == {"bits_per_byte": 1.0, "ratio": 1.25}
+    assert "general.txt, 40 kB of it" in summary
+    assert "| base, F16 | 0.800 | |\n| adapter, F16 | 1.000 | +25.0 % |\n" in summary
+    assert "| adapter, Q4_K_M | 0.900 | +12.5 % |" in summary
+    with pytest.raises(ValueError, match="zip"):
+        collect.run(general=general, forgotten=["F16"])
+    result, summary = collect.run()
+    assert "forgetting" not in result and "Forgetting" not in summary
 
 
 def test_without_an_index_retrieval_is_not_measured(collect):

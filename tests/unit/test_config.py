@@ -347,3 +347,22 @@ def test_reading_the_configuration_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_general_text_is_checked(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}")
+    found = mistakes(
+        {
+            "forgetting": {"text": str(rows)},
+            "adapters/lora-r16/general_text": "nowhere.txt",
+            "adapters/lora-r16/mix_general": 0.95,
+        }
+    )
+    assert found == {
+        "forgetting.text": f"found {rows}, expected plain text in a file with .txt or .md",
+        "adapters.lora-r16.general_text": "found nowhere.txt, expected a file that exists",
+        "adapters.lora-r16.mix_general": "found 0.95, expected number, at least 0, at most 0.9",
+    }
+    [(place, text)] = mistakes({"adapters/lora-r16/general_text": "README.md"}).items()
+    assert place == "adapters.lora-r16.general_text" and "only for an adapter with mix" in text

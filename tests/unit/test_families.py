@@ -13,18 +13,15 @@ from quantize import quantize
 from render_text import render_text
 from run_agent import run_agent
 from train_dpo import train_dpo
-from train_lora import train_lora
 from transformers import AutoTokenizer
-from write_modelfile import write_modelfile
 
 import families
-from modelfiles import go_text, parse
 from specialist.bases.templates import talks
 from specialist.core.text import write_rows
 from specialist.engine.checkpoints import Checkpoints
 from specialist.engine.tracking import Tracking
-from specialist.gguf.runtime import Runtime
 from specialist.train.conversations import encode_preferences, preference_rows
+from tiny_steps import FILES, SETTINGS, check_modelfile, train
 
 # What is put before the family's own template, and its pad token.
 EXPECTED = {
@@ -45,13 +42,7 @@ TOOLS = """\
   parameters: {type: object, properties: {order: {type: string}}, required: [order]}
   returns: SELECT 1 AS paid
 """
-FILES = ("model", "config", "tokenizer", "tokenizer_config", "chat_template")
 METHODS = {"qwen2": "qlora", "mistral": "qlora"}  # as the overlays for 7B have it
-SETTINGS = {
-    "learning_rate": 1e-3, "batch_size": 2, "gradient_accumulation": 1,
-    "gradient_checkpointing": False, "epochs": 1, "max_length": 512, "precision": "fp32",
-    "seed": 1,
-}  # fmt: skip
 TASK = {"id": "a", "kind": "b", "message": "Where is order 48-213?", "expect": {}}
 
 
@@ -79,39 +70,6 @@ def take_over(source, folder, turns, **changes):
 @pytest.fixture(scope="module")
 def turns(resources):
     return sorted((resources / "prompts/turns").glob("*.jinja"))
-
-
-def train(base, rows, prompt, method, folder):
-    """Train an adapter; returns {name: path} of its files, and the path of the masks."""
-    adapter = {name: folder / file for name, file in (
-        ("adapter", "adapter_model.safetensors"), ("adapter_config", "adapter_config.json"),
-    )}  # fmt: skip
-    masks = folder / "masks.txt"
-    train_lora(
-        rows, rows, **{name: base[name] for name in FILES}, system_prompt=prompt, **adapter,
-        pretraining_tokens=[],
-        figures=folder / "training.json", masks=masks, curve=folder / "loss.csv", threads=1,
-        settings=SimpleNamespace(
-            **SETTINGS, method=method, rank=2, alpha=4, dropout=0.0, target_modules="all-linear",
-            packing=False, examples=None,
-        ),
-        checkpoints=Checkpoints(folder / "checkpoints", 1000),
-        tracking=Tracking(),
-    )  # fmt: skip
-    return adapter, masks
-
-
-def check_modelfile(gguf, prompt, tools, base, made):
-    """Ollama is to write a conversation as Transformers does, but for the start token it adds."""
-    settings = {"license": "mit", "context": 512, "max_new_tokens": 24}
-    write_modelfile(gguf, prompt, tools, made, search=False, **settings)
-    tokenizer = AutoTokenizer.from_pretrained(base["tokenizer"].parent)
-    with Runtime(gguf) as runtime:
-        start = tokenizer.bos_token if runtime.adds_bos else ""
-    found = parse(made.read_text(encoding="utf-8"))
-    for talk in (talk[:end] for talk in talks() for end in (2, 4, 6)):
-        text = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
-        assert go_text(dict(found)["TEMPLATE"], talk) == text.removeprefix(start)
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)

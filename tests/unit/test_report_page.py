@@ -233,6 +233,10 @@ def rendered(tmp_path_factory):
                 "tokens_per_second": 900.0, "speedup_over_f16": 1.25,
             },
         },
+        "forgetting": {
+            "text": {"path": "general.txt", "sha256": "0" * 64, "bytes": 40_000}, "base": 0.8,
+            "types": {"F16": {"bits_per_byte": 1.0, "ratio": 1.25}},
+        },
         "gates": {"merge/lora/merge_logits": {"value": 0.1, "limit": 0.2, "passed": True}},
         "leakage": {"n_leaking": 0, "n_tasks": 3, "run_words": 8, "training_texts": 9},
         "provenance": {
@@ -326,6 +330,12 @@ def test_page_compares_quantised_types_with_f16(rendered):
     assert "F16 10 MB 100.0 % of F16 Q4_K_M 4 MB 40.0 % of F16" in said
     assert "F16 1 × Q4_K_M 1.25 × 900 tokens/s" in said
     assert "F16 0 Q4_K_M 0.02" in said
+
+
+def test_page_shows_what_the_adapter_costs_in_general_language(rendered):
+    said = text_of(rendered, "forgetting")
+    assert "bits per byte of general.txt (40 kB of it)" in said
+    assert "base, F16 0.8 adapter, F16 1 +25.0 % of the base" in said
 
 
 def test_page_shows_every_way_to_search(rendered):

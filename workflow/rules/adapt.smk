@@ -1,10 +1,34 @@
 # An adapter: LoRA or a variant on a frozen base, merged into it; or full fine-tuning.
 
 
+rule mix_general:
+    input:
+        conversations="results/{dataset}/prepared/sft.train.jsonl",
+        text=lambda w: files.models.mixed_text(w.adapter),
+        held_out=files.models.general_text(),
+    output:
+        mixed="results/{dataset}/adapter/{adapter}/mixed.train.jsonl",
+        general="results/{dataset}/adapter/{adapter}/general.train.jsonl",
+        cost="results/{dataset}/costs/mix_general/{adapter}.json",
+    log:
+        "results/logs/{dataset}/mix_general/{adapter}.log",
+    resources:
+        **needs("mix_general"),
+    params:
+        settings=settings(
+            share=lambda w: config["adapters"][w.adapter]["mix_general"],
+            max_length=lambda w: config["adapters"][w.adapter]["max_length"],
+            seed=lambda w: config["adapters"][w.adapter]["seed"],
+        ),
+        code=digest("adapt/mix_general.py"),
+    script:
+        "../scripts/adapt/mix_general.py"
+
+
 rule train_lora:
     input:
         unpack(lambda w: files.models.frozen(w.adapter)),
-        conversations="results/{dataset}/prepared/sft.train.jsonl",
+        conversations=lambda w: files.models.conversations(w.adapter),
         held_out="results/{dataset}/prepared/sft.validation.jsonl",
         system_prompt="results/{dataset}/prepared/system_prompt.txt",
         pretraining_tokens=lambda w: files.models.pretraining_tokens(w.adapter),

@@ -146,6 +146,7 @@ rule collect_eval:
             main.systems.file(name, "served.json") for name in main.systems.served()
         ],
         measures=main.systems.measures(),
+        general=main.systems.general(),
         source_facts=main.models.source_facts(main.systems.headline_model()),
         retrieval=main.systems.retrieval(),
         gates=list(main.systems.gates().values()),
@@ -185,6 +186,8 @@ rule collect_eval:
                 )
             },
             quantizations=main.systems.measured(),
+            general_text=main.models.general_text(),
+            forgotten=main.systems.forgotten(),
             stages=list(main.systems.gates()),
             engines=main.systems.served(),
         ),

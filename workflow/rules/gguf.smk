@@ -1,4 +1,4 @@
-# GGUF files of a base or an adapter: converted, quantised, measured against F16.
+# GGUF files of a base or an adapter: converted, quantised, measured against F16 and on general text.
 
 
 rule convert_gguf:
@@ -83,3 +83,24 @@ rule measure_gguf:
         code=digest("gguf/measure_gguf.py", "gguf"),
     script:
         "../scripts/gguf/measure_gguf.py"
+
+
+rule measure_general:
+    input:
+        gguf="results/{dataset}/gguf/{model}/{quantization}.gguf",
+        text=files.models.general_text(),
+    output:
+        general="results/{dataset}/gguf/{model}/general/{quantization}.json",
+        cost="results/{dataset}/costs/measure_general/{model}.{quantization}.json",
+    log:
+        "results/logs/{dataset}/measure_general/{model}.{quantization}.log",
+    wildcard_constraints:
+        quantization="|".join(["F16", *config["quantizations"]]),
+    threads: requests.threads
+    resources:
+        **needs("measure_general"),
+    params:
+        kilobytes=config["forgetting"]["kilobytes"],
+        code=digest("gguf/measure_general.py", "gguf"),
+    script:
+        "../scripts/gguf/measure_general.py"

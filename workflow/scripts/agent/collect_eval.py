@@ -6,9 +6,9 @@ RETRIEVAL = ("recall_at_1", "recall_at_3", "mrr", "n", "variant", "variants")
 
 
 def collect_eval(
-    scores, served, measures, source_facts, retrieval, gates, leakage, tasks, schema, template,
-    agent_eval, summary,
-    *, config, quantizations, stages, engines,
+    scores, served, measures, general, source_facts, retrieval, gates, leakage, tasks, schema,
+    template, agent_eval, summary,
+    *, config, quantizations, general_text, forgotten, stages, engines,
 ):  # fmt: skip
     """Write the result of a run.
 
@@ -16,6 +16,7 @@ def collect_eval(
         scores: JSON of score for each system, in the order of the configuration.
         served: JSON of run_served for each of `engines`.
         measures: JSON of measure_gguf for each of `quantizations`, of the headline's model.
+        general: JSON of measure_general for the headline's base, and for each of `forgotten`.
         source_facts: JSON of dequantize_base for the headline's base, or an empty list.
         retrieval: JSON of measure_retrieval, or an empty list.
         gates: JSON of gates for each of `stages`.
@@ -27,6 +28,9 @@ def collect_eval(
         summary: Markdown to write.
         config: the whole configuration, as `specialist.config.load` completed it.
         quantizations: types of the measures.
+        general_text: path of the text of measure_general.
+        forgotten: types of the headline's adapter that were measured on general text; none if it
+            was not.
         stages: names of the stages that the gates belong to.
         engines: names of the systems whose model another program serves.
 
@@ -41,6 +45,7 @@ def collect_eval(
     from specialist.core.hardware import machine
     from specialist.core.text import read_rows
     from specialist.report.engines import different
+    from specialist.report.forgetting import compare
     from specialist.report.quantization import judge
     from specialist.report.summary import render
 
@@ -78,6 +83,7 @@ def collect_eval(
         "systems": systems,
         "retrieval": {key: searched[key] for key in RETRIEVAL},
         "quantization": {kind: _quantization(found) for kind, found in sizes.items()},
+        **compare(general_text, [*map(_read, general)], forgotten),
         "gates": passed | _solvable(figures, config) | kept,
         "leakage": _read(leakage),
         "provenance": machine()

@@ -3,13 +3,15 @@
 import json
 
 ROLES = (
-    "pretraining", "training", "source_facts", "measures", "retrieval", "leakage", "corpus", "sft",
+    "pretraining", "training", "source_facts", "measures", "base_general", "general", "retrieval",
+    "leakage", "corpus", "sft",
 )  # fmt: skip
 
 
 def write_card(
-    template, scores, baselines, pretraining, training, source_facts, measures, retrieval, leakage,
-    corpus, sft, card, *, name, license, data_license, language, author, dataset, source, parts,
+    template, scores, baselines, pretraining, training, source_facts, measures, base_general,
+    general, retrieval, leakage, corpus, sft, card,
+    *, name, license, data_license, language, author, dataset, source, parts,
 ):  # fmt: skip
     """Write `card`: Markdown with the header that model hubs read.
 
@@ -17,8 +19,9 @@ def write_card(
         template: Jinja template of the card.
         scores: JSON of score.
         baselines: the same of the systems that it should be better than.
-        pretraining, training, source_facts, measures, retrieval, leakage, corpus, sft: JSON of
-            pretrain, train_lora, dequantize_base, measure_gguf, measure_retrieval, audit_leakage,
+        pretraining, training, source_facts, measures, base_general, general, retrieval, leakage,
+            corpus, sft: JSON of pretrain, train_lora, dequantize_base, measure_gguf,
+            measure_general (of the base, and of the model), measure_retrieval, audit_leakage,
             prepare_corpus and prepare_sft, or an empty list for what the system has not.
         card: Markdown to write.
         name, license, language, author: of the model.

@@ -44,6 +44,7 @@ def render_report(
             "headline", "dataset", "suite", "systems", "retrieval", "quantization", "gates",
             "leakage",
         )},
+        "forgetting": result.get("forgetting"),
         "failures": sorted({why for row in result["systems"].values() for why in row["failures"]}),
         "by_kind": parts.by_kind(suite, outcomes[headline]),
         "contributions": added,
@@ -81,6 +82,7 @@ def _bars(result, added):
         "added": bars.added(added),
         "classes": bars.classes(mine["failures"]),
         **{key: bars.found(variants, key) for key in ("recall_at_1", "recall_at_3")},
+        "forgetting": bars.forgetting(result.get("forgetting")),
         **(bars.quantised(result["quantization"]) if result["quantization"] else {}),
     }
 

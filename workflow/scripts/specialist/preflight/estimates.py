@@ -92,6 +92,7 @@ ESTIMATES = {
         model, needs.bits_of(names["quantization"])
     ),
     "measure_gguf": _measure,
+    "measure_general": _measure,
     "run_agent": _agent,
     "evaluate_adapter": lambda model, *_: needs.evaluation(model),
 }

@@ -15,7 +15,8 @@ from specialist.preflight.volumes import volume
 # Rules that compute on a GPU if there is one.
 ON_GPU = {
     "pretrain", "measure_pretraining", "continue_pretraining", "train_lora", "collect_preferences",
-    "train_dpo", "merge_lora", "embed_chunks", "embed_shard", "measure_gguf", "run_agent",
+    "train_dpo", "merge_lora", "embed_chunks", "embed_shard", "measure_gguf", "measure_general",
+    "run_agent",
 }  # fmt: skip
 # Rules that train in several processes if their base or adapter says so, and its section.
 IN_PROCESSES = {"pretrain": "base", "continue_pretraining": "base", "train_lora": "adapter"}

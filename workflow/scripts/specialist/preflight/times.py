@@ -22,6 +22,7 @@ SIMULATED = {"documents": 0.004, "rows": 0.02, "tasks": 0.05}  # seconds each
 SOUGHT = 0.15  # seconds of a search by vectors, words and a reranker
 EMBEDDED = 5e4  # bytes in a second
 IMPORTANCE = 60 * 400  # tokens that measure_importance reads
+READ_GENERAL = 1000 / TOKEN / 4  # tokens for 1,000 bytes, counted as in MEASURED
 MEASURED = 6000  # tokens that measure_gguf reads and writes, a read one counted as a quarter
 
 
@@ -61,7 +62,7 @@ class Times:
 
     def _train_lora(self, names, weights, text, threads):
         entry = self.config["adapters"][names["adapter"]]
-        tokens = text.sft / TOKEN
+        tokens = text.sft / TOKEN / (1 - entry["mix_general"])
         if entry.get("examples"):
             tokens = min(tokens, entry["examples"] * entry["max_length"])
         return self.training(weights, tokens * entry["epochs"], threads)
@@ -115,6 +116,9 @@ SIZED = {
     ),
     "measure_gguf": lambda times, names, weights, text, threads: (
         weights * MEASURED / _generated(threads)
+    ),
+    "measure_general": lambda times, names, weights, text, threads: (
+        weights * times.config["forgetting"]["kilobytes"] * READ_GENERAL / _generated(threads)
     ),
     "measure_scale": lambda times, names, weights, text, threads: (
         5 * weights / COPIED + weights * MEASURED / _generated(threads)

@@ -85,6 +85,7 @@ FACTORS = {
     "convert_gguf": (MODEL,),
     "quantize": (_of("f16", SIZE),),
     "measure_gguf": (_of("f16", SIZE),),
+    "measure_general": (_of("gguf", SIZE),),
     "run_agent": (_player, _of("tasks", ("rows",))),
     "prepare_corpus": (_of("sources", SIZE),),
     "prepare_sft": (_of("sources", SIZE),),
@@ -139,6 +140,9 @@ class Expected:
         if "simulate" in entry and path.endswith((".train.jsonl", "tasks.jsonl")):
             if rule == "prepare_sft":
                 return {"rows": simulated_rows(entry)}
+            if rule == "mix_general":
+                share = self.preflight.config["adapters"][wildcards["adapter"]]["mix_general"]
+                return {"rows": round(simulated_rows(entry) / (1 - share))}
             if rule == "prepare_tasks":
                 return {"rows": entry["tasks"] + entry["conversations"]}
         if not path.endswith((".safetensors", ".gguf")):

@@ -91,5 +91,24 @@ def quantised(quantization):
     }  # fmt: skip
 
 
+def forgetting(found):
+    """Bits per byte of general text, of the base and of the adapter's files; [] without any.
+
+    Args:
+        found: `forgetting` in agent_eval.json, or None.
+    """
+    if not found:
+        return []
+    base = found["base"]
+    return [
+        {"name": "base, F16", "value": base, "text": number(base)},
+        *({"name": f"adapter, {kind}", "value": row["bits_per_byte"],
+           "text": number(row["bits_per_byte"]),
+           "note": f"{100 * (row['ratio'] - 1):+.1f} % of the base",
+           "bad": row["ratio"] > 1}
+          for kind, row in found["types"].items()),
+    ]  # fmt: skip
+
+
 def _words(name):
     return name.replace("_", " ")

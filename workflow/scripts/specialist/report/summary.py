@@ -19,7 +19,11 @@ def render(template, result, scores, warnings):
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
     classes = {kind for system in result["systems"].values() for kind in system["failures"]}
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
-        **result, scores=scores, gaps=gaps(result), classes=sorted(classes), warnings=warnings
+        **{"forgetting": None, **result},
+        scores=scores,
+        gaps=gaps(result),
+        classes=sorted(classes),
+        warnings=warnings,
     )
     return text.strip() + "\n"
 

@@ -83,6 +83,9 @@ class Costs:
                 found.setdefault(headline, {})[kind] = None
                 if self.models.base_gguf(headline, kind):
                     found.setdefault(self.models.base_of(headline)[0], {})
+            if systems.forgotten():
+                for model in (headline, self.models.base_of(headline)[0]):
+                    found.setdefault(model, {})
         return found
 
     def _data(self, bases, ggufs):
@@ -124,7 +127,7 @@ class Costs:
 
     def _adapter(self, adapter):
         given = self.config["adapters"][adapter]
-        steps = ["train_lora"]
+        steps = ["mix_general", "train_lora"] if given["mix_general"] else ["train_lora"]
         if "dpo" in given:
             own = "simulate" in self.datasets.entry(given["dataset"])
             steps += ["simulate_practice", "collect_preferences"] if own else []
@@ -142,6 +145,15 @@ class Costs:
         if model == self.systems.headline_model():
             measured = self.systems.measured()
             yield from ((dataset, "measure_gguf", f"{model}.{kind}") for kind in measured)
+        yield from ((dataset, "measure_general", f"{model}.{kind}") for kind in self._read(model))
+
+    def _read(self, model):
+        """Types of a model that are measured on general text."""
+        headline, forgotten = self.systems.headline_model(), self.systems.forgotten()
+        if model == headline:
+            return forgotten
+        before = forgotten and model == self.models.base_of(headline)[0]
+        return [UNQUANTIZED] if before else []
 
     def _index(self, index):
         dataset = self.indexes.entry(index)["dataset"]

@@ -6,6 +6,7 @@ from specialist.config.paths.entries import entry
 from specialist.config.settings.bases import imported as is_imported
 from specialist.config.settings.bases import in_gguf
 from specialist.config.settings.fields import IMATRIX
+from specialist.config.settings.forgetting import HELD_OUT, TRAIN
 from specialist.config.settings.systems import UNQUANTIZED
 from specialist.core import packages
 from specialist.core.model_files import SMALL_FILES, WEIGHT_FILES
@@ -119,6 +120,20 @@ class Models:
         known = model and in_gguf(self.base_of(model)[1])
         return self.base(model, "model/source.json") if known else []
 
+    def general_text(self):
+        """The text that belongs to no dataset."""
+        return self.config["forgetting"].get("text", HELD_OUT)
+
+    def general(self, model, quantization):
+        """What `measure_general` found."""
+        return self.gguf(model, f"general/{quantization}.json")
+
+    def forgets(self, model):
+        """Whether a model is measured on general text, besides its base."""
+        if model not in self.config["adapters"] or not self.config["forgetting"]["kilobytes"]:
+            return False
+        return "text" in self.config["forgetting"] or is_imported(self.base_of(model)[1])
+
     def measures(self, model, quantization):
         """What `measure_gguf` found."""
         return self.gguf(model, f"measures/{quantization}.json")
@@ -168,6 +183,22 @@ class Models:
         """A file of the last stage of an adapter's training."""
         below = "dpo/" if "dpo" in entry(self.config, "adapters", adapter) else ""
         return self.adapter(adapter, f"{below}{name}")
+
+    def conversations(self, adapter):
+        """The conversations that an adapter is trained on, with general text if it has any."""
+        if self.general_rows(adapter):
+            return self.adapter(adapter, "mixed.train.jsonl")
+        dataset = entry(self.config, "adapters", adapter)["dataset"]
+        return self.datasets.prepared(dataset, "sft.train.jsonl")
+
+    def general_rows(self, adapter):
+        """The rows of general text that an adapter is trained on, or an empty list."""
+        mixes = entry(self.config, "adapters", adapter)["mix_general"]
+        return [self.adapter(adapter, "general.train.jsonl")] if mixes else []
+
+    def mixed_text(self, adapter):
+        """The text that these rows are made of."""
+        return entry(self.config, "adapters", adapter).get("general_text", TRAIN)
 
     def sentencepiece(self, model):
         """The SentencePiece model of an imported base, or an empty list."""

@@ -1,6 +1,7 @@
 """What the release of a system is made of."""
 
 from specialist.config.paths.entries import entry
+from specialist.config.settings.systems import UNQUANTIZED
 from specialist.core.errors import UserError
 
 
@@ -70,8 +71,11 @@ class Releases:
         given, model = self.config["systems"][system], self.parts(system)["model"]
         base, dataset = self.models.base_of(model)[1], self.models.dataset(model)
         adapted, pretrained = model in self.config["adapters"], base["train_tokens"]
-        index = given.get("index")
+        index, forgets = given.get("index"), self.models.forgets(model)
+        base_name, kind = self.models.base_of(model)[0], given["quantization"]
         return {
+            "base_general": self.models.general(base_name, UNQUANTIZED) if forgets else [],
+            "general": self.models.general(model, kind) if forgets else [],
             "pretraining": self.models.base(model, "pretraining.json") if pretrained else [],
             "training": self.models.adapter(model, "training.json") if adapted else [],
             "source_facts": self.models.source_facts(model),

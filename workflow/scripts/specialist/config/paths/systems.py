@@ -5,6 +5,7 @@ from pathlib import Path
 
 from specialist.config.paths.entries import entry
 from specialist.config.settings.bases import imported
+from specialist.config.settings.systems import UNQUANTIZED
 from specialist.core import engines
 from specialist.core.errors import UserError
 
@@ -168,7 +169,11 @@ class Systems:
         chats |= {self.indexes.entry(name)["dataset"] for name in learned}
         names = [(name, "corpus") for name in corpora] + [(name, "sft") for name in chats]
         halves = [path for name in sorted(names) for path in self.datasets.splits(*name)]
-        return halves + [path for name in sorted(adapters) for path in self.models.practice(name)]
+        return halves + [
+            path
+            for name in sorted(adapters)
+            for path in [*self.models.practice(name), *self.models.general_rows(name)]
+        ]
 
     def gates(self):
         """{stage: file of its gates} of all models and indexes of a system."""
@@ -192,6 +197,17 @@ class Systems:
     def measures(self):
         """Measures of each of the `measured` types."""
         return [self.models.measures(self.headline_model(), kind) for kind in self.measured()]
+
+    def forgotten(self):
+        """Types in which the headline's adapter is measured on general text."""
+        forgets = self.models.forgets(self.headline_model())
+        return [UNQUANTIZED, *self.measured()] if forgets else []
+
+    def general(self):
+        """Measures on general text: of the headline's base in F16, and of `forgotten`."""
+        model, kinds = self.headline_model(), self.forgotten()
+        before = [self.models.general(self.models.base_of(model)[0], UNQUANTIZED)] if kinds else []
+        return before + [self.models.general(model, kind) for kind in kinds]
 
     def retrieval(self):
         """Measure of the index that the headline searches, or an empty list."""

@@ -15,6 +15,7 @@ from specialist.config.settings.fields import (
     Unique,
     number,
 )
+from specialist.config.settings.forgetting import TRAIN, check_text
 from specialist.config.settings.places import unknown
 from specialist.core.shares import divisors
 
@@ -91,6 +92,16 @@ class Target(Settings):
 
 
 class Adapter(LoraTraining, Target):
+    mix_general: number(ge=0, le=0.9) = Field(
+        0,
+        description="Share of the training rows that are general text, so that the adapter forgets "
+        "less. They are added to the conversations; `examples` counts both.",
+    )
+    general_text: str | None = Field(
+        None,
+        description="Plain text in UTF-8 for `mix_general`: a `.txt` or `.md` file; default: "
+        f"`{TRAIN}`. It must not hold paragraphs of `forgetting.text`.",
+    )
     dpo: Dpo | None = Field(
         None,
         description="Second training stage on preferences (DPO); without this key it does not "
@@ -114,6 +125,9 @@ def check(config):
         if "dpo" in entry and entry["method"] == "full":
             yield (*place, "dpo"), "needs an adapter, and method full has none; remove it"
         yield from _check_processes(place, entry)
+        yield from check_text((*place, "general_text"), entry.get("general_text"))
+        if "general_text" in entry and not entry["mix_general"]:
+            yield (*place, "general_text"), "is only for an adapter with mix_general; remove it"
         targets = entry["target_modules"]
         if targets != "all-linear" and not imported(base):  # train_lora looks at others itself
             for index, layer in enumerate(targets):

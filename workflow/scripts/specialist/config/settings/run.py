@@ -8,6 +8,7 @@ from pydantic import Field
 from specialist.config.settings import adapters as adapter_settings
 from specialist.config.settings import bases as base_settings
 from specialist.config.settings import datasets as dataset_settings
+from specialist.config.settings import forgetting as forgetting_settings
 from specialist.config.settings import papers as paper_settings
 from specialist.config.settings import synthesis as synthesis_settings
 from specialist.config.settings import systems as system_settings
@@ -108,6 +109,10 @@ class Config(Settings):
         0.05,
         description="Largest share of the tasks that a quantised system may lose against the same "
         "system in F16. The summary names each file that loses more.",
+    )
+    forgetting: forgetting_settings.Forgetting = Field(
+        forgetting_settings.Forgetting(),
+        description="What the headline's adapter costs in general language.",
     )
     indexes: dict[Name, system_settings.Index] = Field(
         {}, description="Search indexes of a knowledge base by name."
@@ -228,6 +233,7 @@ CHECKS = (
     synthesis_settings.check,
     base_settings.check,
     adapter_settings.check,
+    forgetting_settings.check,
     system_settings.check,
     paper_settings.check,
 )
