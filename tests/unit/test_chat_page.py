@@ -254,8 +254,9 @@ def hostile(server):
         shown = {"thought": HOSTILE, "observation": HOSTILE, **told} if step.call else {}
         acted(replace(step, **shown))
 
-    def replied(request):
-        found, changes = reply(request), {HOSTILE: {"added": [row], "removed": []}}
+    def replied(work):
+        found = yield from reply(work)
+        changes = {HOSTILE: {"added": [row], "removed": []}}
         exchange = replace(found.exchange, rule="claim", said=HOSTILE)
         return replace(found, text=HOSTILE, changes=changes, exchange=exchange)
 
@@ -293,7 +294,7 @@ def fits(driver, width):
 
 
 def test_problems_are_sentences(chromium, moved):
-    with opened(chromium, moved, {"waiting": 0}) as (page, server):
+    with opened(chromium, moved, {"parallel": 1, "waiting": 0}) as (page, server):
         page.say("word " * 600)
         problem = page.one("#problem").text
         assert problem.startswith("The message is too long for the specialist: ")
@@ -315,6 +316,8 @@ def test_problems_are_sentences(chromium, moved):
         def broken(work):
             work.put("thought", "so far")
             work.put("failed", RuntimeError("llama_decode failed"))
+            return
+            yield
 
         server.answer = broken
         page.say("Is it?")

@@ -364,3 +364,31 @@ def test_plot_is_the_same_bytes_and_shows_every_system(collect, tmp_path):
     for text in [*CONFIG["systems"], "solved", "wrong tool"]:
         assert f">{text}<" in svg
     assert "step limit" not in svg
+
+
+def test_a_served_model_is_named_with_its_way_and_its_gate(collect):
+    """The gate of a served model stops nothing, so the summary names it."""
+    engine = {"url": "http://127.0.0.1:9/v1", "model": "m"}
+    config = copy.deepcopy(CONFIG)
+    config["systems"]["blind"] |= {"engine": engine}
+    facts = {**engine, "identity": {"id": "m"}, "prompt": "ids", "grammar": "none"}
+    bare = scores_of("blind") | {"model": None}
+    gate = {"value": 0.25, "limit": 0.1, "passed": False}
+    result, summary = collect.run(
+        config=config,
+        scores=[*collect.files.scores[:-1], collect.write("blind.json", bare)],
+        served=[collect.write("served.json", facts)],
+        engines=["blind"],
+        gates=[*collect.files.gates, collect.write("gate3.json", {"different_actions": gate})],
+        stages=[*collect.files.stages, "engine/blind"],
+    )
+    assert result["systems"]["blind"]["engine"] == facts
+    assert result["systems"]["blind"]["model"] is None
+    assert "engine" not in result["systems"]["agent-q4"]
+    assert result["gates"]["engine/blind/different_actions"] == gate
+    assert "- blind: m at http://127.0.0.1:9/v1. Prompts go there as ids." in summary
+    assert "nothing holds the turns to their form" in summary
+    assert "blind: 25.0 % of the actions in the compared tasks differ" in summary
+    assert "more than 10 %" in summary
+    _, without = collect.run()
+    assert "## Served models" not in without
