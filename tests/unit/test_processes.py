@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from project import ROOT
+from specialist.config.experiments import lay_out
 from specialist.config.load import load
 from specialist.config.paths import Paths
 from specialist.core.errors import UserError
@@ -37,6 +38,8 @@ ADAPTER = {
     "packing": False, "examples": None, "max_length": 256, "gradient_checkpointing": False,
     "seed": 1, "precision": "fp32", "pretrained_on": 0,
 }  # fmt: skip
+
+PAPER = {"seeds": [2, 3], "sweeps": {"method": {"method": ["lora", "qlora"]}}}
 
 
 def default():
@@ -276,3 +279,13 @@ def test_what_a_process_refuses_is_told(tmp_path):
     script.write_text(REFUSING)
     with pytest.raises(UserError, match="^row 3 is empty, and 4 threads$"):
         processes.launch(script, {"threads": 8}, [], 2)
+
+
+def test_cells_of_the_paper_train_in_one_process_each():
+    config = default() | {"paper": "small", "papers": {"small": PAPER}}
+    config["bases"]["small"] |= {"batch_tokens": 2304, "processes": 2}
+    config["adapters"]["lora-r16"]["processes"] = 2
+    laid, _ = lay_out(load(config))
+    for section, own in (("bases", "small"), ("adapters", "lora-r16")):
+        counts = {name: entry.get("processes", 1) for name, entry in laid[section].items()}
+        assert len(counts) > 2 and counts.pop(own) == 2 and set(counts.values()) == {1}
