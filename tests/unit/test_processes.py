@@ -1,5 +1,6 @@
 """Training in two processes takes the steps of one, also after one of them was killed."""
 
+import contextlib
 import csv
 import json
 import threading
@@ -26,7 +27,7 @@ from specialist.train.processes import owners
 from tiny_models import byte_level_bpe, save_model
 
 WORKER = "specialist.engine.worker"
-STEPS = 16
+STEPS = 24
 BASE = {
     "depth": 1, "sequence": 64, "context": 64, "batch_tokens": 256, "learning_rate": 0.003,
     "muon_learning_rate": 0.01, "weight_decay": 0.01, "warmup_share": 0.03, "precision": "fp32",
@@ -92,9 +93,10 @@ def workers():
     """The training processes that this one started."""
     found = {}
     for process in psutil.Process().children(recursive=True):
-        words = process.cmdline()
-        if WORKER in words and not any("accelerate" in word for word in words):
-            found[int(process.environ()["RANK"])] = process
+        with contextlib.suppress(psutil.NoSuchProcess):
+            words = process.cmdline()
+            if WORKER in words and not any("accelerate" in word for word in words):
+                found[int(process.environ()["RANK"])] = process
     return found
 
 
