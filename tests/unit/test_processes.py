@@ -1,5 +1,6 @@
 """Training in two processes takes the steps of one, also after one of them was killed."""
 
+import contextlib
 import csv
 import json
 import threading
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from project import ROOT
+from specialist.config.experiments import lay_out
 from specialist.config.load import load
 from specialist.config.paths import Paths
 from specialist.core.errors import UserError
@@ -25,7 +27,7 @@ from specialist.train.processes import owners
 from tiny_models import byte_level_bpe, save_model
 
 WORKER = "specialist.engine.worker"
-STEPS = 16
+STEPS = 24
 BASE = {
     "depth": 1, "sequence": 64, "context": 64, "batch_tokens": 256, "learning_rate": 0.003,
     "muon_learning_rate": 0.01, "weight_decay": 0.01, "warmup_share": 0.03, "precision": "fp32",
@@ -37,6 +39,8 @@ ADAPTER = {
     "packing": False, "examples": None, "max_length": 256, "gradient_checkpointing": False,
     "seed": 1, "precision": "fp32", "pretrained_on": 0,
 }  # fmt: skip
+
+PAPER = {"seeds": [2, 3], "sweeps": {"method": {"method": ["lora", "qlora"]}}}
 
 
 def default():
@@ -89,9 +93,10 @@ def workers():
     """The training processes that this one started."""
     found = {}
     for process in psutil.Process().children(recursive=True):
-        words = process.cmdline()
-        if WORKER in words and not any("accelerate" in word for word in words):
-            found[int(process.environ()["RANK"])] = process
+        with contextlib.suppress(psutil.NoSuchProcess):
+            words = process.cmdline()
+            if WORKER in words and not any("accelerate" in word for word in words):
+                found[int(process.environ()["RANK"])] = process
     return found
 
 
@@ -122,16 +127,16 @@ def test_pretraining_goes_on_after_a_process_was_killed(corpus, tmp_path, capfd)
     assert said.count("goes on from step") == 1  # the first process alone speaks
     assert memory > 2 * 150  # MB of two processes with torch
     alone, together = (tmp_path / name for name in ("alone", "together"))
-    np.testing.assert_allclose(losses(together / "loss.csv"), losses(alone / "loss.csv"), rtol=2e-3)
+    np.testing.assert_allclose(losses(together / "loss.csv"), losses(alone / "loss.csv"), rtol=1e-4)
     assert losses(alone / "loss.csv")[-1] < losses(alone / "loss.csv")[0] - 0.5  # it learns
     found, right = (
         json.loads((folder / "figures.json").read_text()) for folder in (together, alone)
     )
-    assert found["held_out_loss"] == pytest.approx(right["held_out_loss"], rel=2e-3)
+    assert found["held_out_loss"] == pytest.approx(right["held_out_loss"], rel=1e-4)
     assert len(found["samples"]) == len(right["samples"])
     weights, expected = (load_file(folder / "model.safetensors") for folder in (together, alone))
     for name, value in expected.items():
-        np.testing.assert_allclose(weights[name], value, atol=2e-2, err_msg=name)
+        np.testing.assert_allclose(weights[name], value, atol=1e-4, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +188,12 @@ def test_fine_tuning_in_two_processes_is_that_of_one(chats, tmp_path):
         figures = json.loads(given["figures"].read_text())
         found[name] = losses(given["curve"]), figures, load_file(given["adapter"])
     (curve, figures, weights), (right_curve, right, expected) = found["together"], found["alone"]
-    np.testing.assert_allclose(curve, right_curve, rtol=2e-3)
+    np.testing.assert_allclose(curve, right_curve, rtol=1e-4)
     assert figures["steps"] == right["steps"] == 8
-    assert figures["held_out_loss"] == pytest.approx(right["held_out_loss"], rel=2e-3)
+    assert figures["held_out_loss"] == pytest.approx(right["held_out_loss"], rel=1e-4)
     assert weights.keys() == expected.keys()
     for name, value in expected.items():
-        np.testing.assert_allclose(weights[name], value, atol=5e-3, err_msg=name)
+        np.testing.assert_allclose(weights[name], value, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -276,3 +281,13 @@ def test_what_a_process_refuses_is_told(tmp_path):
     script.write_text(REFUSING)
     with pytest.raises(UserError, match="^row 3 is empty, and 4 threads$"):
         processes.launch(script, {"threads": 8}, [], 2)
+
+
+def test_cells_of_the_paper_train_in_one_process_each():
+    config = default() | {"paper": "small", "papers": {"small": PAPER}}
+    config["bases"]["small"] |= {"batch_tokens": 2304, "processes": 2}
+    config["adapters"]["lora-r16"]["processes"] = 2
+    laid, _ = lay_out(load(config))
+    for section, own in (("bases", "small"), ("adapters", "lora-r16")):
+        counts = {name: entry.get("processes", 1) for name, entry in laid[section].items()}
+        assert len(counts) > 2 and counts.pop(own) == 2 and set(counts.values()) == {1}

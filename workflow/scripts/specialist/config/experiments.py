@@ -171,7 +171,7 @@ def _own_entries(config, paper, headline):
         return adapter, index
 
     def own(section, name, **changes):
-        config[section][f"{name}-{config['paper']}"] = {**config[section][name], **changes}
+        config[section][f"{name}-{config['paper']}"] = _changed(config[section][name], changes)
         return f"{name}-{config['paper']}"
 
     if changes:
@@ -216,8 +216,13 @@ def _variant(entries, name, **changes):
     # An adapter's base differs in the seed, which the adapter has too.
     shown = {key: value for key, value in changes.items() if key != "base"} or changes
     new = "_".join([name, *(f"{key}-{_text(value)}" for key, value in shown.items())])
-    entries[new] = {**entry, **changes}
+    entries[new] = _changed(entry, changes)
     return new
+
+
+def _changed(entry, changes):
+    """A copy of an entry with other values; cells train side by side, in one process each."""
+    return {key: value for key, value in {**entry, **changes}.items() if key != "processes"}
 
 
 def _text(value):
