@@ -58,19 +58,16 @@ def synthesize_rows(
     session = session_names(entries).union(*(task["session"] for task in own))
     prepared = Preparation(tools, database, session, articles, limits)
     replies = read_replies(prompts, most_conversations > 0)
-    index = chunks, embeddings, settings, encoder or None
     ordinary = small_words(record["text"] for record in Chunks(chunks)) | {*replies["openers"]}
+    index = chunks, embeddings, settings, encoder or None
     with _searcher(*index, search, top_k, threads) as searcher:
         selection = Selection(
             found, searcher.search_all, replies, ordinary, seed, entries, prepared.mistake
         )
     selection.select(own, most_tasks, most_conversations)
-    made = selection.report() | {
-        "teacher": teacher,
-        **({"judge": judge} if judge else {}),
-        "seed": seed,
-        "prompts": {path.name: sha256(path) for path in prompts},
-    }
+    origin = {"teacher": teacher, "seed": seed} | ({"judge": judge} if judge else {})
+    origin["prompts"] = {path.name: sha256(path) for path in prompts}
+    made = selection.report() | origin
     _show(made, most_tasks, most_conversations)
     write_rows(sft, selection.rows)
     write_rows(tasks, [*selection.tasks, *selection.conversations])
