@@ -103,10 +103,7 @@ def main():
 
 
 def run(given, out):
-    from measure_retrieval import measure_retrieval
-
     from specialist.core.text import write_rows
-    from specialist.rag.index_files import Chunks
 
     if (given.folder / "corpus.jsonl").exists():
         (out / "articles").mkdir()
@@ -116,15 +113,24 @@ def run(given, out):
     step = -(-len(tasks) // given.queries)
     write_rows(out / "tasks.jsonl", tasks[::step])
     made = index(articles, names, out, given.model, given.threads)
+    measure(out, made, len(articles), given.reranker, given.threads)
+
+
+def measure(out, made, documents, reranker=None, threads=1):
+    """Ask an index for the messages in out/tasks.jsonl, and print a row for each way to search."""
+    from measure_retrieval import measure_retrieval
+
+    from specialist.rag.index_files import Chunks
+
     measure_retrieval(
         out / "tasks.jsonl", made["chunks.jsonl"], made["embeddings.npy"],
         made["embeddings.json"], made["chroma.zip"], made["encoder.gguf"], [], made["bm25.zip"], [],
         out / "retrieval.json", out / "gate.json",
-        search={"bm25": True, "reranker": given.reranker}, threads=given.threads,
+        search={"bm25": True, "reranker": reranker}, threads=threads,
     )  # fmt: skip
     found = json.loads((out / "retrieval.json").read_text())
     chunks = len(Chunks(made["chunks.jsonl"]))
-    print(f"{len(articles)} documents, {chunks} chunks, {found['n']} queries\n")
+    print(f"{documents} documents, {chunks} chunks, {found['n']} queries\n")
     print("| search | recall@1 | recall@3 | MRR | nDCG@10 | ms, p50 | ms, p95 |")
     print("| --- |" + " --- |" * len(COLUMNS))
     for row in found["variants"]:

@@ -64,18 +64,20 @@ def test_mbox_of_threads(tmp_path):
         box.add(first)
         reply = f"We refund {number} at once." + QUOTE.format(question)
         box.add(mail(reply, f"r{number}", sender="help@shop.example", answers=number))
+    box.add(first)  # as in another folder
     box.add(mail("I am away.", "auto", Auto_Submitted="auto-replied"))
     box.flush()
     corpus, held_out, counts = prepared(
         tmp_path, tmp_path / "support.mbox", agents=["@shop.example"]
     )
+    assert counts["messages"] == 61 and counts["repeated"] == 1
     assert counts["threads"] == 30 == len(corpus) + len(held_out)
     assert 3 <= len(held_out) <= 15
     assert counts["notes"] == {
         "attachments ignored": 3,
         "automatic replies left out": 1,
         "mails whose quoted text was removed": 30,
-        "signatures removed": 30,
+        "signatures removed": 31,
     }
     said = {row["message"] for row in held_out}
     texts = {f"Order {n}\n\n{sentence(n)}": n for n in range(100, 130)}
@@ -212,12 +214,13 @@ def test_text_of_a_mail(tmp_path, case):
 
 
 def test_unreadable_and_empty_tickets_are_named(tmp_path, capsys):
-    sources = [tmp_path / name for name in ("a.txt", "b.eml", "c.mbox", "d.txt", "e.txt")]
+    sources = [tmp_path / name for name in ("a.txt", "b.eml", "c.mbox", "d.txt", "e.txt", "f.eml")]
     sources[0].write_bytes("Köln".encode("cp1252"))
     sources[1].write_text("Content-Type: application/pkcs7-mime\n\nxx")
     sources[2].write_text("no mbox")
     sources[3].write_text(" \n")
     sources[4].write_text("Where is my order?")
+    sources[5].write_text("Content-Type: image/png\n\nxx")
     with pytest.raises(UserError) as error:
         prepared(tmp_path, *sources)
     for words in (
@@ -228,10 +231,10 @@ def test_unreadable_and_empty_tickets_are_named(tmp_path, capsys):
     assert not (tmp_path / "corpus.out").exists()
     corpus, _, counts = prepared(tmp_path, *sources, unreadable="skip")
     assert corpus == ["Customer: Where is my order?"]
-    assert (counts["skipped"], counts["empty"]) == (3, 1)
+    assert (counts["skipped"], counts["empty"]) == (3, 2)
     said = capsys.readouterr().out
     assert f"left out: {sources[1]}: found an encrypted mail" in said
-    assert f"has no text, left out: {sources[3]}" in said
+    assert f"has no text, left out: {sources[3]}" in said and f"left out: {sources[5]}" in said
 
 
 def test_damaged_mails_do_not_end_in_a_traceback(tmp_path):

@@ -20,10 +20,10 @@ def prepare_tickets(
         corpus: JSONL to write, rows with "text".
         held_out: JSONL to write, rows with "id", "kind", "message": tasks without `expect`.
         places: where each held-out message came from, one on each line.
-        stats: JSON to write: "messages", "threads", "duplicates" among them, "corpus" and
-            "held_out"; "shared" messages left out; "near_duplicates" on one side with another
-            thread; "without_customer" threads; "empty" messages; "skipped" tickets with reasons;
-            and "notes", what was left out or repaired, with its number.
+        stats: JSON to write: "messages", "repeated" mails among them; "threads", "duplicates"
+            among them, "corpus" and "held_out"; "shared" messages left out; "near_duplicates" on
+            one side with another thread; "without_customer" threads; "empty" messages; "skipped"
+            tickets; and "notes", what was left out or repaired, with its number.
         columns: {field: its name in the files}.
         agents: names, addresses or @domains of those who answer.
         share: share of the threads that is held out, from 0 to 1; 0 for none.
@@ -64,6 +64,7 @@ def prepare_tickets(
     places.write_text("".join(f"{thread.messages[0].place}\n" for _, thread in apart), "utf-8")
     counts = {
         "messages": len(messages),
+        "repeated": len(messages) - sum(len(thread.messages) for thread in threads),
         "threads": len(threads),
         "duplicates": len(threads) - len(kept),
         "corpus": len(training),

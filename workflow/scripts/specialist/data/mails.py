@@ -19,7 +19,7 @@ DAMAGED = (LookupError, ValueError, TypeError, AttributeError)
 
 
 class Unreadable(Exception):
-    """A mail without a text that can be read; the message says why."""
+    """A mail that cannot be read; the message says why."""
 
 
 def mails(path):
@@ -51,7 +51,7 @@ def read_mail(data, place, notes):
         notes: Counter of what was left out or repaired.
 
     Raises:
-        Unreadable: it is encrypted, damaged, or has no body in text or HTML.
+        Unreadable: it is encrypted or damaged.
     """
     mail = message_from_bytes(data, policy=policy.default)
     try:
@@ -79,14 +79,14 @@ def read_mail(data, place, notes):
 
 
 def _body(mail, notes):
-    """The text of a mail's body."""
+    """The text of a mail's body; empty if no part of it is text or HTML."""
     if mail.get_content_type() in ("multipart/encrypted", "application/pkcs7-mime"):
         raise Unreadable("found an encrypted mail; decrypt it")
     part = mail.get_body(preferencelist=("plain", "html"))
     if mail.is_multipart() and (count := sum(1 for _ in mail.iter_attachments())):
         notes["attachments ignored"] += count
-    if part is None:
-        raise Unreadable(f"found a mail of the type {mail.get_content_type()} without a text")
+    if part is None:  # a photo alone, for example
+        return ""
     text = _decoded(part, notes)
     return _of_html(text) if part.get_content_type() == "text/html" else text
 

@@ -107,7 +107,9 @@ def _loose(messages):
 
 def _thread(messages, agents):
     if all(message.date is not None for message in messages):
-        messages = sorted(messages, key=lambda message: message.date)
+        # A mail may lie in several folders.
+        first = {(each.date, each.sender, each.text): each for each in reversed(messages)}
+        messages = sorted(reversed(first.values()), key=lambda message: message.date)
     customer = messages[0].sender
     roles = [_role(message.sender, customer, agents) for message in messages]
     return Thread(messages, roles)
