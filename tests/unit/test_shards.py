@@ -233,6 +233,16 @@ def test_a_store_is_unpacked_once_and_shared(index, tmp_path):
         assert len(list(beside.iterdir())) == 1 and not folder.exists()
 
 
+def test_a_private_copy_where_the_folder_cannot_be_used(index, tmp_path):
+    store = shutil.copy(index.parts[0].store, tmp_path / "chroma.zip")
+    (tmp_path / f"chroma.zip{unpacked.SUFFIX}").touch()  # a file, so no folder can be made
+    with unpacked.collection(store) as found:
+        assert found.count() == len(list(Chunks(index.parts[0].chunks)))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "chroma.zip", f"chroma.zip{unpacked.SUFFIX}",
+    }  # fmt: skip
+
+
 def test_the_zip_of_a_shard_stays_as_it_is(index):
     before = [part.store.read_bytes() for part in index.parts]
     with opened(index, shards.ShardSearcher) as searcher:
