@@ -323,5 +323,5 @@ def test_files_of_an_index_in_shards(tmp_path, monkeypatch):
         for number, name in sorted((shard_of(name, 10), name) for name in ("a.md", "b.md", "c.md"))
     }
     assert found.stores("one") == "results/own/index/one/chroma.zip"
-    assert found.stores("many")[0] == "results/own/index/many/shards/0-of-10/chroma.zip"
+    assert found.stores("many")[0] == "results/own/index/many/shards/3-of-10/chroma.zip"
     assert (found.in_shards(), found.in_shards(False)) == ("many", "one")

@@ -15,7 +15,7 @@ def index_words(chunks, words):
     if len(records):
         Words.of(records).save(words)
     else:
-        words.touch()
+        words.write_bytes(b"")
 
 
 if "snakemake" in globals():
