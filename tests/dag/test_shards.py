@@ -58,8 +58,9 @@ def test_every_shard_has_jobs_of_its_own(shards):
 def test_nothing_runs_again_and_all_is_verified(shards):
     assert list((shards.folder / "results").rglob("chroma.zip.unpacked/*"))
     assert shards.planned(*TARGETS) == set()
-    status, said = shards.verify(*TARGETS)
-    assert status == 0, said
+    for target in TARGETS:
+        status, said = shards.verify(target)
+        assert status == 0, said
 
 
 @pytest.mark.parametrize(("name", "shard"), [("faq/tours.md", "0-of-2"), ("parking.md", "1-of-2")])
