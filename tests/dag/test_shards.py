@@ -70,16 +70,6 @@ def test_an_edited_document_embeds_its_shard_alone(shards, fresh_copy, name, sha
     assert project.planned(*TARGETS) == in_shard(shard)
 
 
-def test_a_shard_is_made_again_with_the_same_bytes(shards, fresh_copy):
-    project = fresh_copy(shards)
-    names = ("chunks.jsonl", "embeddings.npy", "embeddings.json", "bm25.zip")
-    forced = [f"results/mine/index/minilm/shards/0-of-2/{name}" for name in names]
-    before = project.contents()
-    project.run("--force", *forced)
-    after = project.contents()
-    assert [after[path] for path in forced] == [before[path] for path in forced]
-
-
 def test_one_store_finds_the_same(shards, fresh_copy):
     project = fresh_copy(shards)
     before = project.comparable()
