@@ -24,7 +24,7 @@ from bench_index import MODEL, WORDS
 
 QUERIES, CHECKED = 1000, 20  # queries that are timed, and compared with the exact search
 STEPS = ("chunk", "vectors", "build", "words")  # of a shard, in this order
-WHOLE = ("join", "query")
+WHOLE = ("join", "encoder", "query")
 TOP_K = 10
 
 
@@ -34,6 +34,7 @@ def files(folder):
         folder=folder, kb=folder / "kb", chunks=folder / "chunks.jsonl",
         embeddings=folder / "embeddings.npy", settings=folder / "settings.json",
         store=folder / "chroma.zip", words=folder / "bm25.zip", figures=folder / "figures.json",
+        encoder=folder / "encoder.gguf",
     )  # fmt: skip
 
 
@@ -93,26 +94,31 @@ def join(at, count):
     return lambda: join_shards(*given, at.chunks, at.embeddings, at.settings), size
 
 
-def query(at, count):
+def encoder(at, count):
+    """Convert the embedding model for the queries."""
+    from convert_encoder import convert_encoder
+
+    return lambda: convert_encoder([], at.encoder, model=MODEL), 0
+
+
+def query(at, count, queries=QUERIES):
     """Open all shards; search for texts, one at a time; compare some with the exact search."""
     import random
 
     import numpy as np
-    from convert_encoder import convert_encoder
 
     from specialist.rag.index_files import nearest
     from specialist.rag.shards import ShardSearcher
 
-    encoder = at.folder / "encoder.gguf"
-    convert_encoder([], encoder, model=MODEL)
     draw, vocabulary = random.Random(2), WORDS.split()
-    texts = [" ".join(draw.choices(vocabulary, k=8)) + f" {n}" for n in range(QUERIES)]
-    stores, found, taken = [part.store for part in shards(at)], {}, []
+    texts = [" ".join(draw.choices(vocabulary, k=8)) + f" {n}" for n in range(queries)]
+    stores, found, taken = [part.store for part in shards(at)], {"queries": queries}, []
 
     def work():
         begin = time.perf_counter()
-        with ShardSearcher(stores, at.settings, encoder, how={"sentences": False}) as searcher:
-            found["open_s"], begin = time.perf_counter() - begin, time.perf_counter()
+        with ShardSearcher(stores, at.settings, at.encoder, how={"sentences": False}) as searcher:
+            found["open_s"], found["open_mb"] = time.perf_counter() - begin, memory_mb()
+            begin = time.perf_counter()
             searcher.search_all(["the first query loads the graphs"], TOP_K)
             found["first_s"], found["before_mb"] = time.perf_counter() - begin, memory_mb()
             for text in texts:
@@ -146,11 +152,12 @@ def memory_mb():
     return psutil.Process().memory_info().rss / 1e6
 
 
-def step(name, folder, count):
+def step(name, folder, count, queries):
     """Run a step, and print its figures."""
     from specialist.core.hardware import peak_memory_mb
 
-    work, size = globals()[name](files(folder), count)
+    given = (queries,) if name == "query" else ()
+    work, size = globals()[name](files(folder), count, *given)
     begin, before = time.perf_counter(), processor_seconds()
     work()
     found = {"s": time.perf_counter() - begin, "cpu_s": processor_seconds() - before}
@@ -163,7 +170,7 @@ def processor_seconds():
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def measured(name, at, count):
+def measured(name, at, count, queries):
     """The figures of a step, in a process of its own; the kept ones if it ran already."""
     kept = json.loads(at.figures.read_text()) if at.figures.exists() else {}
     if name not in kept:
@@ -176,7 +183,7 @@ def measured(name, at, count):
     return kept[name]
 
 
-def bench(folder, count, parts, stop):
+def bench(folder, count, parts, stop, queries=QUERIES):
     """{step: list of its figures, one for each shard}; what could be done before `stop`.
 
     Args:
@@ -191,7 +198,7 @@ def bench(folder, count, parts, stop):
         if time.monotonic() > stop:
             break
         place.folder.mkdir(parents=True, exist_ok=True)
-        found.setdefault(name, []).append(measured(name, place, chunks))
+        found.setdefault(name, []).append(measured(name, place, chunks, queries))
     return found
 
 
@@ -200,7 +207,7 @@ def table(found):
     yield "| step | processes | chunks/s | MB/s | chunks/s of CPU time | peak memory, MB |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for name, rows in found.items():
-        if name == "query":
+        if name in ("encoder", "query"):  # their time does not depend on the chunks
             continue
         chunks, mb, s, cpu = (
             sum(row[key] for row in rows) for key in ("chunks", "mb", "s", "cpu_s")
@@ -211,12 +218,13 @@ def table(found):
     if "query" in found:
         [row] = found["query"]
         yield ""
-        yield f"| {QUERIES} queries, one process | |\n| --- | ---: |"
+        yield f"| {row['queries']} queries, one process | |\n| --- | ---: |"
         for words, value in (
             ("open all shards", f"{row['open_s']:.1f} s"),
             ("first query, which loads the graphs", f"{row['first_s']:.1f} s"),
             ("median and 95th percentile", f"{row['p50_ms']:.1f} and {row['p95_ms']:.1f} ms"),
             ("the same in CPU time", f"{row['p50_cpu_ms']:.1f} and {row['p95_cpu_ms']:.1f} ms"),
+            ("memory before the first query", f"{row['open_mb']:,.0f} MB"),
             ("memory after the first query", f"{row['before_mb']:,.0f} MB"),
             ("memory after all", f"{row['after_mb']:,.0f} MB"),
             (f"the {TOP_K} nearest chunks that were found", f"{row['recall']:.1%}"),
@@ -229,13 +237,14 @@ def main():
     parser.add_argument("--chunks", type=int, default=1_000_000)
     parser.add_argument("--shards", type=int, default=10)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--minutes", type=float, default=1e6, help="begin no step after this time")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
-        return step(given.step, given.folder, given.chunks)
+        return step(given.step, given.folder, given.chunks, given.queries)
     stop = time.monotonic() + 60 * given.minutes
-    found = bench(given.folder, given.chunks, given.shards, stop)
+    found = bench(given.folder, given.chunks, given.shards, stop, given.queries)
     print("\n".join(table(found)))
     if "query" not in found:
         print("\nstopped; give the same command again to go on")

@@ -58,8 +58,9 @@ def test_every_shard_has_jobs_of_its_own(shards):
 def test_nothing_runs_again_and_all_is_verified(shards):
     assert list((shards.folder / "results").rglob("chroma.zip.unpacked/*"))
     assert shards.planned(*TARGETS) == set()
-    status, said = shards.verify(*TARGETS)
-    assert status == 0, said
+    for target in TARGETS:
+        status, said = shards.verify(target)
+        assert status == 0, said
 
 
 @pytest.mark.parametrize(("name", "shard"), [("faq/tours.md", "0-of-2"), ("parking.md", "1-of-2")])
@@ -67,16 +68,6 @@ def test_an_edited_document_embeds_its_shard_alone(shards, fresh_copy, name, sha
     project = fresh_copy(shards)
     project.edit(f"data/mine/kb/{name}", ".\n", ", as always.\n")
     assert project.planned(*TARGETS) == in_shard(shard)
-
-
-def test_a_shard_is_made_again_with_the_same_bytes(shards, fresh_copy):
-    project = fresh_copy(shards)
-    names = ("chunks.jsonl", "embeddings.npy", "embeddings.json", "bm25.zip")
-    forced = [f"results/mine/index/minilm/shards/0-of-2/{name}" for name in names]
-    before = project.contents()
-    project.run("--force", *forced)
-    after = project.contents()
-    assert [after[path] for path in forced] == [before[path] for path in forced]
 
 
 def test_one_store_finds_the_same(shards, fresh_copy):

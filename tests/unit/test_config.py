@@ -141,6 +141,7 @@ MISTAKES = [
     ("bases.small.depth", {"bases/small/depth": True}, "found true, expected whole number"),
     ("bases.small.depth", {"bases/small/depth": 0}, "found 0", "at least 1"),
     ("adapters.lora-r16.rank", {"adapters/lora-r16/rank": 0}, "at least 1"),
+    ("indexes.minilm.shards", {"indexes/minilm/shards": 1}, "found 1", "at least 2"),
     ("adapters.lora-r16.dropout", {"adapters/lora-r16/dropout": 1}, "below 1"),
     ("adapters.lora-r16.learning_rate", {"adapters/lora-r16/learning_rate": 0}, "above 0"),
     ("adapters.lora-r16.learning_rate", {"adapters/lora-r16/learning_rate": "1e-3"}, "write 0.001"),

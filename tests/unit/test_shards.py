@@ -4,6 +4,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +24,7 @@ from specialist.rag import shards, unpacked
 from specialist.rag.index_files import Chunks, nearest
 from specialist.rag.ranking import How
 from specialist.rag.retrieval import ExactSearcher, Searcher
-from specialist.rag.shard_words import ShardWords
+from specialist.rag.shard_words import ShardPart, ShardWords
 from specialist.rag.words import Words
 from test_search import MINILM, QUERIES, WORDS, Fixed
 
@@ -166,7 +168,7 @@ def test_rare_words_weigh_what_they_do_in_one_index(tmp_path):
     for name, part in zip("ab", texts, strict=True):
         rows = [{"id": f"{name}{i}", "source": name, "title": "", "text": text}
                 for i, text in enumerate(part)]  # fmt: skip
-        Words.of(rows).save(tmp_path / name)
+        ShardPart.of(rows).save(tmp_path / name)
         parts.append(tmp_path / name)
         every += rows
     whole, divided = Words.of(every), ShardWords(parts, 0.5)
@@ -178,6 +180,20 @@ def test_rare_words_weigh_what_they_do_in_one_index(tmp_path):
     (tmp_path / "share.json").write_text("{}")
     with pytest.raises(UserError, match=r"share\.json: expected a share of BM25"):
         ShardWords.open(tmp_path / "share.json", *parts)
+
+
+def test_words_of_a_shard_have_the_same_bytes_in_each_process(index, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from specialist.rag.index_files import Chunks; "
+        "from specialist.rag.shard_words import ShardPart; "
+        "ShardPart.of(Chunks(sys.argv[1])).save(Path(sys.argv[2]))"
+    )
+    for seed in "12":
+        subprocess.run(
+            [sys.executable, "-c", code, index.parts[0].chunks, tmp_path / seed], check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+        assert (tmp_path / seed).read_bytes() == index.parts[0].words.read_bytes()
 
 
 def test_large_shards_agree_with_one_graph(tmp_path):
@@ -231,6 +247,16 @@ def test_a_store_is_unpacked_once_and_shared(index, tmp_path):
                 assert len(list(beside.iterdir())) == 2
     with unpacked.collection(store):
         assert len(list(beside.iterdir())) == 1 and not folder.exists()
+
+
+def test_a_private_copy_where_the_folder_cannot_be_used(index, tmp_path):
+    store = shutil.copy(index.parts[0].store, tmp_path / "chroma.zip")
+    (tmp_path / f"chroma.zip{unpacked.SUFFIX}").touch()  # a file, so no folder can be made
+    with unpacked.collection(store) as found:
+        assert found.count() == len(list(Chunks(index.parts[0].chunks)))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "chroma.zip", f"chroma.zip{unpacked.SUFFIX}",
+    }  # fmt: skip
 
 
 def test_the_zip_of_a_shard_stays_as_it_is(index):
@@ -313,5 +339,5 @@ def test_files_of_an_index_in_shards(tmp_path, monkeypatch):
         for number, name in sorted((shard_of(name, 10), name) for name in ("a.md", "b.md", "c.md"))
     }
     assert found.stores("one") == "results/own/index/one/chroma.zip"
-    assert found.stores("many")[0] == "results/own/index/many/shards/0-of-10/chroma.zip"
+    assert found.stores("many")[0] == "results/own/index/many/shards/3-of-10/chroma.zip"
     assert (found.in_shards(), found.in_shards(False)) == ("many", "one")

@@ -14,15 +14,17 @@ from tiny_record import record
 
 OLD, NEW = 1_000_000_000, 2_200_000_000  # seconds since the epoch; the second is in the future
 CHUNKS, INDEX = "results/chunks.jsonl", "results/index.npy"
+CHUNK, EMBED, ALL = (SimpleNamespace(name=name) for name in ("chunk", "embed", "all"))
 JOBS = [
-    SimpleNamespace(input=["article.md"], output=[CHUNKS]),
-    SimpleNamespace(input=[CHUNKS], output=[INDEX]),
-    SimpleNamespace(input=[INDEX], output=[]),  # a target rule
+    SimpleNamespace(rule=CHUNK, input=["article.md"], output=[CHUNKS]),
+    SimpleNamespace(rule=EMBED, input=[CHUNKS], output=[INDEX]),
+    SimpleNamespace(rule=ALL, input=[INDEX], output=[]),
 ]
 
 
 def write_record(job):
     made = record(
+        job.rule.name,
         inputs={path: sha256(path) for path in job.input},
         outputs={path: sha256(path) for path in job.output},
         seen=signatures(job.input),
@@ -53,6 +55,12 @@ def test_older_file_with_another_content_is_noticed_and_stays_as_it_is(article, 
     os.utime(article, (time, time))
     assert outdated(JOBS) == [CHUNKS]
     assert article.stat().st_mtime == time
+
+
+def test_what_another_rule_wrote_is_made_again(article, monkeypatch):
+    assert outdated(JOBS) == []
+    monkeypatch.setattr(EMBED, "name", "join")
+    assert outdated(JOBS) == [INDEX]
 
 
 def test_edited_file_is_noticed_where_everything_is_dated_in_the_future(article):
@@ -106,7 +114,7 @@ def test_output_of_another_size_is_made_again_whatever_its_time(article, time, c
     os.truncate(CHUNKS, 3)
     os.utime(CHUNKS, (time, time))
     assert outdated(JOBS) == [CHUNKS]
-    told = f"{CHUNKS}: found 3 bytes, expected {len(CHUNKS)}; pretrain writes it again\n"
+    told = f"{CHUNKS}: found 3 bytes, expected {len(CHUNKS)}; chunk writes it again\n"
     assert capsys.readouterr().err == told
 
 

@@ -18,7 +18,7 @@ def chunk_shard(
 
     if not any(_passes(*pair, filter) for pair in zip(articles, sources, strict=True)):
         print("no article of this shard is in the index")
-        chunks.touch()
+        chunks.write_bytes(b"")
         return
     chunk_kb(
         articles, weights, chunks, sources=sources, model=model, max_words=max_words,

@@ -9,13 +9,13 @@ def index_words(chunks, words):
         words: zip to write, with the same bytes for the same chunks.
     """
     from specialist.rag.index_files import Chunks
-    from specialist.rag.words import Words
+    from specialist.rag.shard_words import ShardPart
 
     records = Chunks(chunks)
     if len(records):
-        Words.of(records).save(words)
+        ShardPart.of(records).save(words)
     else:
-        words.touch()
+        words.write_bytes(b"")
 
 
 if "snakemake" in globals():

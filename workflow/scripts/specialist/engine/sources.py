@@ -24,12 +24,13 @@ from specialist.engine.keys import signature
 def outdated(jobs):
     """Outputs of jobs that must run again for a reason that Snakemake cannot see.
 
-    An input has another content than the job read, or an output another than the job wrote. The
-    second is reported on stderr, because the new content of the output is lost.
+    An input has another content than the job read, an output another than the job wrote, or
+    another rule wrote the outputs. The second is reported on stderr, because the new content of
+    the output is lost.
 
     Args:
         jobs: of the whole run, also those that need not run; each with the paths `input` and
-            `output`.
+            `output`, and its `rule`.
 
     Returns:
         list of paths, the first output of each such job.
@@ -47,7 +48,8 @@ def outdated(jobs):
         changed = altered(job.output[0], record, content)
         for text in changed:
             print(f"{text}; {record['rule']} writes it again", file=sys.stderr)
-        if changed or _is_outdated(job, record, made, content):
+        other = job.rule.name != record["rule"]
+        if changed or other or _is_outdated(job, record, made, content):
             found.append(str(job.output[0]))
     return found
 

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,6 +26,8 @@ UNFINISHED = "unfinished"
 def collection(store):
     """The collection of a store, in the folder that is unpacked beside it.
 
+    Where this folder cannot be written or locked, it is a private one.
+
     Args:
         store: zip of build_chroma.
 
@@ -32,8 +35,7 @@ def collection(store):
         UserError: the zip is damaged.
     """
     with contextlib.ExitStack() as stack:
-        shared = Path(f"{store}{SUFFIX}")
-        shared.mkdir(exist_ok=True)
+        shared = _beside(store) or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # One process at a time unpacks and opens the store, as both write.
         with _lock(shared, fcntl.LOCK_EX):
             folder = shared / _version(store)
@@ -45,6 +47,18 @@ def collection(store):
             client = stack.enter_context(contextlib.closing(chroma(folder)))
             found = client.get_collection(COLLECTION, embedding_function=None)
         yield found
+
+
+def _beside(store):
+    """The folder that processes share; None where it cannot be written or locked."""
+    folder = Path(f"{store}{SUFFIX}")
+    try:
+        folder.mkdir(exist_ok=True)
+        with contextlib.suppress(BlockingIOError), _lock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB):
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return None
+    return folder
 
 
 def _version(store):
@@ -67,7 +81,7 @@ def _lock(folder, kind):
 def _clear(shared, kept):
     """Remove what an older zip contained, unless it is in use, and what a killed process left."""
     for other in shared.iterdir():
-        if other != kept:
+        if other != kept and other.is_dir():
             with contextlib.suppress(BlockingIOError), _lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 shutil.rmtree(other)
 
