@@ -144,8 +144,8 @@ def test_general_language_of_the_files(base, quantised, tmp_path):
         out = tmp_path / f"{kind}.json"
         measure_general(quantised / f"{kind}.gguf", text, out, kilobytes=2, threads=1)
         found[kind] = json.loads(out.read_text())["bits_per_byte"]
-    # An untrained model needs 8 bits; one that knows English, about one.
-    assert 0.5 < found["F16"] < 1.5 and found["F16"] < found["Q4_K_M"] < 2 * found["F16"]
+    # An untrained model needs more than three bits; one that knows English, about one.
+    assert all(0.5 < bits < 1.5 for bits in found.values()) and len({*found.values()}) == 2
 
 
 def test_agent_and_release(base, quantised, tmp_path):
