@@ -72,7 +72,7 @@ def test_general_text_is_mixed_in_and_measured(project):
     steps = json.loads((folder / "adapter/own-r4/training.json").read_text())["conversations"]
     assert steps == len(rows)
     found = json.loads((project.folder / "results/agent_eval.json").read_text())["forgetting"]
-    assert list(found["types"]) == ["F16", "Q4_K_M"] and found["text"]["bytes"] >= 2000
+    assert list(found["types"]) == ["F16", "Q4_K_M"] and 1000 < found["text"]["bytes"] < 4000
     for row in found["types"].values():
         assert row["ratio"] == row["bits_per_byte"] / found["base"]
 

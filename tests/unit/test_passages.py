@@ -33,7 +33,7 @@ def test_passages_are_of_all_parts():
     items = [f"passage {i:02}" for i in range(10)]  # of 10 bytes each
     assert spread(items, 30) == [items[0], items[3], items[6]]
     assert spread(items, 25) == spread(items, 30)
-    assert spread(items, 1000) == items
+    assert spread(items, 1000) == items and spread(items, 0.5) == items[:1]
 
 
 def test_files_that_are_no_text_are_refused(tmp_path):

@@ -1,5 +1,7 @@
 """General text in passages: what a model reads that belongs to no dataset."""
 
+import math
+
 from specialist.core.errors import UserError
 
 ENDS = (". ", "? ", "! ", ".\n")  # of sentences
@@ -64,5 +66,5 @@ def _cut(paragraph, size):
 def spread(items, size):
     """Passages from all parts of a text, with about `size` bytes in all; all if it has fewer."""
     whole = sum(len(item.encode()) for item in items)
-    count = min(len(items), -(-len(items) * size // whole))
+    count = min(len(items), math.ceil(len(items) * size / whole))
     return [items[i * len(items) // count] for i in range(count)]
