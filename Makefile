@@ -7,6 +7,7 @@
 # make serve    serves a chat page on http://127.0.0.1:8000, and /v1 to any OpenAI client
 # make test     sets up .venv and runs the tests
 # make test-slurm installs Slurm (as root) and runs the tests that need it
+# make test-isolation runs each step with its declared inputs only
 # make setup    sets up .venv and runs nothing
 # make lint     sets up .venv and checks style
 # make docs     builds the documentation as a website in results/site
@@ -41,7 +42,7 @@ JOB  := --cores $(CORES) results/agent_eval.json results/report.html $(OPTIONS)
 
 DOCS  := $(VENV)/.stamps/docs-$(call sum,envs/docs.txt)
 
-.PHONY: run real plan new verify chat serve setup test test-slurm lint docs cache
+.PHONY: run real plan new verify chat serve setup test test-slurm test-isolation lint docs cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake $(JOB)
 	@echo "Open $(CURDIR)/results/report.html in a browser"
@@ -67,11 +68,14 @@ setup: $(MAIN)
 
 test: $(MAIN) $(TEST)
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
-	  --ignore tests/slurm tests
+	  --ignore tests/slurm --ignore tests/isolation tests
 
 test-slurm: $(MAIN) $(TEST)
 	@sh tests/slurm/install.sh
 	$(VENV)/bin/python -m pytest -rs tests/slurm
+
+test-isolation: $(MAIN) $(TEST)
+	$(VENV)/bin/python -m pytest tests/isolation
 
 lint: $(MAIN) $(TEST)
 	$(VENV)/bin/ruff check

@@ -1,4 +1,4 @@
-"""Refuses reads by absolute paths; Python runs this file when it starts (see isolation.py).
+"""Refuses reads by absolute paths; Python runs this file when it starts (see isolated.py).
 
 The job stands in a folder of its own that holds its declared inputs only, so reads by relative
 paths need no check. An absolute path leads out of this folder.

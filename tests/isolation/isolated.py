@@ -3,7 +3,7 @@
 Snakemake's `shadow: copy-minimal` runs each job in an empty folder with copies of its inputs, as
 on another machine. Its scripts, and so the workflow's code, stay where they are. A relative path to
 anything else leads nowhere. An absolute path is refused by a hook that Python calls for each file
-that it opens (tests/isolation/sitecustomize.py).
+that it opens (hook/sitecustomize.py).
 
 Not seen: an absolute path that is opened by a library in another language, such as llama.cpp. Such
 a path would have to be made by the workflow's code.
@@ -19,7 +19,7 @@ for _rule in workflow.rules:
     if _rule.script:
         _rule.shadow_depth = "copy-minimal"
 """
-HOOK = Path(__file__).parent / "isolation"
+HOOK = Path(__file__).parent / "hook"
 CODE = ("workflow/scripts", "workflow/schemas", "envs", ".snakemake/scripts", ".snakemake/log")
 
 
