@@ -25,7 +25,7 @@ from specialist.core.errors import UserError
 from specialist.core.files import sha256
 from specialist.engine import records
 from specialist.engine.contract import flat
-from specialist.engine.internals import attribute
+from specialist.engine.internals import MAIN, attribute
 from specialist.engine.keys import files_of, paths
 
 RESULTS, MIRRORS = "results", os.path.join(".snakemake", "storage")
@@ -85,7 +85,7 @@ def set_up(workflow):
     _keep_sources_here(attribute(workflow, "modifier.path_modifier"))
     _store_records()
     _ignore_times()
-    if attribute(workflow, "exec_mode").name == "DEFAULT":
+    if attribute(workflow, "exec_mode").name == MAIN:
         _compare_records(workflow)
 
 
