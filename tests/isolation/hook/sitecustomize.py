@@ -21,6 +21,8 @@ def refuse(event, arguments):
     if not isinstance(path, (str, os.PathLike)):  # a number of an open file, or bytes of a program
         return
     path = os.path.abspath(path)
+    if path in sys.path:  # folders that Python lists to find modules, the project's among them
+        return
     if _below(path, ROOTS) and not _below(path, (os.getcwd(), *ALLOWED, *_declared(job))):
         text = f"isolation: {job.rule} does not declare {path} ({event})"
         print(text, file=sys.stderr)
