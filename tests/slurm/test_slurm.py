@@ -19,8 +19,9 @@ HERE = (
     "--jobs", "4", "--slurm-init-seconds-before-status-checks", "2",
     "--set-resources", "train_lora:slurm_partition=long",
 )  # fmt: skip
-# One adapter, two of its systems less: each job has two more processes to start here. Other programs
-# of this machine may slow the jobs down, so they ask for more time than on a node of their own.
+# One adapter, two of its systems less: each job has two more processes to start here. Other
+# programs of this machine may slow the jobs down, so they ask for much more time than on a node of
+# their own.
 FEWER = {
     "resources": {"runtime_factor": 60},
     "adapters": {"lora-r2": None},

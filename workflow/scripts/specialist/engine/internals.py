@@ -1,8 +1,8 @@
-"""All undocumented parts of Snakemake that this workflow uses.
+"""All undocumented parts of Snakemake that this workflow uses, but for results in a storage.
 
-No other module may use Snakemake's internals. `attribute` looks up each attribute, and names it if
-a version of Snakemake does not have it. tests/unit/test_internals.py calls them all. Tested with
-Snakemake 9.27.
+No other module than mirror.py may use Snakemake's internals. `attribute` looks up each attribute,
+and names it if a version of Snakemake does not have it. tests/unit/test_internals.py calls them
+all. Tested with Snakemake 9.27.
 """
 
 import itertools

@@ -21,10 +21,10 @@ def paths(values):
 
 def hashes(section):
     """{path: SHA-256} of the files of a rule's inputs or outputs, those in a folder among them."""
-    return {path: sha256(path) for name in paths(section) for path in _files(name)}
+    return {path: sha256(path) for name in paths(section) for path in files_of(name)}
 
 
-def _files(path):
+def files_of(path):
     """The paths of the files that a path stands for: itself, or what is in it."""
     if os.path.isdir(path):
         return sorted(str(found) for found in Path(path).rglob("*") if found.is_file())
@@ -37,7 +37,7 @@ def signatures(section):
     Times are in nanoseconds. A file with the same four has the same content: writing to it or
     replacing it changes the time of the last change, which no program can set.
     """
-    return {path: signature(path) for name in paths(section) for path in _files(name)}
+    return {path: signature(path) for name in paths(section) for path in files_of(name)}
 
 
 def signature(path):

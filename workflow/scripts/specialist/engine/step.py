@@ -21,7 +21,7 @@ from specialist.core.errors import UserError
 from specialist.core.files import flush, write_whole
 from specialist.core.hardware import identity, machine, peak_memory_mb
 from specialist.core.places import cited
-from specialist.engine import cache, devices, forced, job_lock, processes, records, sizes
+from specialist.engine import cache, devices, forced, job_lock, mirror, processes, records, sizes
 from specialist.engine.checkpoints import Checkpoints
 from specialist.engine.console import Tee, import_clock
 from specialist.engine.contract import bind, flat
@@ -48,6 +48,7 @@ def run(function, snakemake):
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    mirror.enter(snakemake)
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w", buffering=1, encoding="utf-8") as file:
