@@ -14,7 +14,7 @@ from specialist.config.files import read
 from specialist.config.load import load
 from specialist.config.params import resolver
 from specialist.config.paths import Paths
-from specialist.config.paths.datasets import PROMPTS
+from specialist.config.paths.parts import PROMPTS
 from specialist.config.settings.adapters import Batches, DpoTraining, LoraTraining
 from specialist.config.settings.bases import (
     FurtherPretraining,

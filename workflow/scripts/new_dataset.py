@@ -15,7 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from specialist.config.paths.datasets import FOLDERS
+from specialist.config.paths.parts import FOLDERS
 from specialist.config.paths.uses import ADDS
 from specialist.config.settings.fields import NAME
 from specialist.core.errors import UserError
