@@ -20,7 +20,7 @@ from weigh_words import weigh_words
 from specialist.config.paths import Paths
 from specialist.config.paths.indexes import shard_of
 from specialist.core.errors import UserError
-from specialist.rag import shards, unpacked
+from specialist.rag import retrieval, shards, unpacked
 from specialist.rag.index_files import Chunks, nearest
 from specialist.rag.ranking import How
 from specialist.rag.retrieval import ExactSearcher, Searcher
@@ -140,7 +140,7 @@ def contents(hits):
 
 
 def test_old_queries_are_forgotten(index, monkeypatch):
-    monkeypatch.setattr(shards, "REMEMBERED", 20)
+    monkeypatch.setattr(retrieval, "REMEMBERED", 20)
     with opened(index, shards.ShardSearcher, {"sentences": False}) as searcher:
         first = searcher.search("query 0")
         for number in range(100):

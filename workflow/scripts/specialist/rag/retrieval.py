@@ -20,6 +20,7 @@ from specialist.rag.words import Words
 
 COLLECTION = "chunks"
 DEPTH = 50  # chunks of each search that a fusion, a reranker or a ranking by article looks at
+REMEMBERED = 4096  # texts whose vectors are kept
 RERANKED = 20  # chunks that a reranker reads
 
 
@@ -78,14 +79,14 @@ def open_shift(path, dimension):
 
 
 class Embedder:
-    """Embeds queries for the search; each text once.
+    """Embeds queries for the search. It remembers the latest vectors.
 
     Args:
         settings, encoder, threads: see `specialist.rag.embedding.open_encoder`.
         shift: .npy of learn_queries, or None to search with the query's own vector.
 
     Attributes:
-        seconds: {text: seconds that its embedding took}.
+        seconds: {text: seconds that its embedding took}, of the texts that it remembers.
     """
 
     def __init__(self, settings, encoder=None, shift=None, *, threads=1):
@@ -100,6 +101,9 @@ class Embedder:
         Args:
             learned: whether the shift moves them.
         """
+        if len(self._vectors) > REMEMBERED:  # a server may run for weeks
+            self._vectors.clear()
+            self.seconds.clear()
         if new := [text for text in dict.fromkeys(queries) if text not in self._vectors]:
             start = time.perf_counter()
             self._vectors.update(zip(new, self.encoder.queries(new), strict=True))

@@ -9,8 +9,8 @@ from itertools import accumulate
 import numpy as np
 
 from specialist.core.errors import UserError
-from specialist.rag.index_files import REMEDY, embedded_text
-from specialist.rag.words import EQUAL, Words, terms
+from specialist.rag.index_files import REMEDY
+from specialist.rag.words import Words, terms
 
 
 class ShardWords:
@@ -63,23 +63,6 @@ class ShardWords:
 
 class ShardPart(Words):
     """The words of one shard, whose terms can be weighted."""
-
-    @classmethod
-    def of(cls, records, share=EQUAL):
-        """The index of some chunks, with the same bytes in each process.
-
-        Left to itself, bm25s numbers the terms in the order of a set, which differs between
-        processes. Here a term has the number of its first place.
-        """
-        import bm25s
-
-        model, vocabulary, ids, texts = bm25s.BM25(), {"": 0}, [], []
-        for record in records:
-            ids.append(record["id"])
-            found = terms(embedded_text(record))
-            texts.append([vocabulary.setdefault(term, len(vocabulary)) for term in found])
-        model.index((texts, vocabulary), show_progress=False)
-        return cls(model, ids, share)
 
     def frequency(self, term):
         """Number of chunks with a term."""

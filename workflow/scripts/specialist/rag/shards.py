@@ -8,8 +8,6 @@ from specialist.rag.retrieval import Search, Searcher
 from specialist.rag.shard_words import ShardWords
 from specialist.rag.unpacked import collection
 
-REMEMBERED = 4096  # queries whose vectors are kept
-
 
 def open_search(store, *given, **named):
     """The search of an index.
@@ -49,13 +47,6 @@ class ShardSearcher(Search):
             raise
         self._parts = [(part, size) for part, size in zip(opened, sizes, strict=True) if size]
         self._count = sum(sizes)
-
-    def embed(self, queries, learned=True):
-        """See `Embedder`; the vectors of old queries are forgotten, so memory stays the same."""
-        if len(self._vectors) > REMEMBERED:
-            self._vectors.clear()
-            self.seconds.clear()
-        return super().embed(queries, learned)
 
     def _rankings(self, queries, how, depth):
         self._home = {}  # the store of each chunk that the vectors of these queries found

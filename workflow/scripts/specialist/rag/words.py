@@ -26,6 +26,23 @@ def terms(text):
     return found
 
 
+def indexed(records):
+    """(BM25 of some chunks, their ids).
+
+    Left to itself, bm25s numbers the terms in the order of a set, which differs between processes.
+    Here a term has the number of its first place.
+    """
+    import bm25s
+
+    model, vocabulary, ids, texts = bm25s.BM25(), {"": 0}, [], []
+    for record in records:
+        ids.append(record["id"])
+        found = terms(embedded_text(record))
+        texts.append([vocabulary.setdefault(term, len(vocabulary)) for term in found])
+    model.index((texts, vocabulary), show_progress=False)
+    return model, ids
+
+
 class Words:
     """Ranks chunks by the words that they share with a query.
 
@@ -41,15 +58,7 @@ class Words:
     @classmethod
     def of(cls, records, share=EQUAL):
         """The index of some chunks."""
-        import bm25s
-
-        model = bm25s.BM25()
-        ids, texts = [], []
-        for record in records:
-            ids.append(record["id"])
-            texts.append(terms(embedded_text(record)))
-        model.index(texts, show_progress=False)
-        return cls(model, ids, share)
+        return cls(*indexed(records), share)
 
     @classmethod
     def open(cls, path):
