@@ -43,7 +43,7 @@ def together(gguf, todo, grammar):
                 slot = free.pop(0)
                 owner[slot] = waiting.pop(0)
                 batch.clear(slot)
-                batch.ask(slot, todo[owner[slot]], grammar)
+                batch.ask(slot, todo[owner[slot]], grammar=grammar)
             for slot in batch.step():
                 found[owner.pop(slot)] = batch.slots[slot].new
                 free.append(slot)

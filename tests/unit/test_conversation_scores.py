@@ -364,9 +364,10 @@ def test_result_and_page_of_a_suite_with_conversations(folder, tmp_path):
     leakage = {"n_leaking": 0, "n_tasks": 3, "run_words": 8, "training_texts": 9}
     (tmp_path / "leakage").write_text(json.dumps(leakage))
     collect_eval(
-        files["json"], [], [], [], [], [], tmp_path / "leakage", folder / "tasks",
+        files["json"], [], [], [], [], [], [], tmp_path / "leakage", folder / "tasks",
         ROOT / "workflow/schemas/agent_eval.schema.json", ROOT / "workflow/report/summary.md.jinja",
         tmp_path / "result", tmp_path / "summary", quantizations=[], stages=[], engines=[],
+        general_text="text", forgotten=[],
         config={
             "dataset": "shop", "headline": "again", "systems": SYSTEMS, "adapters": {},
             "lost_tasks": 0.02,

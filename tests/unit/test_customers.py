@@ -163,7 +163,7 @@ REFUSED = [
     (
         "requests.0.reply",
         [],
-        "requests[0].reply: unknown key, expected one of says, kb, expect, rep",
+        "requests[0].reply: unknown key, expected one of says, kb, expect, unanswerable, rep",
     ),
     (
         "requests.1.solution",

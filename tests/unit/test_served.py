@@ -64,6 +64,7 @@ def run(files, release, port, name="far", **changed):
         "chat_template": tokens / "chat_template.jinja",
         "traces": folder / "traces.jsonl", "times": folder / "times.jsonl",
         "served": folder / "served.json", "engine": engine, "identity": known, "trials": 2,
+        "sample": None,
         "customer": None, "parallel": 3, "checkpoints": SimpleNamespace(folder=folder / "kept"),
         **LIMITS, **changed,
     })  # fmt: skip
@@ -84,7 +85,7 @@ def test_traces_are_those_of_llama_cpp_here(files, release, found):
     traces, times = files.folder / "here.jsonl", files.folder / "here.times"
     run_agent(
         **files.world, gguf=release / "model.gguf", traces=traces, times=times, policy="model",
-        trials=2, customer=None, parallel=2, seed=1, **LIMITS,
+        trials=2, sample=None, customer=None, parallel=2, seed=1, **LIMITS,
     )  # fmt: skip
     here = [json.loads(line) for line in traces.read_text().splitlines()]
     rows, facts = found

@@ -86,7 +86,7 @@ def test_lost_connections_and_timeouts_are_tried_again(waits, monkeypatch):
 
     with serve(reply) as (url, asked):
         assert ask(url).text == "Yes" and len(asked) == 3
-    monkeypatch.setattr(completions, "SECONDS", 0.05)
+    monkeypatch.setitem(completions.request.__kwdefaults__, "seconds", 0.05)
     with (
         serve(lambda *_: threading.Event().wait(0.3) or "late") as (url, _),
         pytest.raises(UserError, match="timed out; start the server"),
