@@ -108,14 +108,14 @@ class Paper(Settings):
     )
     over: Literal["seeds", "tasks"] = Field(
         "seeds",
-        description="What the interval of a success rate is over, if the claim does not say so. Two "
-        "seeds give an interval that is too wide. One over the tasks applies only to the trained "
-        "models.",
+        description="What the interval of a success rate is over, if the claim does not say so. "
+        "Two seeds give an interval that is too wide. One over the tasks applies only to the "
+        "trained models.",
     )
     claims: dict[str, dict[str, str | int | float]] = Field(
         {},
-        description="Values of the claims in this version, by the ids of the claims: see `values` in "
-        "resources/claims.yaml.",
+        description="Values of the claims in this version, by the ids of the claims: see `values` "
+        "in resources/claims.yaml.",
     )
 
 

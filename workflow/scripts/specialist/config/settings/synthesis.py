@@ -90,8 +90,8 @@ class Synthesis(Writing):
     tasks: int = Field(
         0,
         ge=0,
-        description="Largest number of held-out tasks with one message. They are made from questions in "
-        "the held-out styles, and added to those of the folder.",
+        description="Largest number of held-out tasks with one message. They are made from "
+        "questions in the held-out styles, and added to those of the folder.",
     )
     conversations: int = Field(
         0,

@@ -138,8 +138,8 @@ class Engine(Settings):
     url: str = Field(
         # A password in the address would be written to the records.
         pattern="^https?://[^/@? ]+(/[^@? ]*)?$",
-        description="OpenAI-compatible address, such as http://127.0.0.1:8000/v1. vLLM, llama-server "
-        "and serve.py of a release have one.",
+        description="OpenAI-compatible address, such as http://127.0.0.1:8000/v1. vLLM, "
+        "llama-server and serve.py of a release have one.",
     )
     model: str = Field(min_length=1, description="Name of the model at this address.")
     key: str = Field(
@@ -213,8 +213,8 @@ class System(Settings):
     )
     engine: Engine | None = Field(
         None,
-        description="A program that serves the model, instead of llama.cpp here. The system still needs "
-        "`base` or `adapter`, for the tokenizer and the chat template.",
+        description="A program that serves the model, instead of llama.cpp here. The system still "
+        "needs `base` or `adapter`, for the tokenizer and the chat template.",
     )
     quantization: str | None = Field(
         None,
