@@ -1,4 +1,4 @@
-"""Messages of customers and agents, put together to threads."""
+"""Joins messages of customers and agents to threads."""
 
 import re
 from dataclasses import dataclass
@@ -107,7 +107,7 @@ def _loose(messages):
 
 def _thread(messages, agents):
     if all(message.date is not None for message in messages):
-        # A mail may lie in several folders.
+        # A mail may be in several folders.
         first = {(each.date, each.sender, each.text): each for each in reversed(messages)}
         messages = sorted(reversed(first.values()), key=lambda message: message.date)
     customer = messages[0].sender

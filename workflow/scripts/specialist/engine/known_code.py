@@ -16,11 +16,11 @@ from pathlib import Path
 from specialist.core.files import write_whole
 
 PATH = Path(".snakemake/specialist/code.json")
-SETTLED = 2  # seconds after which another change of a file changes its times for certain
+SETTLED = 2  # seconds after which another change of a file certainly changes its times
 
 
 class KnownCode:
-    """What was found in files, if they are as they were.
+    """What was found in files that have not changed since.
 
     Args:
         reader: path of the code that reads them. Other code, or another Python, finds other things.

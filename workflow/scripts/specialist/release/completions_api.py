@@ -1,4 +1,4 @@
-"""OpenAI's text completions: the specialist's model alone, without the loop, its tools and rules.
+"""OpenAI's text completions: only the specialist's model, without the loop, its tools and rules.
 
 A program that has the loop itself asks for one turn here, such as the evaluation of this project
 (`engine` of a system). The prompt is text or token ids, and a grammar may hold the text to a form.

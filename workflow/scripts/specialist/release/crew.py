@@ -34,7 +34,7 @@ class Ask(NamedTuple):
 
 @dataclass
 class Running:
-    """A job in a slot: its owner, the generator, its wish, and the tokens that it has heard of."""
+    """A job in a slot: its owner, the generator, its wish, and the tokens that it was given."""
 
     owner: object
     job: object
@@ -120,7 +120,7 @@ class Crew:
     def _step(self):
         try:
             ended = set(self.batch.step())
-        except Exception as error:  # of llama.cpp; nobody knows whose tokens caused it
+        except Exception as error:  # of llama.cpp; it does not show whose tokens caused it
             for slot in list(self._running):
                 self._fail(slot, error)
             return
