@@ -35,7 +35,7 @@ def mix_general(conversations, text, held_out, mixed, general, *, share, max_len
     if both:
         raise UserError(
             f"{text}: {len(both)} paragraph(s) stand in {held_out} too, which measures forgetting, "
-            f"such as {min(both)[:LONG]!r}; take them out of one of the files"
+            f"such as {min(both)[:LONG]!r}; remove them from one of the files"
         )
     rows = list(read_rows(conversations))
     size = min(PASSAGE, PER_TOKEN * max_length)
