@@ -47,7 +47,7 @@ def read_mail(data, place, notes):
 
     Args:
         data: bytes of the mail.
-        place: where it stands, for messages.
+        place: the file and the mail's place in it, for messages.
         notes: Counter of what was left out or repaired.
 
     Raises:

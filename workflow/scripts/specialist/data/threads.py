@@ -70,7 +70,7 @@ def together(messages, agents):
 
     Args:
         messages: list of `Message`, in the order of the files.
-        agents: names, addresses, or domains with an @, of those who answer; without any, the
+        agents: names, addresses, or domains with an @, of the people who answer; without any, the
             first sender of a thread is its customer.
 
     Returns:

@@ -27,7 +27,7 @@ def divide(threads, path, similar, share, seed):
         seed: of the split.
 
     Returns:
-        (bool list [n], number of threads that are alike to another one)
+        (bool list [n], number of threads that are similar to another thread)
     """
     import numpy as np
 

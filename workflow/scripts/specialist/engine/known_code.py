@@ -1,7 +1,7 @@
 """What the digests found in the modules, kept for later starts of Snakemake.
 
-Each start reads the Snakefile, each job's process among them, and the digests of all rules read
-every module. That was half of the processor time of a start. A run therefore keeps what it found,
+Each start reads the Snakefile, also in the process of each job, and the digests of all rules read
+every module. That was much of the processor time of a start. A run therefore keeps what it found,
 with the state of each file. Reading the Snakefile itself still writes nothing.
 """
 

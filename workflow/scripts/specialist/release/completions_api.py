@@ -83,8 +83,8 @@ def parse_prompt(data, name, runtime, grammars):
         data: bytes of the body.
         name: the model's.
         runtime: an open `specialist.gguf.runtime.Runtime`; only its tokens are used.
-        grammars: whether a client may bring a grammar. Some take llama.cpp's time without end, and
-            all other requests wait meanwhile.
+        grammars: whether a client may bring a grammar. llama.cpp never finishes with some, and all
+            other requests wait meanwhile.
 
     Raises:
         Refused: the request is malformed, or asks for what the model cannot do.

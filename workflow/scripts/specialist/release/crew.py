@@ -1,9 +1,9 @@
 """The thread of the agent. Several requests make progress there together, in one batch.
 
-A job is a generator: it yields an `Ask` for each text that the model shall continue, and is sent
-the `specialist.gguf.batch.Slot` with the continuation. Between two steps of the batch the thread
-runs what else must happen there: SQLite wants the thread that opened it, and llama.cpp one caller
-at a time.
+A job is a generator: it yields an `Ask` for each text that the model must continue, and is sent
+the `specialist.gguf.batch.Slot` with the continuation. Between two steps of the batch, the
+thread runs other functions that need it: SQLite wants the thread that opened it, and llama.cpp one
+caller at a time.
 """
 
 import contextlib
