@@ -1,7 +1,7 @@
 # Training rows and tasks that a teacher writes from a dataset's articles, for `synthesize` of a dataset.
 #
-# The teacher is asked by one job for each article: an edited article is asked about again alone. So is
-# the judge, if there is one.
+# One job for each article asks the teacher, and one the judge, if there is one. After an edit of an
+# article, only its jobs run again.
 
 
 rule synthesize_article:

@@ -3,7 +3,7 @@
     python workflow/scripts/new_dataset.py my-shop path/to/documents
 
 Documents become data/my-shop/kb/. Mails, and all that is in a folder tickets/, become
-data/my-shop/tickets/; a single mbox may stand in place of the folder. Other parts of a dataset are
+data/my-shop/tickets/; FROM may also be a single mbox. Other parts of a dataset are
 taken from the folder itself if it has them, and config/my-shop.yaml names them. No existing file is
 overwritten.
 """

@@ -17,7 +17,7 @@ def mix_general(conversations, text, held_out, mixed, general, *, share, max_len
         text: plain text in UTF-8 to learn from.
         held_out: the text of measure_general, which must not be learned from.
         mixed: JSONL to write: the conversations, then the rows of general text.
-        general: JSONL to write: these rows alone.
+        general: JSONL to write: only these rows.
         share: of the rows of `mixed` that are general text, below 1. Passages are used again if
             the text is too short for it.
         max_length: most tokens of a conversation.
@@ -35,7 +35,7 @@ def mix_general(conversations, text, held_out, mixed, general, *, share, max_len
     if both:
         raise UserError(
             f"{text}: {len(both)} paragraph(s) stand in {held_out} too, which measures forgetting, "
-            f"such as {min(both)[:LONG]!r}; take them out of one of the files"
+            f"such as {min(both)[:LONG]!r}; remove them from one of the files"
         )
     rows = list(read_rows(conversations))
     size = min(PASSAGE, PER_TOKEN * max_length)

@@ -21,8 +21,8 @@ def compare_served(
             `run_agent`.
         gguf: the model that is served, as a file of this run.
         traces: JSONL of run_served.
-        gate: JSON to write: {"different_actions": {"value", "limit", "passed"}}. A gate that
-            fails stops nothing: the summary names it.
+        gate: JSON to write: {"different_actions": {"value", "limit", "passed"}}. If the gate
+            fails, the run goes on, and the summary names it.
         rules, max_steps, max_messages, context, max_new_tokens, top_k, search, threads: see
             `run_agent`.
     """

@@ -58,7 +58,7 @@ def run_served(
         )  # fmt: skip
         kept = opened.enter_context(Kept(checkpoints.folder / "runs.jsonl"))
         left = [job for job in todo if not kept.has(*job)]
-        print(f"{len(todo) - len(left)} of {len(todo)} runs are known from a step that was stopped")
+        print(f"{len(todo) - len(left)} of {len(todo)} runs are from a step that was stopped")
         progress = Progress("agent", len(left))
         found = side_by_side((world.episode(agent, *job) for job in left), policy.turn, parallel)
         for done, (number, run) in enumerate(found, 1):

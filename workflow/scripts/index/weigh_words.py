@@ -1,4 +1,4 @@
-"""Chooses what the search by words counts in a fusion with vectors, in an index in shards."""
+"""Chooses the weight of the search by words in a fusion with vectors, for an index in shards."""
 
 import json
 
@@ -7,7 +7,7 @@ def weigh_words(
     parts, chunks, embeddings, settings, encoder, shift, conversations, share,
     *, learn_from, threads,
 ):  # fmt: skip
-    """Write the share with which what the training conversations look up has the best rank.
+    """Write the share with which the articles that training conversations look up rank best.
 
     Without conversations, both searches count the same.
 

@@ -30,7 +30,7 @@ def main():
                         "that check who their customer is")  # fmt: skip
     parser.add_argument("--allow-grammar", action="store_true",
                         help="let clients bring grammars for text completions; only for programs "
-                        "that you trust, as some grammars take time without end")  # fmt: skip
+                        "that you trust, as some grammars never finish")  # fmt: skip
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                         help="another name in the address that clients use")  # fmt: skip
     given = parser.parse_args()

@@ -23,8 +23,8 @@ def declining(runs, patterns, tools):
 
     Returns:
         {"unanswerable": {"n", "declined"}, "answerable": {"n", "declined", "handed_over"}}; a
-        request that is declined is not counted as handed over. A hand-over that the solution has
-        too is none.
+        request that is declined is not counted as handed over. A hand-over
+        that is also in the solution does not count.
     """
     last_resort = {tool["name"] for tool in tools if "fallback" in tool}
     without, within = {"n": 0, "declined": 0}, {"n": 0, "declined": 0, "handed_over": 0}
@@ -45,7 +45,7 @@ def declining(runs, patterns, tools):
 
 
 def rates(counts):
-    """The counts of `declining` with their "rate" and "ci95"; None for requests that there are not.
+    """The counts of `declining` with their "rate" and "ci95"; None if there are no such requests.
 
     Of answerable requests, the rate is that of declined and handed-over ones together.
     """

@@ -17,7 +17,7 @@ FORM = {"type", "properties", "required", "items"}
 # out: half of a pair of them is not text.
 CHARACTER = r'[^"\\\x01-\x1F] | "\\" ["\\bfnrt]'
 LINE = r"[^\x01-\x1F]+"
-# Stands for a quotation in a JSON schema, and what the converter writes for it.
+# A mark for a quotation in a JSON schema, and what the converter writes for it.
 QUOTED = "\ufdd0"
 MOST = 400  # parts of the customer's messages that a grammar quotes; more would take seconds
 MARK = r'''"\"\ufdd0\""'''
@@ -147,7 +147,7 @@ def _arguments(tool, quote):
 
 
 def _marked(form):
-    """A form whose texts are replaced by the mark of a quotation."""
+    """A form in which the mark of a quotation replaces texts."""
     if form.get("type") == "string":
         return {"const": QUOTED}
     form = dict(form)

@@ -78,7 +78,7 @@ class Served(Policy):
             for token in self.tokens.control_tokens:
                 if token in message["content"]:
                     raise UserError(
-                        f"{self.engine.place}: {self.engine.url} takes prompts as text alone, and "
+                        f"{self.engine.place}: {self.engine.url} takes prompts only as text, and "
                         f"a message holds the control token {token}; use a server that takes "
                         "token ids, as vLLM and llama-server do, or remove it from the task"
                     )

@@ -180,7 +180,7 @@ def _own_entries(config, paper, headline):
         if config["paper"] in config["bases"]:
             raise UserError(
                 f"config: papers.{config['paper']}.own_base: gets the name {config['paper']}, "
-                "which is also one in bases; rename one"
+                "but bases has this name too; rename one of them"
             )
         base = config["paper"]
         config["bases"][base] = {"dataset": dataset, **paper["own_base"]}

@@ -30,7 +30,7 @@ class Completion(NamedTuple):
     Attributes:
         text: the new text.
         whole: whether the model ended it itself.
-        prompt, made: tokens of the prompt and of the text; None where the server does not tell.
+        prompt, made: tokens of the prompt and of the text; None if the server does not report them.
     """
 
     text: str
@@ -40,7 +40,7 @@ class Completion(NamedTuple):
 
 
 def identity(place, url, model, *, key=None, tries=PROBES, seconds=10):
-    """What an address tells about a model, as a dict; equal as long as it serves the same one.
+    """What an address reports about a model, as a dict; equal as long as it serves the same model.
 
     Args:
         place, url, key, tries, seconds: see `specialist.core.completions.request`.
@@ -62,7 +62,7 @@ def identity(place, url, model, *, key=None, tries=PROBES, seconds=10):
 
 
 def _version(place, url, owner, key):
-    """{"version": ...} of servers that tell theirs beside /v1."""
+    """{"version": ...} of servers that report it beside /v1."""
     path, name = {"vllm": ("/version", "version"), "llamacpp": ("/props", "build_info")}.get(
         owner, (None, None)
     )
@@ -91,7 +91,7 @@ class Engine:
         self.prompt, self.grammar, self._told = "ids", NO_GRAMMAR, None
 
     def identity(self, tries):
-        """What the address tells about the model; see `identity`."""
+        """What the address reports about the model; see `identity`."""
         return identity(self.place, self.url, self.model, key=self.key, tries=tries)
 
     def probe(self, ids, text):

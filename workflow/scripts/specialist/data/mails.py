@@ -47,7 +47,7 @@ def read_mail(data, place, notes):
 
     Args:
         data: bytes of the mail.
-        place: where it stands, for messages.
+        place: the file and the mail's place in it, for messages.
         notes: Counter of what was left out or repaired.
 
     Raises:
@@ -85,7 +85,7 @@ def _body(mail, notes):
     part = mail.get_body(preferencelist=("plain", "html"))
     if mail.is_multipart() and (count := sum(1 for _ in mail.iter_attachments())):
         notes["attachments ignored"] += count
-    if part is None:  # a photo alone, for example
+    if part is None:  # only a photo, for example
         return ""
     text = _decoded(part, notes)
     return _of_html(text) if part.get_content_type() == "text/html" else text
@@ -137,7 +137,7 @@ def _newest(text, notes, parser, languages):
     replies = [reply for reply in parsed.replies if _own(reply)]
     if not replies:
         return ""
-    # The first part is the newest, also below the quoted mail if nothing stands above it.
+    # The first part is the newest, even below the quoted mail if there is nothing above it.
     reply, whole = replies[0], parsed.text.strip()
     closing = reply.signatures
     found = _own(reply)

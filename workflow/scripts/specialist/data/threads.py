@@ -1,4 +1,4 @@
-"""Messages of customers and agents, put together to threads."""
+"""Joins messages of customers and agents to threads."""
 
 import re
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def together(messages, agents):
 
     Args:
         messages: list of `Message`, in the order of the files.
-        agents: names, addresses, or domains with an @, of those who answer; without any, the
+        agents: names, addresses, or domains with an @, of the people who answer; without any, the
             first sender of a thread is its customer.
 
     Returns:
@@ -107,7 +107,7 @@ def _loose(messages):
 
 def _thread(messages, agents):
     if all(message.date is not None for message in messages):
-        # A mail may lie in several folders.
+        # A mail may be in several folders.
         first = {(each.date, each.sender, each.text): each for each in reversed(messages)}
         messages = sorted(reversed(first.values()), key=lambda message: message.date)
     customer = messages[0].sender

@@ -12,7 +12,7 @@ TELLING = 8  # words from which the first message of a customer decides what is 
 
 
 def different(threads):
-    """The threads whose text equals no earlier one."""
+    """The threads without those whose text equals an earlier one."""
     return list({thread.text: thread for thread in reversed(threads)}.values())[::-1]
 
 
@@ -27,7 +27,7 @@ def divide(threads, path, similar, share, seed):
         seed: of the split.
 
     Returns:
-        (bool list [n], number of threads that are alike to another one)
+        (bool list [n], number of threads that are similar to another thread)
     """
     import numpy as np
 

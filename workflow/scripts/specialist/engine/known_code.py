@@ -1,7 +1,7 @@
 """What the digests found in the modules, kept for later starts of Snakemake.
 
-Each start reads the Snakefile, each job's process among them, and the digests of all rules read
-every module. That was half of the processor time of a start. A run therefore keeps what it found,
+Each start reads the Snakefile, also in the process of each job, and the digests of all rules read
+every module. That was much of the processor time of a start. A run therefore keeps what it found,
 with the state of each file. Reading the Snakefile itself still writes nothing.
 """
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from specialist.core.files import write_whole
 
 PATH = Path(".snakemake/specialist/code.json")
-SETTLED = 2  # seconds after which another change of a file changes its times for certain
+SETTLED = 2  # seconds after which another change of a file certainly changes its times
 
 
 class KnownCode:
-    """What was found in files, if they are as they were.
+    """What was found in files that have not changed since.
 
     Args:
         reader: path of the code that reads them. Other code, or another Python, finds other things.

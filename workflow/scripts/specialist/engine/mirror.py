@@ -4,11 +4,11 @@ Snakemake keeps a local copy of each file below `.snakemake/storage/`, and gives
 of these copies. Here this folder is called the mirror. A step runs in its mirror, so it sees the
 same paths as in a run without storage: results/... and the sources of the project.
 
-Only results lie in the storage. Sources are files of the project, which Snakemake sends to jobs on
-other machines by itself, as far as git knows them.
+Only results are in the storage. Sources are files of the project. Snakemake itself sends those that
+git tracks to jobs on other machines.
 
 The record of a job goes into the storage with its first output. A run in another folder, or on
-another machine, reads the records to find what must run again. Times say nothing there: a fresh
+another machine, reads the records to find what must run again. File times cannot show this: a fresh
 clone is newer than all results.
 
 Like internals.py, this module uses undocumented parts of Snakemake; tests/e2e/test_storage.py runs
@@ -45,7 +45,7 @@ def inside(path):
 
 
 def enter(job):
-    """Go to the mirror of a job, if it has one, and take the mirror from the job's paths.
+    """Go to the mirror of a job, if it has one, and remove the mirror from the job's paths.
 
     Args:
         job: the object that Snakemake gives to a script; it is changed.
@@ -99,7 +99,7 @@ def _keep_sources_here(modifier):
 
 
 def _store_records():
-    """Have Snakemake store the record beside each file that has one."""
+    """Make Snakemake store the record beside each file that has one."""
     from snakemake.io import _IOFile
 
     store = attribute(_IOFile, "store_in_storage")
@@ -115,7 +115,7 @@ def _store_records():
 
 
 def _ignore_times():
-    """Have Snakemake take no input for newer than an output; the records decide."""
+    """Make Snakemake regard no input as newer than an output; the records decide."""
     from snakemake.io import _IOFile
 
     attribute(_IOFile, "is_newer")
@@ -133,7 +133,7 @@ def _record_of(file):
 
 
 def _compare_records(workflow):
-    """Make the run repeat jobs that differ from their records in the storage."""
+    """Make the run repeat the jobs that differ from their records in the storage."""
     build = attribute(workflow, "_build_dag")
 
     def build_and_compare():
@@ -186,7 +186,7 @@ def _differs(job, record, made):
 
 
 def _named(hashes):
-    """Names and contents without folders: a package may lie elsewhere on another machine."""
+    """Names and contents without folders: a package may be in another folder on another machine."""
     return sorted((os.path.basename(path), str(digest)) for path, digest in hashes.items())
 
 
@@ -203,15 +203,15 @@ def refuse_unknown_sources(sources):
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True)
     if listed.returncode:
         raise UserError(
-            f"{Path.cwd()} is no git repository; Snakemake sends to other machines what git knows: "
-            "git init, git add ., git commit"
+            f"{Path.cwd()} is no git repository; Snakemake sends only files that git tracks to "
+            "other machines; run: git init, git add ., git commit"
         )
     tracked = set(listed.stdout.split("\0"))
     files = {name for path in own for name in files_of(path)}
     if unknown := sorted(files - tracked):
         raise UserError(
             f"{', '.join(unknown[:5])}{' and others' if unknown[5:] else ''}: git does not know "
-            "these inputs, so jobs on other machines would not get them; add them: git add"
+            "these inputs, so jobs on other machines would not get them; run git add on them"
         )
     if large := sorted(name for name in files if os.path.getsize(name) > LARGEST):
         raise UserError(

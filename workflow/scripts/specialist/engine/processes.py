@@ -88,7 +88,7 @@ def launch(script, given, outputs, count):
 
 
 def _run(command):
-    """Run a command, print what it says, and return its exit status; it ends with this process."""
+    """Run a command, print its output, and return its exit status; it ends with this process."""
     path = os.pathsep.join(filter(None, (str(SCRIPTS), os.environ.get("PYTHONPATH"))))
     process = subprocess.Popen(
         command,
@@ -108,7 +108,7 @@ def _run(command):
 
 
 def _refuse_failure(folder, status, count):
-    """Raise what one of the processes raised, or that one ended early."""
+    """Raise what one of the processes raised, or an error that one ended early."""
     told = sorted(folder.glob("error-*"))
     if told:
         raise UserError(told[0].read_text(encoding="utf-8"))

@@ -57,7 +57,7 @@ def _aside(path, folder):
 
 
 def _end_with(parent):
-    """End this process when another one is gone: nobody would take what this one makes."""
+    """End this process when its parent has ended: nobody would use what this process makes."""
     import psutil
 
     while psutil.pid_exists(parent):

@@ -16,9 +16,9 @@ from specialist.rag.words import Words, terms
 class ShardWords:
     """Ranks the chunks of several `specialist.rag.words.Words` as one index would.
 
-    BM25 gives a rare term more weight. How rare it is in all shards decides here, so the scores
-    of two shards can be compared. What is left is the mean length of the texts, which each
-    shard has of its own; between parts of thousands of documents it hardly differs.
+    BM25 gives a rare term more weight. Here, its rarity in all shards counts, so the scores of two
+    shards can be compared. Only the mean length of the texts is that of each shard; between shards
+    of thousands of documents it hardly differs.
 
     Args:
         paths: zips of index_words, one for each shard; an empty file for one without chunks.

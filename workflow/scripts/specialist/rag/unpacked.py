@@ -1,7 +1,7 @@
 """Chroma stores that are unpacked once, beside their zip, for all processes that search them.
 
-Chroma writes to a store when it opens it. So the unpacked folder is nobody's output: Snakemake, the
-cache and `verify.py` know the zip alone. The folder can be deleted at any time.
+Chroma writes to a store when it opens it. The unpacked folder is therefore not an output:
+Snakemake, the cache and `verify.py` use only the zip. The folder can be deleted when no job runs.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ UNFINISHED = "unfinished"
 def collection(store):
     """The collection of a store, in the folder that is unpacked beside it.
 
-    Where this folder cannot be written or locked, it is a private one.
+    If this folder cannot be written or locked, it is a private one.
 
     Args:
         store: zip of build_chroma.

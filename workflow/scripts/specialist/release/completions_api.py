@@ -1,4 +1,4 @@
-"""OpenAI's text completions: the specialist's model alone, without the loop, its tools and rules.
+"""OpenAI's text completions: only the specialist's model, without the loop, its tools and rules.
 
 A program that has the loop itself asks for one turn here, such as the evaluation of this project
 (`engine` of a system). The prompt is text or token ids, and a grammar may hold the text to a form.
@@ -83,8 +83,8 @@ def parse_prompt(data, name, runtime, grammars):
         data: bytes of the body.
         name: the model's.
         runtime: an open `specialist.gguf.runtime.Runtime`; only its tokens are used.
-        grammars: whether a client may bring a grammar. Some take llama.cpp's time without end, and
-            all other requests wait meanwhile.
+        grammars: whether a client may bring a grammar. llama.cpp never finishes with some, and all
+            other requests wait meanwhile.
 
     Raises:
         Refused: the request is malformed, or asks for what the model cannot do.

@@ -1,9 +1,9 @@
 """The thread of the agent. Several requests make progress there together, in one batch.
 
-A job is a generator: it yields an `Ask` for each text that the model shall continue, and is sent
-the `specialist.gguf.batch.Slot` with the continuation. Between two steps of the batch the thread
-runs what else must happen there: SQLite wants the thread that opened it, and llama.cpp one caller
-at a time.
+A job is a generator: it yields an `Ask` for each text that the model must continue, and is sent
+the `specialist.gguf.batch.Slot` with the continuation. Between two steps of the batch, the
+thread runs other functions that need it: SQLite wants the thread that opened it, and llama.cpp one
+caller at a time.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class Ask(NamedTuple):
 
 @dataclass
 class Running:
-    """A job in a slot: its owner, the generator, its wish, and the tokens that it has heard of."""
+    """A job in a slot: its owner, the generator, its wish, and the tokens that it was given."""
 
     owner: object
     job: object
@@ -120,7 +120,7 @@ class Crew:
     def _step(self):
         try:
             ended = set(self.batch.step())
-        except Exception as error:  # of llama.cpp; nobody knows whose tokens caused it
+        except Exception as error:  # of llama.cpp; it does not show whose tokens caused it
             for slot in list(self._running):
                 self._fail(slot, error)
             return

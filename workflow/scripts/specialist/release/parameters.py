@@ -90,7 +90,7 @@ def typed(body, key, kind, words, place=""):
 
 
 def usage_wanted(body, stream):
-    """Whether a stream shall end with the numbers of tokens."""
+    """Whether a stream must end with the numbers of tokens."""
     options = typed(body, "stream_options", dict, "an object") or {}
     place = "stream_options."
     usage = typed(options, "include_usage", bool, "true or false", place) or False

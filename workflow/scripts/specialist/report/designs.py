@@ -16,7 +16,7 @@ def fit(claims, design=SHIPPED):
     Args:
         claims: entries of resources/claims.yaml.
         design: dict of "values" ({id of a claim: {name: value}}, in place of the claim's own),
-            "over" (what the interval of a success rate is over where a rule does not say) and
+            "over" (what the interval of a success rate is over, if a rule does not say so) and
             "base" ("scratch" or "imported": which of `limits_of` follow the limits).
 
     Returns:

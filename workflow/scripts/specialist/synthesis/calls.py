@@ -153,7 +153,7 @@ class Calls:
     def _played(self, calls):
         """Calls of one session with their results and changes, each after those before it.
 
-        None if one is refused or comes to nothing. The last call may add names to the session.
+        None if a call is refused or has no effect. The last call may add names to the session.
         """
         found, session, before = [], calls[-1]["session"], self.before
         with contextlib.closing(self.database.copy()) as copy:

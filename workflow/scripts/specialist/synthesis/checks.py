@@ -12,7 +12,7 @@ from specialist.synthesis.grounding import unsupported
 
 ALIKE = 0.8  # similarity from which two questions are near-duplicates, as in a corpus
 REPEATED_WORDS, MOST_TIMES = 4, 3  # a text that says so many words so often repeats itself
-LETTERS = 4  # of a word that tells something; a word with a digit always does
+LETTERS = 4  # of a word that carries information; a word with a digit always does
 RUN_WORDS = 8  # words in a row that a training row must not share with a task; see audit_leakage
 
 
@@ -38,14 +38,14 @@ def check_passage(candidate, hits, ordinary):
     if wrong:
         return "unsupported_fact", wrong
     new = _telling(candidate["answer"]) - _telling(candidate["question"])
-    # In scripts without blanks a word cannot be told from the next one.
+    # In scripts without blanks, nothing shows where a word ends.
     if re.search(f"[{NO_BLANKS}]", candidate["answer"]):
         return None, []
     return (None if new & _telling(f"{own['title']} {own['text']}") else "adds_nothing"), []
 
 
 def check_words(candidate):
-    """Why the words of a question or its answer are of no use, or None."""
+    """Why the words of a question or its answer are useless, or None."""
     texts = [candidate["question"], candidate["answer"] or ""]
     return "repeats_itself" if any(map(_repeats, texts)) else None
 
@@ -72,7 +72,7 @@ def check_call(candidate, before, tools, ordinary):
 
 
 def _telling(text):
-    """The words of a text that may tell something, in small letters."""
+    """The words of a text that may carry information, in small letters."""
     words = re.findall(r"\w+", text.casefold())
     return {word for word in words if len(word) >= LETTERS or any(map(str.isdigit, word))}
 

@@ -1,8 +1,8 @@
-"""Held-out conversations of what passed: requests of one customer, a question, and a goodbye."""
+"""Held-out conversations from candidates that passed: requests and questions of one customer."""
 
 
 class Composer:
-    """Puts candidates together to conversations.
+    """Composes conversations from candidates.
 
     Args:
         writer: `specialist.synthesis.rows.Writer` with the texts of conversations.

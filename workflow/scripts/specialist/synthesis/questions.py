@@ -32,7 +32,7 @@ def candidates(chunks, prompts, ask, *, questions, unanswerable, held_out, paral
         list of dicts: "chunk" (its id), "source", "kind" ("question" or "unanswerable"), "style",
         "held_out", "question", "answer" (None for an unanswerable question), "read" (ids of the
         chunks that the teacher read for the answer) and "passage" (their text). A candidate that
-        came to nothing has "dropped", the reason, and "said", the reply, instead of what it lacks.
+        was not finished has "dropped", the reason, and "said", the reply, instead of what it lacks.
     """
     kept = [n for n, chunk in enumerate(chunks) if len(chunk["text"].split()) >= LEAST_WORDS]
     styles = [style for style in prompts.styles if held_out or not style.get("held_out")]

@@ -41,7 +41,7 @@ def requests(tools, calls, prompts, ask, *, count, held_out):
 def spoken(tools, calls, prompts, ask, count):
     """The candidates of held-out conversations: requests of one customer, one after the other.
 
-    In every second message with values the customer leaves them out, and tells them when the agent
+    In every second message with values, the customer leaves them out, and says them when the agent
     asks.
 
     Args:
@@ -50,7 +50,7 @@ def spoken(tools, calls, prompts, ask, count):
 
     Returns:
         list of dicts as those of `requests`, with "conversation" and "part" (numbers) and "later"
-        (names of the arguments that are told later) beside them.
+        (names of the arguments that the customer says later) beside them.
 
     Raises:
         UserError: no style is held out.

@@ -25,7 +25,7 @@ STYLES = {
 PARTS = (
     "look_up", "found", "missing", "declines", "act", "told", "confirm", "yes", "openers",
 )  # fmt: skip
-# Of conversations alone.
+# Only for conversations.
 SPOKEN = ("ask", "ask_thought", "asked", "tells", "confirms", "thanks", "goodbye", "polite")
 REPLIES = {
     "type": "object",

@@ -29,7 +29,7 @@ class Writer:
     def questions(self, each):
         """What the agent asks before the call of a request, in its order.
 
-        First it asks for values that the customer tells later, then for a yes that the tool needs.
+        First it asks for values that the customer says later, then for a yes that the tool needs.
 
         Returns:
             list of (step, rule, reply): the agent's step, the customer's rule that hears it (see
@@ -119,7 +119,7 @@ class Writer:
 def facts_of(each, ordinary):
     """What the answer to a task must hold: texts of the candidate's answer.
 
-    They are not in its question, and not among the values that the customer tells later. Of a
+    They are not in its question, and not among the values that the customer says later. Of a
     question these are the numbers of the answer, else its names; of a request the values of the
     tool's result.
 

@@ -56,7 +56,7 @@ class DividedMuon:
     """Muon whose matrices are divided among the processes.
 
     Orthogonalising is most of its work, so each process does it for some matrices, keeps the
-    momentum of these alone, and sends them to the others.
+    momentum of only these, and sends them to the others.
 
     Args:
         muon: an optimizer like `torch.optim.Muon` of all matrices; it is changed.
@@ -171,7 +171,7 @@ class _Rows:
 
 
 class _Averaged:
-    """The loss of a batch of which each process has a part of the same size."""
+    """The loss of a batch that is divided into parts of the same size, one for each process."""
 
     def __init__(self, loss_of, group):
         self.loss_of, self.group, self.wrapped = loss_of, group, {}

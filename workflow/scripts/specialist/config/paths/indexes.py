@@ -36,8 +36,8 @@ class Indexes:
     def shards(self, index):
         """{name of a shard: {source: article}}, for each shard that has documents, in their order.
 
-        A document belongs to the shard that a hash of its name says, so that its text and the
-        other documents do not matter.
+        A hash of its name decides which shard a document belongs to, so its text and the other
+        documents do not matter.
         """
         if index not in self._shards:
             given, found = self.entry(index), {}

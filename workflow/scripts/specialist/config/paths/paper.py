@@ -33,13 +33,13 @@ class Paper:
         return f"{self.results}/paper/{paper or self.config['paper']}/{name}"
 
     def others(self):
-        """Verdicts of other versions that are there already, to show beside those of this one."""
+        """Verdicts of other versions that exist already, to show beside those of this version."""
         names = [name for name in self.config["papers"] if name != self.config["paper"]]
         paths = [self.file("verdicts.json", name) for name in names]
         return [path for path in paths if Path(path).is_file()]
 
     def columns(self):
-        """{version: what its verdicts stand under in a table}: its name and its base."""
+        """{version: heading of its verdicts in a table}: its name and its base."""
         return {
             name: f"{name}: {', '.join(_origin(entry))}"
             for name, entry in self.config["papers"].items()

@@ -38,7 +38,7 @@ class Releases:
         if "engine" in given:
             raise UserError(
                 f"systems.{system}: found an engine, expected a system whose model runs here; the "
-                "model of an engine is elsewhere"
+                "release needs the model's file"
             )
         gguf = self.models.gguf(model, f"{given['quantization']}.gguf")
         found = {"model": model, "gguf": gguf, "index": [], "articles": [], "sources": []}
@@ -56,8 +56,8 @@ class Releases:
             )
         if "shards" in self.indexes.entry(index) and self.indexes.words(index):
             raise UserError(
-                f"indexes.{index}.search: found bm25 in an index with shards, expected dense alone "
-                "for a release; release a system whose index has only one of the two"
+                f"indexes.{index}.search: found bm25 in an index with shards, expected only dense "
+                "for a release; release a system whose index has either bm25 or shards"
             )
         dataset = self.indexes.entry(index)["dataset"]
         return found | {

@@ -41,14 +41,14 @@ class Systems:
         return [name for name, given in self.config["systems"].items() if "engine" in given]
 
     def engine(self, system):
-        """What a step needs to know of the program that serves a system's model."""
+        """What a step needs to know about the program that serves a system's model."""
         given = self.entry(system)["engine"]
         return {name: given[name] for name in ("url", "model", "key")}
 
     def identity(self, system, dataset):
-        """What the address of a served system tells about its model.
+        """What the address of a served system reports about its model.
 
-        If it does not answer now, this is what it told in the last run: nothing needs to run
+        If it does not answer now, this is its report of the last run: nothing needs to run
         again. None without one.
         """
         key = system, dataset

@@ -5,7 +5,7 @@ SHOWN = 3  # names of a kind in one line
 ADDS = {
     "kb/": "documents that the agent searches: *.md, *.txt, *.html, *.pdf, *.docx, *.csv, *.xlsx",
     "tickets/": "mails (*.mbox, *.eml), tables or texts of customers: most become texts for a "
-    "base, and prepared/tickets.held_out.jsonl has messages to make tasks of",
+    "base, and prepared/tickets.held_out.jsonl has messages from which you can write tasks",
     "tasks.jsonl": "questions and what must be true afterwards; every evaluation needs them",
     "sft.jsonl": "training conversations; with them an adapter is trained",
     "corpus/": "texts to pretrain a base from scratch; without them it learns the default corpus",

@@ -95,12 +95,12 @@ class Adapter(LoraTraining, Target):
     mix_general: number(ge=0, le=0.9) = Field(
         0,
         description="Share of the training rows that are general text, so that the adapter forgets "
-        "less. They are added to the conversations; `examples` counts both.",
+        "less. These rows are added to the conversations; `examples` counts both.",
     )
     general_text: str | None = Field(
         None,
         description="Plain text in UTF-8 for `mix_general`: a `.txt` or `.md` file; default: "
-        f"`{TRAIN}`. It must not hold paragraphs of `forgetting.text`.",
+        f"`{TRAIN}`. It must not share paragraphs with `forgetting.text`.",
     )
     dpo: Dpo | None = Field(
         None,

@@ -42,11 +42,11 @@ class Tickets(Settings):
     )
     agents: list[Annotated[str, Field(min_length=2)]] = Field(
         [],
-        description="Names, addresses, or domains with an @ of those who answer. Without any, the "
-        "first sender of a thread is its customer.",
+        description="Names, addresses, or domains such as `@my-shop.example` of the people who "
+        "answer. Without any, the first sender of a thread is its customer.",
     )
     held_out: number(ge=0, le=0.5) = Field(
-        0.1, description="Share of the threads that is held out; 0 uses all for the corpus."
+        0.1, description="Share of the threads that is held out; with 0, all are in the corpus."
     )
 
 

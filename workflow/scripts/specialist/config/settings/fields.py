@@ -69,9 +69,9 @@ Processes = Annotated[
     Field(
         ge=1,
         le=64,
-        description="Processes that train it together, on one machine; default: 1. Each computes "
-        "a part of every batch. On GPUs, each takes one. Results differ from those of one process "
-        "by rounding.",
+        description="Number of processes that train it together, on one machine; default: 1. Each "
+        "computes a part of every batch. On GPUs, each process uses one GPU. Results differ from "
+        "those of one process by rounding.",
     ),
 ]
 OwnDataset = Annotated[

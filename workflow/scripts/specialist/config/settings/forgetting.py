@@ -21,8 +21,8 @@ class Forgetting(Settings):
     )
     kilobytes: number(ge=0) = Field(
         40,
-        description="How much of the text is read, in 1,000 bytes, from all its parts; 0 measures "
-        "nothing.",
+        description="Amount of the text that is read, in 1,000 bytes, evenly from all its parts; 0 "
+        "turns the measure off.",
     )
 
 

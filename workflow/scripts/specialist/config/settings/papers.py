@@ -68,8 +68,8 @@ class Paper(Settings):
     )
     own_base: Changes | None = Field(
         None,
-        description="Settings of an imported base that all cells stand on, in place of the "
-        "headline's base. It gets the name of this version.",
+        description="Settings of an imported base that all cells use instead of the headline's "
+        "base. It gets the name of this version.",
     )
     changes: EntryChanges = Field(
         EntryChanges(),
@@ -108,13 +108,14 @@ class Paper(Settings):
     )
     over: Literal["seeds", "tasks"] = Field(
         "seeds",
-        description="What the interval of a success rate is over, unless a claim says so. Two "
-        "seeds give too wide an interval; one over the tasks applies to the trained models alone.",
+        description="What the interval of a success rate is over, if the claim does not say so. "
+        "Two seeds give an interval that is too wide. One over the tasks applies only to the "
+        "trained models.",
     )
     claims: dict[str, dict[str, str | int | float]] = Field(
         {},
-        description="Values that claims take in this version, by the ids of the claims: see "
-        "`values` in resources/claims.yaml.",
+        description="Values of the claims in this version, by the ids of the claims: see `values` "
+        "in resources/claims.yaml.",
     )
 
 
@@ -148,4 +149,4 @@ def _check_base(place, entry):
             f"{', '.join(ORIGINS)}; use changes.base for a base from scratch",
         )
     if entry["changes"]["base"]:
-        yield (*place, "changes", "base"), "is of the headline's base; write it into `own_base`"
+        yield (*place, "changes", "base"), "is of the headline's base; move it to own_base"

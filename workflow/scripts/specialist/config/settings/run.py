@@ -112,7 +112,7 @@ class Config(Settings):
     )
     forgetting: forgetting_settings.Forgetting = Field(
         forgetting_settings.Forgetting(),
-        description="What the headline's adapter costs in general language.",
+        description="A measure of what the headline's adapter forgets of general language.",
     )
     indexes: dict[Name, system_settings.Index] = Field(
         {}, description="Search indexes of a knowledge base by name."

