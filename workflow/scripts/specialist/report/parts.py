@@ -37,6 +37,8 @@ def contributions(config, outcomes, headline):
         if others:
             found.append({"part": part, "without": others[0]})
     for name, entry in entries.items():
+        if "engine" in mine:  # it does not run a type of this project
+            break
         if entry != mine and {**entry, "quantization": mine.get("quantization")} == mine:
             kinds = f"{mine['quantization']} instead of {entry['quantization']}"
             found.append({"part": kinds, "without": name})
