@@ -319,6 +319,16 @@ def test_a_suite_without_conversations(collect):
     assert "## Conversations" not in summary
 
 
+def test_a_system_that_ran_no_conversation_is_not_in_their_table(collect):
+    some = [scores_of(name) for name in CONFIG["systems"]]
+    some[0] |= {"conversations": None}
+    scores = [collect.write(f"some{n}.json", each) for n, each in enumerate(some)]
+    result, summary = collect.run(scores=scores)
+    table = summary.split("## Conversations")[1].split("## ")[0]
+    first, *others = result["systems"]
+    assert f"| {first} |" not in table and all(f"| {name} |" in table for name in others)
+
+
 def test_summary_has_the_tables(collect):
     _, summary = collect.run()
     assert summary.startswith("# agent-q4 solves 80.0 % of 10 tasks\n")

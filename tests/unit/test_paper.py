@@ -114,6 +114,16 @@ def test_stack_takes_each_part_away():
     }  # fmt: skip
 
 
+def test_cells_keep_how_the_headline_is_evaluated():
+    config = shipped(full=PAPER)
+    own = {"prompt": "resources/prompts/react-full.jinja", "rules": False, "tasks": 7}
+    config["systems"][config["headline"]] |= own
+    laid_out, found = lay_out(config)
+    names = {cell["system"] for cells in found.values() for cell in cells if "system" in cell}
+    assert len(names) > 20
+    assert all(own.items() <= laid_out["systems"][name].items() for name in names)
+
+
 def test_version_with_data_of_its_own_leaves_the_others_alone():
     config, found = lay_out(shipped("quick"))
     assert config["datasets"]["food-delivery-quick"]["tasks"] == 20

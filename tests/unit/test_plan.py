@@ -170,6 +170,7 @@ LARGE = {"model": {"weights": 135_000_000}, "conversations": {"bytes": 200_000, 
         ("collect_eval", (LARGE, {}), (TRAINED, {}), 1),
         ("run_agent", ({"tasks": {"rows": 2}}, {"policy": "oracle"}),
          ({"tasks": {"rows": 1}}, {"policy": "oracle"}), 2),
+        ("run_served", ({"tasks": {"rows": 9}}, {"sample": 3}), ({"tasks": {"rows": 6}}, {}), 0.5),
     ],
 )  # fmt: skip
 def test_work_grows_with_model_and_data(rule, job, other, times):

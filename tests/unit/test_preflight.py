@@ -1,5 +1,6 @@
 """What a run needs is told from the sizes of its models, and a run that cannot fit is refused."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -150,6 +151,17 @@ def test_estimate_of_the_default_stays_near_once_the_data_is_prepared(config, mo
     monkeypatch.setattr("specialist.preflight.lengths.longest", lambda *_: 468)
     [stage] = Preflight(config, ROOM).stages([("train_lora", {"adapter": "lora-r16"})])
     assert stage.need.ram == pytest.approx(DEFAULT["train_lora"][1] * 1e9, rel=0.2)
+
+
+def test_rows_of_general_text_may_be_longer_than_the_conversations(config, monkeypatch):
+    monkeypatch.setattr("specialist.preflight.lengths.longest", lambda *_: 100)
+    before, mixed = copy.deepcopy(config), copy.deepcopy(config)
+    mixed["adapters"]["lora-r16"]["mix_general"] = 0.5
+    needed = [
+        Preflight(each, ROOM).stages([("train_lora", {"adapter": "lora-r16"})])[0].need.ram
+        for each in (before, mixed)
+    ]
+    assert needed[1] > 1.2 * needed[0]
 
 
 @pytest.mark.parametrize("shape", REAL)

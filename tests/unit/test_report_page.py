@@ -51,6 +51,22 @@ def test_failures_are_counted_by_kind_and_class():
     ]
 
 
+def test_systems_that_ran_some_of_the_tasks_are_compared_on_these():
+    few = {task: why for task, why in solved(0).items() if task in ("t0", "t4", "t8")}
+    outcomes = {name: solved(*range(9)) for name in CONFIG["systems"]} | {"base": few}
+    found = parts.contributions(CONFIG, outcomes, "agent")
+    assert found[0]["without"] == "base" and round(found[0]["value"], 3) == 0.667
+    found = parts.contributions(CONFIG, outcomes | {"agent": few}, "agent")
+    assert [row["value"] for row in found] == [0.0, pytest.approx(-2 / 3), pytest.approx(-2 / 3)]
+    kinds = [{"id": task, "kind": "refund"} for task in solved()]
+    assert parts.by_kind(kinds, few)[0]["n"] == 3
+    traces = {name: rows for name, (rows, _) in RUNS.items()}
+    outcomes = {name: scores["outcomes"] for name, (_, scores) in RUNS.items()}
+    last = dict([*outcomes["blind"].items()][1:])
+    found = parts.first_turns(traces, outcomes | {"blind": last}, ("blind", "agent"))
+    assert found["task"] == "t1"
+
+
 def test_sample_of_training_is_a_task_that_only_the_trained_system_solves():
     traces = {name: rows for name, (rows, _) in RUNS.items()}
     outcomes = {name: scores["outcomes"] for name, (_, scores) in RUNS.items()}

@@ -146,3 +146,13 @@ def test_a_shard_asks_for_its_part(configured, tmp_path):
     before = wanted.memory("run_agent", system)
     wanted.config["systems"]["lora-q4"]["index"] = "many"
     assert wanted.memory("run_agent", system) == pytest.approx(before + requests.GRAPHS * size)
+    assert wanted.memory("compare_served", system) == wanted.memory("run_agent", system)
+
+
+def test_a_system_that_runs_some_tasks_takes_less_time(configured):
+    wanted, job = configured(), {"dataset": "food-delivery", "system": "big"}
+    whole = wanted.seconds("run_agent", job, 8)
+    wanted.config["systems"]["big"]["tasks"] = 10**6
+    assert wanted.seconds("run_agent", job, 8) == whole
+    wanted.config["systems"]["big"]["tasks"] = 13
+    assert wanted.seconds("run_agent", job, 8) < whole / 5

@@ -1,6 +1,7 @@
 """Evaluation of a model that another program serves: this project's own server, and faulty ones."""
 
 import contextlib
+import dataclasses
 import functools
 import json
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 import tiny_release
 from specialist.agent.runs import Kept
-from specialist.agent.served import different_actions, side_by_side
+from specialist.agent.served import Replayed, different_actions, side_by_side
 from specialist.config.load import load
 from specialist.config.paths import Paths
 from specialist.core import completions
@@ -124,6 +125,17 @@ def test_the_gate_compares_with_the_same_model_here(files, release, found, tmp_p
     assert not made["passed"] and 0.1 < made["value"] < 1
     (text,) = different({"engine/far/different_actions": made, "gguf/a/different_actions": made})
     assert text.startswith("far: ") and "% of the actions" in text
+
+
+def test_compared_customers_write_what_they_wrote_before(found):
+    trace = next(row for row in found[0] if row["id"] == "talk")
+    customer, own = Replayed(trace), trace["exchanges"]
+    said = [customer.opening(), *(customer.hear(each["reply"]) for each in own)]
+    assert said.pop() is None and len(own) > 1
+    kept = ("message", "request", "source", "confirms")
+    assert [dataclasses.astuple(each) for each in said] == [
+        tuple(each[key] for key in kept) for each in own
+    ]
 
 
 def test_a_stopped_run_continues_with_the_rest(files, release):

@@ -14,7 +14,8 @@ def compare_served(
 ):  # fmt: skip
     """Write the share of the agent's actions that differ.
 
-    A difference changes all actions after it, so most of those of its task differ too.
+    A difference changes all actions after it, so most of those of its task differ too. Customers
+    write what they wrote to the served model.
 
     Args:
         tasks, tools, database, store, settings, encoder, shift, words, reranker, prompt: see
@@ -29,7 +30,7 @@ def compare_served(
     from specialist.agent.loop import Agent, drive
     from specialist.agent.policies import Model
     from specialist.agent.record import spread
-    from specialist.agent.served import different_actions
+    from specialist.agent.served import Replayed, different_actions
     from specialist.agent.world import World, runs
     from specialist.core.text import read_rows
     from specialist.gguf.runtime import Runtime
@@ -44,7 +45,7 @@ def compare_served(
         model = Model.with_tools(runtime, world.system, world.offered, max_new_tokens, quote=rules)
         agent = Agent(
             model, world.system, world.offered, max_steps, world.search, rules=rules,
-            max_messages=max_messages,
+            max_messages=max_messages, customer=lambda task, _: Replayed(served[task["id"]]),
         )  # fmt: skip
         different = count = 0
         for task, trial in chosen:

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
+from specialist.agent.customer import Message
 from specialist.agent.policies import Policy, Turn
 from specialist.core.errors import UserError
 from specialist.core.prompt import Chat
@@ -82,6 +83,28 @@ class Served(Policy):
                         f"a message holds the control token {token}; use a server that takes "
                         "token ids, as vLLM and llama-server do, or remove it from the task"
                     )
+
+
+class Replayed:
+    """A customer who writes what a trace holds, whatever the agent replies.
+
+    So two runs of a conversation can be compared, also if a language model played the customer.
+
+    Args:
+        trace: a row of run_served.
+    """
+
+    def __init__(self, trace):
+        self._messages = iter([
+            Message(each["message"], each["request"], each["source"], each["confirms"])
+            for each in trace["exchanges"]
+        ])  # fmt: skip
+
+    def opening(self):
+        return next(self._messages, None)
+
+    def hear(self, reply):
+        return next(self._messages, None)
 
 
 def side_by_side(episodes, turn, most):

@@ -22,6 +22,7 @@ PARTS = {
     "search": {"retrieval": True, "no retrieval": False},
     "tools": {"tools": True, "no tools": False},
 }
+KEPT = ("prompt", "rules", "tasks")  # of the headline's system, which each cell has too
 
 
 def lay_out(config):
@@ -58,6 +59,7 @@ def lay_out(config):
     kinds = [UNQUANTIZED, *paper["quantizations"]]
     config["quantizations"] = list(dict.fromkeys([*config["quantizations"], *kinds[1:]]))
     root, seeds, whole = config["adapters"][adapter]["base"], paper["seeds"], paper["whole"]
+    kept = {key: headline[key] for key in KEPT if key in headline}
 
     def cell(label, seed, changes, kind=UNQUANTIZED, adapted=True, search=True, tools=True):
         base = name = _base(config["bases"], root, seed)
@@ -66,7 +68,7 @@ def lay_out(config):
             name = _variant(config["adapters"], adapter, **changes, seed=seed, base=base)
             model = {"adapter": name}
         searched = {"index": index} if search and index else {}
-        entry = {**model, "quantization": kind, **searched, "tools": tools}
+        entry = {**model, "quantization": kind, **searched, "tools": tools, **kept}
         parts = [name, kind, searched.get("index", "alone"), *([] if tools else ["no-tools"])]
         config["systems"][".".join(parts)] = entry
         place = {"cell": label, "seed": seed, "base": base, "adapter": model.get("adapter")}

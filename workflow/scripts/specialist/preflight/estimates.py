@@ -7,6 +7,8 @@ names), the configuration and a `Machine`, and returns a `Need`.
 from specialist.core.shares import shares
 from specialist.preflight import lengths, needs
 
+GENERAL = 750  # tokens of a row of mix_general: 1,500 characters, of which a token has two or more
+
 
 def _entries(names, config):
     """(adapter or None, base) of a job, their entries."""
@@ -30,9 +32,12 @@ def _pretrain(model, names, config, machine):
 def _train(model, names, config, machine):
     adapter, base = _entries(names, config)
     if not adapter["packing"] and (longest := lengths.longest(config, adapter, adapter["base"])):
+        longest = max(longest, GENERAL if adapter["mix_general"] else 0)
         adapter = adapter | {"max_length": min(adapter["max_length"], longest)}
     dataset = config["datasets"][adapter["dataset"]]
-    rows = adapter.get("examples") or ("simulate" in dataset and lengths.simulated_rows(dataset))
+    rows = adapter.get("examples") or (
+        "simulate" in dataset and lengths.simulated_rows(dataset) / (1 - adapter["mix_general"])
+    )
     count = adapter.get("processes", 1)
     batch, _ = shares(adapter["batch_size"], adapter["gradient_accumulation"], count)
     adapter = adapter | {"batch_size": batch}

@@ -157,7 +157,7 @@ class Requests:
         if rule not in SEARCHING or not index:
             return 0.0
         found = SENTENCES * (index["encoder"] != "llama.cpp" or "reranker" in index)
-        if rule == "run_agent" and "shards" in index:
+        if SAME.get(rule, rule) == "run_agent" and "shards" in index:
             found += GRAPHS * self._text({"dataset": index["dataset"]}).kb
         return found
 

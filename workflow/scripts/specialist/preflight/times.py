@@ -6,6 +6,8 @@ from the provenance of the default run and of a base of 135 million weights. The
 guess below what small GPUs reach.
 """
 
+import math
+
 from specialist.preflight.work import BESIDES
 
 START = 60.0  # seconds until a step computes: Snakemake, imports, a cold file system
@@ -78,8 +80,10 @@ class Times:
         return weights * episodes * ANSWER / GENERATED
 
     def _agent(self, names, weights, text, threads):
-        trials = self.config["systems"][names["system"]]["trials"]
-        return weights * text.messages * trials * ANSWER / _generated(threads)
+        system = self.config["systems"][names["system"]]
+        share = min(1, system.get("tasks", math.inf) / max(1, text.tasks))
+        turns = text.messages * share * system["trials"]
+        return weights * turns * ANSWER / _generated(threads)
 
 
 def _generated(threads):

@@ -54,6 +54,12 @@ def _conversations(sizes, params):
     return found
 
 
+def _tasks(sizes, params):
+    """A factor: the tasks that a system runs."""
+    rows = sizes.get("tasks", {}).get("rows")
+    return {"rows": min(rows, params.get("sample") or rows)} if rows else {}
+
+
 def _from_scratch(sizes, params):
     """A factor: the weights in the layers of a base that is pretrained from scratch."""
     if not isinstance(params.get("depth"), int):
@@ -86,7 +92,8 @@ FACTORS = {
     "quantize": (_of("f16", SIZE),),
     "measure_gguf": (_of("f16", SIZE),),
     "measure_general": (_of("gguf", SIZE),),
-    "run_agent": (_player, _of("tasks", ("rows",))),
+    "run_agent": (_player, _tasks),
+    "run_served": (_tasks,),
     "prepare_corpus": (_of("sources", SIZE),),
     "prepare_sft": (_of("sources", SIZE),),
     "prepare_tickets": (_of("sources", SIZE),),

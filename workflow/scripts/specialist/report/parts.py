@@ -37,6 +37,8 @@ def contributions(config, outcomes, headline):
         if others:
             found.append({"part": part, "without": others[0]})
     for name, entry in entries.items():
+        if "engine" in mine:  # it does not run a type of this project
+            break
         if entry != mine and {**entry, "quantization": mine.get("quantization")} == mine:
             kinds = f"{mine['quantization']} instead of {entry['quantization']}"
             found.append({"part": kinds, "without": name})
@@ -54,12 +56,17 @@ def _fits(entry, wanted):
 
 
 def _added(mine, others):
-    values = [int(not why) - int(not others[task]) for task, why in mine.items()]
+    values = [int(not mine[task]) - int(not others[task]) for task in _both(mine, others)]
     return dict(zip(("value", "low", "high"), map(float, bootstrap_interval(values)), strict=True))
 
 
+def _both(one, other):
+    """The tasks that both systems ran, in their order; a system may run some of them only."""
+    return [task for task in one if task in other]
+
+
 def by_kind(tasks, outcomes):
-    """How a system did on each kind of task.
+    """How a system did on each kind of task that it ran.
 
     Args:
         tasks: rows of the suite.
@@ -68,6 +75,7 @@ def by_kind(tasks, outcomes):
     Returns:
         list of {"kind", "n", "solved", "failures" ({class: number})}, by the name of the kind.
     """
+    tasks = [task for task in tasks if task["id"] in outcomes]
     found = {task["kind"]: Counter() for task in sorted(tasks, key=lambda task: task["kind"])}
     for task in tasks:
         found[task["kind"]][outcomes[task["id"]]] += 1
@@ -80,7 +88,8 @@ def by_kind(tasks, outcomes):
 def first_turns(traces, outcomes, systems):
     """The first turn of two systems on one task, as samples of what training changes.
 
-    The task is the first that the second system solves and the first does not, or the first task.
+    The task is the first that the second system solves and the first does not, or the first task,
+    of those that both ran.
 
     Args:
         traces: {system: rows of run_agent}.
@@ -90,11 +99,9 @@ def first_turns(traces, outcomes, systems):
     Returns:
         {"task", "message", "turns": {system: text}}
     """
-    before, after = systems
-    found = next(
-        (task for task, why in outcomes[after].items() if not why and outcomes[before][task]),
-        next(iter(outcomes[after])),
-    )
+    before, after = (outcomes[name] for name in systems)
+    both = _both(after, before)
+    found = next((task for task in both if not after[task] and before[task]), both[0])
     turns, message = {}, None
     for name in systems:
         trace = next(row for row in traces[name] if (row["id"], row["trial"]) == (found, 0))

@@ -16,7 +16,8 @@ def twins(entries, quantization):
         entries: `systems` of the configuration.
         quantization: a type, such as F16.
     """
-    known = {name: identity(entry) for name, entry in entries.items()}
+    # The type of a served model is that of the file that it is compared with.
+    known = {name: identity(entry) for name, entry in entries.items() if "engine" not in entry}
     for name, entry in known.items():
         twin = {**entry, "quantization": quantization}
         yield from ((name, other) for other, given in known.items() if given == twin != entry)
