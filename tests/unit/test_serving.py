@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -18,7 +17,6 @@ import pytest
 import tiny_release
 from specialist.core.errors import UserError
 from specialist.release.conversations import Conversations
-from specialist.release.crew import Ask
 from tiny_server import served, wait
 
 ASK = [{"role": "user", "content": "Hi"}]
@@ -510,18 +508,3 @@ def test_the_project_plays_its_own_customers(release, monkeypatch):
         with pytest.raises(UserError, match="404: .*expected shop-tiny"):
             played.Played(task, url=url, model="other").opening()
     assert found == [(n, source) for n in (0, 1) for source in ("request", "reply")]
-
-
-def test_a_wish_that_the_batch_cannot_take_fails_its_own_job_alone(release):
-    failed = Future()
-
-    def job():
-        try:
-            yield Ask(None, None, 4, bool)
-        except TypeError as error:
-            failed.set_result(error)
-
-    with served(release) as (_, server):
-        server.thread.add(None, job())
-        assert "NoneType" in str(failed.result(20))
-        assert server.thread.submit(sum, [2, 3]).result(20) == 5
