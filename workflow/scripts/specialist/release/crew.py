@@ -157,7 +157,7 @@ class Crew:
                 return
             try:
                 self.batch.ask(slot, asked.ids, grammar=asked.grammar, max_tokens=asked.most)
-            except (ContextOverflow, ValueError) as error:
+            except Exception as error:  # the job fails; the thread and the others go on
                 value = error
                 continue
             self._running[slot] = Running(owner, job, asked)
