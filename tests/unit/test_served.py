@@ -333,6 +333,12 @@ def test_paths_of_a_served_system(tmp_path):
     compared = Paths(load(raw), str(tmp_path)).systems
     assert compared.model("far") == "a" and compared.runs("far") == []
     assert compared.gguf("far").endswith("gguf/a/Q4_K_M.gguf") and "engine/far" in compared.gates()
+    base = raw["adapters"]["a"]["base"]
+    raw["systems"] |= {"near": {"adapter": "a"}, "bare": {"base": base}}
+    raw["systems"]["distant"] = {"base": base, "engine": ENGINE}
+    systems = Paths(load(raw), str(tmp_path)).systems
+    found = [path.split("/")[-2] for path in systems.baselines("near", "d")]
+    assert found == ["chance", "bare"]  # a release does not wait for a served model
 
 
 def test_identity_of_an_address_that_does_not_answer_is_that_of_the_last_run(tmp_path):

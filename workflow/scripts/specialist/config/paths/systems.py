@@ -114,14 +114,16 @@ class Systems:
     def baselines(self, system, dataset):
         """Scores of the systems that a released one should beat.
 
-        They are the random policies, and the systems that run the base of its adapter.
+        They are the random policies, and the systems that run the base of its adapter here: a
+        release does not wait for a program that serves a model.
         """
         adapter = self.entry(system).get("adapter")
         base = self.models.base_of(adapter)[0] if adapter else None
         return [
             self.file(name, "scores.json", dataset)
             for name, other in self.config["systems"].items()
-            if other.get("policy") == "random" or (base and other.get("base") == base)
+            if "engine" not in other
+            and (other.get("policy") == "random" or (base and other.get("base") == base))
         ]
 
     def file(self, system, name, dataset=None):
