@@ -54,7 +54,7 @@ def test_plan_tells_what_the_missing_parts_would_add(tmp_path):
     plan = project.plan("results/agent_eval.json")
     told = plan.split("The dataset has no\n")[1].splitlines()
     assert [line.split(":")[0].strip() for line in told] == [
-        "sft.jsonl", "corpus/", "tools.yaml", "database.sql", "preferences.jsonl",
+        "tickets/", "sft.jsonl", "corpus/", "tools.yaml", "database.sql", "preferences.jsonl",
     ]  # fmt: skip
     assert "chunk_kb minilm" in plan
 
