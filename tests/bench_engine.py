@@ -125,7 +125,7 @@ def measure_starts(folder, records, adapters):
 
 
 def measure_sweep(folder, adapters):
-    """Yield (name, seconds, processor seconds) of the plan of a sweep of which nothing is made."""
+    """Yield (name, seconds, processor seconds) to plan a sweep before any of its steps ran."""
     project = Project.new(folder / "sweep", TINY)
     names = [f"a{number}" for number in range(adapters)]
     overlay = folder / "sweep.json"

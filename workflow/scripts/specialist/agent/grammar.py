@@ -17,10 +17,9 @@ FORM = {"type", "properties", "required", "items"}
 # out: half of a pair of them is not text.
 CHARACTER = r'[^"\\\x01-\x1F] | "\\" ["\\bfnrt]'
 LINE = r"[^\x01-\x1F]+"
-# A mark for a quotation in a JSON schema, and what the converter writes for it.
-QUOTED = "\ufdd0"
+QUOTED = "\ufdd0"  # stands for a quotation in a JSON schema
 MOST = 400  # parts of the customer's messages that a grammar quotes; more would take seconds
-MARK = r'''"\"\ufdd0\""'''
+MARK = r'''"\"\ufdd0\""'''  # what the converter writes for QUOTED
 
 
 class TurnGrammar:

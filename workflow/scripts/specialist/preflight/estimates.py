@@ -7,7 +7,7 @@ names), the configuration and a `Machine`, and returns a `Need`.
 from specialist.core.shares import shares
 from specialist.preflight import lengths, needs
 
-GENERAL = 750  # tokens of a row of mix_general: 1,500 characters, of which a token has two or more
+GENERAL = 750  # tokens of a row of mix_general: 1,500 characters at two characters per token
 
 
 def _entries(names, config):

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from specialist.release.crew import Ask
 from specialist.release.parameters import (
     Refused,
-    json_object,
+    checked,
     limit_of,
-    refuse_model,
-    refuse_others,
     show,
     stops_of,
     typed,
@@ -89,11 +87,7 @@ def parse_prompt(data, name, runtime, grammars):
     Raises:
         Refused: the request is malformed, or asks for what the model cannot do.
     """
-    body = {key: value for key, value in json_object(data).items() if value is not None}
-    refuse_others(body, TAKEN, ONLY)
-    for key, (kind, words) in FREE.items():
-        typed(body, key, kind, words)
-    refuse_model(body, name)
+    body = checked(data, name, TAKEN, ONLY, FREE)
     stream = typed(body, "stream", bool, "true or false") or False
     grammar = typed(body, "grammar", str, "text in llama.cpp's GBNF")
     if grammar is not None and not grammars:

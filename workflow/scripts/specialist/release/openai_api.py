@@ -11,10 +11,8 @@ from specialist.release.deployment import ContextFull
 from specialist.release.parameters import (
     LIMITS,
     Refused,
-    json_object,
+    checked,
     limit_of,
-    refuse_model,
-    refuse_others,
     stops_of,
     typed,
     usage_wanted,
@@ -89,11 +87,7 @@ def parse(data, name, sessions=()):
     Raises:
         Refused: the request is malformed, or asks for what the agent cannot do.
     """
-    body = {key: value for key, value in json_object(data).items() if value is not None}
-    refuse_others(body, TAKEN, ONLY)
-    for key, (kind, words) in FREE.items():
-        typed(body, key, kind, words)
-    refuse_model(body, name)
+    body = checked(data, name, TAKEN, ONLY, FREE)
     stream = typed(body, "stream", bool, "true or false") or False
     history, message = conversation(body.get("messages"))
     session = {key: value for key, value in body.get("metadata", {}).items() if key in sessions}

@@ -153,3 +153,23 @@ def refuse_model(body, name):
     if (asked := body.get("model", name)) != name:
         text = f"model: found {show(asked)}, expected {name}"
         raise Refused(404, text, param="model", code="model_not_found")
+
+
+def checked(data, name, taken, only, free):
+    """The keys of a request's body that have a value, as a dict.
+
+    Args:
+        data: bytes of the body.
+        name: the model's.
+        taken, only: see `refuse_others`.
+        free: {key: (type, the type in words)} of keys without effect.
+
+    Raises:
+        Refused: the body is no JSON object, or has a key or a value that cannot be taken.
+    """
+    body = {key: value for key, value in json_object(data).items() if value is not None}
+    refuse_others(body, taken, only)
+    for key, (kind, words) in free.items():
+        typed(body, key, kind, words)
+    refuse_model(body, name)
+    return body
